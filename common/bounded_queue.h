@@ -33,7 +33,8 @@ class BoundedQueue {
     return true;
   }
 
-  // All items, at most `max`, waiting until there is one, the queue is closed, or `wait` has passed.
+  // All items, at most `max`, waiting until there is one, the queue is closed, or `wait` has
+  // passed.
   std::vector<T> PopUpTo(size_t max, Nanos wait) {
     std::unique_lock lock(mutex_);
     ready_.wait_for(lock, std::chrono::nanoseconds(wait),

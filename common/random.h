@@ -32,7 +32,8 @@ class Random {
   double Uniform() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
   // min..max, both included; bias below 2^-32 for ranges below 2^32.
   uint64_t Between(uint64_t min, uint64_t max) {
-    const __extension__ unsigned __int128 product = static_cast<unsigned __int128>(Next()) * (max - min + 1);
+    const __extension__ unsigned __int128 product =
+        static_cast<unsigned __int128>(Next()) * (max - min + 1);
     return min + static_cast<uint64_t>(product >> 64);
   }
   // Exponential with this mean.

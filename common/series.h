@@ -1,6 +1,7 @@
 // The catalogue of series: every stream of numbers that Rackmark records, with its unit, clock and
-// meaning. Ranks and daemons write them by id, chunks carry them by name, reports read the unit here.
-// Stamps are ns of CLOCK_MONOTONIC of the recording boot. A series not in this table does not exist.
+// meaning. Ranks and daemons write them by id, chunks carry them by name, reports read the unit
+// here. Stamps are ns of CLOCK_MONOTONIC of the recording boot. A series not in this table does not
+// exist.
 #pragma once
 
 #include <cstdint>
@@ -32,31 +33,31 @@ enum class SeriesId : uint16_t {
   kAllgatherWait,
   kAllgatherTransfer,
   // Once per run, by every rank.
-  kWindowStart,        // value 1, stamp T0; by rank 0
-  kWindowEnd,          // value 1, stamp T1; by rank 0
-  kReadBandwidth,      // measured before the window, all ranks at once
+  kWindowStart,    // value 1, stamp T0; by rank 0
+  kWindowEnd,      // value 1, stamp T1; by rank 0
+  kReadBandwidth,  // measured before the window, all ranks at once
   kWeightsBytes,
   kKvBytes,
   kInstrumentNsPerSample,
-  kVerifyChecked,      // tokens compared after the window
-  kVerifyWrong,        // of those, different
+  kVerifyChecked,  // tokens compared after the window
+  kVerifyWrong,    // of those, different
   // Once per run, by rank 0.
-  kCalibrationRate,    // requests/s of the closed-loop calibration
-  kRequestedRate,      // requests/s of the arrival schedule
+  kCalibrationRate,  // requests/s of the closed-loop calibration
+  kRequestedRate,    // requests/s of the arrival schedule
   kRequestsScheduled,
   kKvBlocksTotal,
-  kFloorBytesPerStep,  // gang's weight bytes that one decode step reads
-  kFloorBytesPerToken, // gang's mean KV bytes that one decoding sequence reads in a step
+  kFloorBytesPerStep,   // gang's weight bytes that one decode step reads
+  kFloorBytesPerToken,  // gang's mean KV bytes that one decoding sequence reads in a step
   // Null workload, once per run.
   kNullSteps,
   kNullSamples,
   // Telemetry, about once a second: the rank process by rank, the node by its daemon.
   kRankRss,
-  kRankCpu,            // CPU seconds used so far
+  kRankCpu,  // CPU seconds used so far
   kHostMemoryUsed,
-  kHostCpuBusy,        // share of all CPUs since the last tick, 0..1
-  kDaemonCpu,          // CPU seconds used so far
-  kNetworkReceived,    // bytes since boot, all interfaces
+  kHostCpuBusy,      // share of all CPUs since the last tick, 0..1
+  kDaemonCpu,        // CPU seconds used so far
+  kNetworkReceived,  // bytes since boot, all interfaces
   kNetworkSent,
   kCount,
 };

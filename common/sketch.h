@@ -1,5 +1,6 @@
-// Mergeable quantile sketch with a stated relative error: logarithmic buckets, as DDSketch has them.
-// Any quantile it returns is within relative_error of a value that was added. One owner, no locks.
+// Mergeable quantile sketch with a stated relative error: logarithmic buckets, as DDSketch has
+// them. Any quantile it returns is within relative_error of a value that was added. One owner, no
+// locks.
 #pragma once
 
 #include <cstddef>

@@ -39,10 +39,10 @@ const absl::Status& AsStatus(const absl::StatusOr<T>& s) {
   ((expression) ? (void)0 : ::rackmark::CheckFailed(__FILE__, __LINE__, #expression))
 
 // The two status macros: the only macros that return.
-#define RETURN_IF_ERROR(expression)                                           \
-  do {                                                                        \
-    if (auto rackmark_status = (expression); !rackmark_status.ok())           \
-      return ::rackmark::status_internal::AsStatus(rackmark_status);          \
+#define RETURN_IF_ERROR(expression)                                  \
+  do {                                                               \
+    if (auto rackmark_status = (expression); !rackmark_status.ok())  \
+      return ::rackmark::status_internal::AsStatus(rackmark_status); \
   } while (false)
 
 #define RACKMARK_CONCAT_INNER(a, b) a##b

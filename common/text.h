@@ -7,7 +7,8 @@
 
 namespace rackmark {
 
-// For terminals, logs and Markdown: control bytes (ESC, DEL, C1 too) as \xNN; newline and tab as \n, \t.
+// For terminals, logs and Markdown: control bytes (ESC, DEL, C1 too) as \xNN; newline and tab as
+// \n, \t.
 std::string EscapeControl(std::string_view text);
 // For HTML text and attributes: & < > " ' and control bytes.
 std::string EscapeHtml(std::string_view text);
