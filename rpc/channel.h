@@ -1,0 +1,17 @@
+// A client's way to a coordinator, with the bounds of limits.h and the credentials of the factory.
+#pragma once
+
+#include <memory>
+
+#include "common/status.h"
+#include "grpcpp/channel.h"
+#include "rpc/endpoint.h"
+#include "rpc/security.h"
+
+namespace rackmark {
+
+// Does not wait for the connection. The channel reconnects by itself, at most every 2 s, and adds
+// the caller's token to each call.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Dial(const Endpoint&, const Security&);
+
+}  // namespace rackmark

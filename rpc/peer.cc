@@ -1,0 +1,77 @@
+#include "rpc/peer.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+
+namespace rackmark {
+namespace {
+
+std::string UserName(uid_t uid) {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> buffer{};
+  if (getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    return absl::StrCat("uid ", uid);
+  }
+  return entry.pw_name;
+}
+
+v1::Principal MakePrincipal(std::string name, v1::Role role, std::string how) {
+  v1::Principal principal;
+  principal.set_name(std::move(name));
+  principal.set_role(role);
+  principal.set_how(std::move(how));
+  return principal;
+}
+
+// Takes the same time wherever the first difference is.
+bool SameSecret(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned>(a[i] ^ b[i]);
+  return difference == 0;
+}
+
+std::string_view BearerOf(const grpc::ServerContextBase& context) {
+  constexpr std::string_view kPrefix = "Bearer ";
+  const auto it = context.client_metadata().find("authorization");
+  if (it == context.client_metadata().end()) return {};
+  const std::string_view value(it->second.data(), it->second.size());
+  return value.substr(0, kPrefix.size()) == kPrefix ? value.substr(kPrefix.size())
+                                                    : std::string_view();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const PeerPolicy>> PeerPolicy::Create(const Security& security) {
+  auto policy = std::shared_ptr<PeerPolicy>(new PeerPolicy);
+  ASSIGN_OR_RETURN(policy->tokens_, ReadTokens(security.token_file));
+  policy->own_user_ = UserName(geteuid());
+  return std::shared_ptr<const PeerPolicy>(std::move(policy));
+}
+
+absl::StatusOr<v1::Principal> PeerPolicy::Identify(const grpc::ServerContextBase& context) const {
+  // Only our own acceptor hands descriptors to gRPC, after SO_PEERCRED said that it is our user.
+  if (context.peer().rfind("fd:", 0) == 0) {
+    return MakePrincipal(own_user_, v1::ROLE_ADMIN, "unix-peercred");
+  }
+  if (const std::string_view secret = BearerOf(context); !secret.empty()) {
+    for (const Token& token : tokens_) {
+      if (SameSecret(secret, token.secret)) return MakePrincipal(token.name, token.role, "token");
+    }
+    return absl::UnauthenticatedError("the token is not in the coordinator's token file");
+  }
+  const auto auth = context.auth_context();
+  if (auth != nullptr && auth->IsPeerAuthenticated()) {
+    const auto names = auth->GetPeerIdentity();
+    if (!names.empty()) {
+      return MakePrincipal(std::string(names[0].data(), names[0].size()), v1::ROLE_WORKER, "mtls");
+    }
+  }
+  return absl::UnauthenticatedError("no token and no certificate; give --token-file");
+}
+
+}  // namespace rackmark

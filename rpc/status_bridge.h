@@ -1,0 +1,17 @@
+// absl::Status <-> grpc::Status: same codes, same words.
+#pragma once
+
+#include "common/status.h"
+#include "grpcpp/support/status.h"
+
+namespace rackmark {
+
+inline grpc::Status ToGrpc(const absl::Status& status) {
+  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
+}
+
+inline absl::Status FromGrpc(const grpc::Status& status) {
+  return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
+}
+
+}  // namespace rackmark
