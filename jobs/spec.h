@@ -1,0 +1,34 @@
+// A job's YAML text to a checked v1::Job, strictly (PROTOCOL 8): every default is filled in, the
+// sweep is expanded, and anything that is not understood is an error with its place and remedy.
+// Pure: no files, no clock; any thread. Client and server use the same two functions.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/status.h"
+#include "rackmark/v1/job.pb.h"
+
+namespace rackmark {
+
+// `--set load.rate=12/s`: the path is relative to spec, the value is YAML (a scalar, or flow style
+// as in {min: 8, max: 64}). Several apply in order, before the sweep is expanded.
+struct Override {
+  std::string path;
+  std::string value;
+};
+
+// "path=value", as on the command line.
+absl::StatusOr<Override> ParseOverride(std::string_view text);
+
+// INVALID_ARGUMENT: "file:line:column: spec.load.rate: <what is wrong>; <remedy>". file_name is
+// only for these sentences.
+absl::StatusOr<v1::Job> ParseJob(std::string_view yaml, std::string_view file_name,
+                                 const std::vector<Override>& sets);
+
+// A Job that came over the wire: the same limits again, because whoever sent it may not have used
+// ParseJob. INVALID_ARGUMENT names the field.
+absl::Status CheckJob(const v1::Job& job);
+
+}  // namespace rackmark
