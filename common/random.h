@@ -32,14 +32,14 @@ class Random {
   double Uniform() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
   // min..max, both included; bias below 2^-32 for ranges below 2^32.
   uint64_t Between(uint64_t min, uint64_t max) {
-    const __extension__ unsigned __int128 product =
-        static_cast<unsigned __int128>(Next()) * (max - min + 1);
+    const Wide product = static_cast<Wide>(Next()) * (max - min + 1);
     return min + static_cast<uint64_t>(product >> 64);
   }
   // Exponential with this mean.
   double Exponential(double mean) { return -mean * std::log1p(-Uniform()); }
 
  private:
+  __extension__ typedef unsigned __int128 Wide;  // no ISO name for it
   uint64_t state_;
 };
 

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Each rule of the lint catches a planted fault, and lets the right thing pass."""
+import unittest
+
+import rooms
+
+OK = "// What it is.\n#pragma once\n"
+
+
+def found(path, text):
+    return "\n".join(rooms.check_source(path, text))
+
+
+class Lint(unittest.TestCase):
+    def test_rooms_are_longest_prefixes(self):
+        self.assertEqual(rooms.room_of("coordinator/core/state.h"), "coordinator/core")
+        self.assertEqual(rooms.room_of("coordinator/loop.cc"), "coordinator")
+        self.assertIsNone(rooms.room_of("tests/e2e/x.cc"))
+
+    def test_forbidden_neighbours(self):
+        self.assertIn("must not know", found("worker/load/a.cc", '#include "coordinator/core/state.h"\n'))
+        self.assertIn("must not know", found("model/a.cc", '#include "jobs/spec.h"\n'))
+        self.assertEqual("", found("jobs/a.cc", '#include "model/presets.h"\n'))
+
+    def test_libraries_stay_in_their_files(self):
+        self.assertIn("not allowed", found("jobs/a.cc", '#include "grpcpp/server.h"\n'))
+        self.assertIn("not allowed", found("cli/a.cc", '#include <sqlite3.h>\n'))
+        self.assertIn("must not know the messages", found("kernels/a.cc", '#include "rackmark/v1/run.pb.h"\n'))
+
+    def test_pure_rooms_have_no_clock(self):
+        self.assertIn("clock", found("coordinator/core/a.cc", "auto now = SystemClock().Unix();\n"))
+        self.assertIn("hash order", found("coordinator/plan/a.cc", "std::unordered_map<int, int> m;\n"))
+        self.assertIn("files or clocks", found("report/a.cc", "#include <fstream>\n"))
+
+    def test_bans_read_code_and_not_words(self):
+        self.assertIn("sleeping", found("cli/a.cc", "std::this_thread::sleep_for(d);\n"))
+        self.assertEqual("", found("cli/a.cc", '// never sleep_for( here\nauto s = "sleep_for(";\n'))
+
+    def test_limits(self):
+        self.assertIn("columns", found("cli/a.cc", "x" * 101 + "\n"))
+        self.assertIn("lines", found("cli/a.cc", "\n" * 501))
+        self.assertIn("opens with", found("cli/a.h", "#pragma once\n"))
+        self.assertIn("pragma", found("cli/a.h", "// What it is.\n"))
+        self.assertEqual("", found("cli/a.h", OK))
+
+
+if __name__ == "__main__":
+    unittest.main()
