@@ -1,0 +1,84 @@
+// What may be asked of the core. Made by the shell (gRPC services, reporter, clock); carries who
+// asks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/ids.h"
+#include "common/time.h"
+#include "rackmark/v1/cluster.pb.h"
+#include "rackmark/v1/job.pb.h"
+#include "rackmark/v1/run.pb.h"
+#include "rackmark/v1/worker_api.pb.h"
+
+namespace rackmark {
+
+// The two clocks of a turn: decisions read `monotonic`; `wall` (Unix time) only stamps events for people.
+struct Now {
+  Nanos monotonic = 0;
+  Nanos wall = 0;
+};
+
+// First command after the log was replayed. Creates the cluster if the log was empty.
+struct TakeLeadership {
+  std::string new_cluster_id;  // RandomHex(16); used only by an empty log
+  std::string incarnation;     // of this coordinator process
+  std::string boot_id;         // of this machine: the domain of Now::monotonic
+};
+struct SubmitJob {
+  v1::Job job;
+  std::string submission_id;  // must not be empty
+};
+struct CancelJob {
+  JobId job;
+  std::string reason;
+};
+// A Report as it came. Errors: ABORTED = a larger epoch exists, the shell must fence itself;
+// FAILED_PRECONDITION = foreign cluster; ALREADY_EXISTS = another worker took this node's name;
+// INVALID_ARGUMENT = an UNKNOWN enum or another hole. The shell ends the stream with the error.
+struct NodeReported {
+  v1::Report report;
+  uint64_t stream = 0;  // shell's number of the Sync stream, 1.. growing
+};
+// Ignored if the node has since reported on another stream.
+struct StreamBroken {
+  NodeId node;
+  uint64_t stream = 0;
+};
+// The reporter's verdict. Repeating it changes nothing; another attempt's is FAILED_PRECONDITION.
+struct JudgeRun {
+  RunId run;
+  uint32_t attempt = 0;
+  v1::Verdict verdict = v1::VERDICT_UNKNOWN;
+  std::string evidence_sha256;
+  std::vector<std::string> reasons;
+};
+// Time passed. The shell sends one when NextDeadline is reached, at least every tick_max.
+struct Tick {};
+
+struct Command {
+  v1::Principal by;
+  std::variant<Tick, TakeLeadership, SubmitJob, CancelJob, NodeReported, StreamBroken, JudgeRun>
+      body;
+};
+
+// The core's own name in events.
+v1::Principal CorePrincipal();
+
+struct Submitted {
+  JobId job;
+  bool already = false;  // this submission_id had submitted it before
+  std::string note;      // not empty: the gang fits no set of the nodes known now, and why
+};
+struct Cancelled {
+  bool was_running = false;
+};
+struct Heard {
+  NodeId node;
+};
+using Reply = std::variant<std::monostate, Submitted, Cancelled, Heard>;
+
+}  // namespace rackmark

@@ -1,0 +1,26 @@
+// The core's times and limits (PROTOCOL 2). All configuration, with checked relations.
+#pragma once
+
+#include <cstdint>
+
+#include "common/status.h"
+#include "common/time.h"
+
+namespace rackmark {
+
+struct CoreConfig {
+  Nanos sync_interval = 5 * kSecond;
+  Nanos suspect_after = 12 * kSecond;  // silence; a broken stream suspects at once
+  Nanos lost_after = 15 * kSecond;     // silence; the node's gangs fail
+  Nanos fence_after = 30 * kSecond;    // a worker kills its ranks this long after its last sync
+  Nanos release_after = 40 * kSecond;  // silence; the node's devices leave their leases
+  Nanos stall_after = 2 * kSecond;     // a longer gap between turns is not silence of the nodes
+  Nanos tick_max = kSecond;            // the shell never sleeps longer than this
+  uint32_t setup_attempts = 3;         // consecutive failed lease set-ups of one job
+  uint32_t lease_kills = 2;            // failed attempts of one run that ended its lease
+};
+
+// INVALID_ARGUMENT that names the two figures which do not fit each other.
+absl::Status CheckConfig(const CoreConfig& config);
+
+}  // namespace rackmark

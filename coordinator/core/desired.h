@@ -1,0 +1,25 @@
+// What each worker should do. DesiredFor is the content, a pure function of State; versions are
+// kept by Turn alone: it compares contents (serialised) for every node that a turn may have
+// touched, and counts the node's version up when they differ. The shell sends DesiredOf, whole,
+// after the commit.
+#pragma once
+
+#include <set>
+
+#include "coordinator/core/state.h"
+#include "rackmark/v1/worker_api.pb.h"
+
+namespace rackmark {
+
+// Content without version. `go` stands only together with the cards: with no card known after a
+// restart it is false until Reports have brought them; a connected rank does not care.
+v1::DesiredState DesiredFor(const State& state, NodeId node);
+
+// The same with its version, as of the last turn: goes into every SyncReply. Empty content with
+// version 0 if the node is unknown.
+const v1::DesiredState& DesiredOf(const State& state, NodeId node);
+
+// Brings versions up to date for these nodes; returns those whose content changed. Called by Turn.
+std::set<NodeId> RefreshDesired(State& state, const std::set<NodeId>& nodes);
+
+}  // namespace rackmark

@@ -1,0 +1,128 @@
+// All that the coordinator knows. HardState is exactly what Apply makes of the event log: durable,
+// the same after every restart. SoftState is what Reports say and when things happened by this
+// process's monotonic clock: no event, no write, gone at a restart and rebuilt by the next Reports.
+// Owned by the loop thread; nobody else reads or writes it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/ids.h"
+#include "common/time.h"
+#include "coordinator/core/config.h"
+#include "rackmark/v1/cluster.pb.h"
+#include "rackmark/v1/event.pb.h"
+#include "rackmark/v1/job.pb.h"
+#include "rackmark/v1/run.pb.h"
+#include "rackmark/v1/worker_api.pb.h"
+
+namespace rackmark {
+
+struct NodeState {
+  NodeId id;
+  std::string incarnation;
+  std::vector<std::string> retired;  // earlier incarnations, the last 16: they never come back
+  v1::NodeInfo info;                 // as of joining; info.name is unique
+  v1::NodePhase phase = v1::NODE_PHASE_UP;
+  std::string reason;  // why it is not UP
+};
+
+struct JobState {
+  JobId id;
+  v1::Job job;
+  std::string submission_id;
+  v1::Principal by;
+  int64_t submitted_unix_ns = 0;
+  std::optional<int64_t> ended_unix_ns;
+  RunId first_run;                     // runs are first_run .. first_run + runs_size - 1
+  std::optional<v1::Verdict> verdict;  // set = ended
+  bool cancel_requested = false;
+  std::string cancel_reason;
+  uint32_t generations = 0;                  // leases ever placed for it
+  uint32_t setup_failures = 0;               // since the last lease that became ACTIVE
+  std::optional<v1::Failure> setup_failure;  // the last one of those
+  std::optional<LeaseId> lease;              // the one that is not RELEASING yet, if any
+};
+
+struct RunState {
+  RunId id;
+  JobId job;
+  v1::RunPhase phase = v1::RUN_PHASE_QUEUED;
+  uint32_t attempt = 0;                // 0 = never started
+  uint32_t lease_kills = 0;            // of its attempts that failed by its own doing
+  LeaseId lease;                       // of the last attempt
+  v1::Placement placement;             // of the last attempt
+  std::optional<v1::Failure> failure;  // the final one, or while QUEUED again the last one
+  std::vector<v1::Failure> earlier;    // of attempts before the last one
+  std::optional<v1::Verdict> verdict;
+  std::string evidence_sha256;
+  std::vector<std::string> reasons;
+};
+
+struct LeaseState {
+  LeaseId id;
+  JobId job;
+  uint32_t generation = 0;
+  v1::Placement placement;  // rank i is placement.ranks(i)
+  v1::LeasePhase phase = v1::LEASE_PHASE_STARTING;
+  std::optional<v1::Failure> failure;
+  std::optional<RunId> run;  // PREPARING, MEASURING or DRAINING on it
+};
+
+// Rebuilt by Apply from the log. Ended leases leave at once; ended jobs stay (for queries).
+struct HardState {
+  std::string cluster_id;
+  uint64_t epoch = 0;
+  std::string incarnation;  // of the leading coordinator
+  uint64_t last_seq = 0;
+  uint64_t last_node = 0, last_job = 0, last_run = 0, last_lease = 0;
+  std::map<NodeId, NodeState> nodes;
+  std::map<std::string, NodeId> node_by_name;
+  std::map<JobId, JobState> jobs;
+  std::set<JobId> open_jobs;  // not ended
+  std::map<std::string, JobId> submissions;
+  std::map<RunId, RunState> runs;
+  std::map<LeaseId, LeaseState> leases;  // not ENDED
+};
+
+// One node as it last reported itself, and what it is to be told.
+struct SoftNode {
+  bool reported = false;  // a Report came in this epoch, from the node's incarnation
+  Nanos last_report = 0;  // meaningful if reported
+  uint64_t stream = 0;    // the shell's number of the Sync stream that it came on
+  bool stream_broken = false;
+  uint64_t reflects = 0;  // desired version that the last Report reflects; 0 = none of ours
+  v1::Report report;      // the last one
+  std::optional<v1::ClockOffset> clock;
+  Nanos clock_measured_at = 0;
+  v1::DesiredState desired;  // with its version: what this worker is to be told
+  // Version in which a lease last appeared in, or went from, `desired`. Absent = the first version.
+  std::map<LeaseId, uint64_t> desired_since;
+};
+
+struct SoftState {
+  Nanos now = 0;              // of the last turn
+  Nanos listening_since = 0;  // silence counts from here at the earliest
+  std::string boot_id;        // of this coordinator: the domain of `now`
+  std::map<NodeId, SoftNode> nodes;
+  std::map<LeaseId, Nanos> lease_since;  // placed; absent = since listening
+  std::map<RunId, Nanos> run_since;      // phase entered; absent = since listening
+  std::set<LeaseId> dirty_leases;        // something that DesiredFor reads has changed
+  bool place_wanted = false;             // devices came, went or were freed, or a job came
+};
+
+struct State {
+  CoreConfig config;
+  HardState hard;
+  SoftState soft;
+};
+
+// Of one job, in order. The job must exist.
+std::vector<RunId> RunsOf(const JobState& job);
+const v1::RunSpec& SpecOf(const HardState& hard, const RunState& run);
+
+}  // namespace rackmark

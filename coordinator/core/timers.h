@@ -1,0 +1,26 @@
+// When State next needs a Tick: silence of nodes, limits of leases and runs. No timers, no sleeping
+// threads: the shell sleeps until this or until a command.
+#pragma once
+
+#include <optional>
+
+#include "coordinator/core/state.h"
+
+namespace rackmark {
+
+// By the clock of Now::monotonic; never later than the last turn + config.tick_max, so that a
+// longer gap between turns is a stall of ours and no silence of the nodes.
+Nanos NextDeadline(const State& state);
+
+// How long the node has been silent while we listened.
+Nanos SilenceOf(const State& state, NodeId node, Nanos now);
+
+// When the run's or lease's present phase must be over, and since when it lasts.
+struct PhaseClock {
+  Nanos since = 0;
+  std::optional<Nanos> deadline;
+};
+PhaseClock RunClock(const State& state, const RunState& run);
+PhaseClock LeaseClock(const State& state, const LeaseState& lease);
+
+}  // namespace rackmark

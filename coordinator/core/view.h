@@ -1,0 +1,32 @@
+// State as people ask for it: the messages of ListNodes, ListJobs, ListRuns and WatchJob. Pure
+// reads, on the loop thread, released like any reply after the turn's commit (PROTOCOL 3).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/core/state.h"
+#include "coordinator/plan/place.h"
+#include "rackmark/v1/client_api.pb.h"
+#include "rackmark/v1/summary.pb.h"
+
+namespace rackmark {
+
+// REQUIRES: the object exists in state.hard.
+v1::NodeStatus ViewNode(const State& state, NodeId node, Nanos now);
+v1::JobStatus ViewJob(const State& state, JobId job);
+v1::RunStatus ViewRun(const State& state, RunId run, Nanos now);
+v1::JobPhase PhaseOf(const HardState& hard, const JobState& job);
+
+// The cluster as plan sees it.
+plan::Inventory InventoryOf(const State& state);
+// Why a queued job has no gang: sentences with counts. Empty if it is not waiting.
+std::vector<std::string> WaitingReasons(const State& state, JobId job);
+
+// What the reporter needs about the nodes of a run's placement: environment, clock offset.
+std::vector<v1::NodeFacts> FactsOf(const State& state, const RunState& run);
+
+// The worst: CANCELLED, ERROR, TIMEOUT, FAIL, INVALID, SKIPPED, PASS in that order.
+v1::Verdict WorstOf(v1::Verdict a, v1::Verdict b);
+
+}  // namespace rackmark
