@@ -77,6 +77,8 @@ absl::Status CheckChunk(const v1::Chunk& chunk) {
     return absl::DataLossError(
         absl::StrCat("chunk claims ", chunk.raw_bytes(), " bytes, over ", kChunkRawBytesMax));
   }
+  // No codec packs even nothing into nothing, but the checksum of nothing is 0: a cut-off chunk.
+  if (chunk.payload().empty()) return absl::DataLossError("chunk has no payload");
   if (Crc32(chunk.payload()) != chunk.crc32()) {
     return absl::DataLossError("chunk checksum does not match its payload");
   }
