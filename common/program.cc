@@ -92,6 +92,9 @@ void Flags::Add(std::string_view name, std::optional<std::string>* target, std::
 void Flags::Add(std::string_view name, bool* target, std::string_view help) {
   flags_.push_back({std::string(name), target, std::string(help)});
 }
+void Flags::Add(std::string_view name, std::vector<std::string>* target, std::string_view help) {
+  flags_.push_back({std::string(name), target, std::string(help)});
+}
 void Flags::Add(std::string_view name, int64_t* target, std::string_view help, int64_t min,
                 int64_t max) {
   flags_.push_back({std::string(name), target, std::string(help), min, max});
@@ -134,6 +137,10 @@ struct Setter {
   }
   absl::Status operator()(std::optional<std::string>* target) const {
     *target = std::string(value);
+    return absl::OkStatus();
+  }
+  absl::Status operator()(std::vector<std::string>* target) const {
+    target->emplace_back(value);
     return absl::OkStatus();
   }
   absl::Status operator()(bool*) const { return BadValue(name, value, "it takes no value"); }

@@ -27,6 +27,8 @@ class Flags {
   void Add(std::string_view name, std::string* target, std::string_view help);
   void Add(std::string_view name, std::optional<std::string>* target, std::string_view help);
   void Add(std::string_view name, bool* target, std::string_view help);
+  // May be given several times; the values gather in order.
+  void Add(std::string_view name, std::vector<std::string>* target, std::string_view help);
   // min and max are both allowed.
   void Add(std::string_view name, int64_t* target, std::string_view help, int64_t min, int64_t max);
   void Add(std::string_view name, std::optional<int64_t>* target, std::string_view help,
@@ -44,7 +46,7 @@ class Flags {
 
  private:
   using Target = std::variant<std::string*, std::optional<std::string>*, bool*, int64_t*,
-                              std::optional<int64_t>*, uint64_t*>;
+                              std::optional<int64_t>*, uint64_t*, std::vector<std::string>*>;
   struct Flag {
     std::string name;
     Target target;

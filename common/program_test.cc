@@ -122,5 +122,13 @@ TEST(ProgramFolder, HoldsThisTest) {
   EXPECT_EQ(access((*folder + "/common_test").c_str(), X_OK), 0);
 }
 
+TEST(Flags, ARepeatedFlagGathers) {
+  std::vector<std::string> sets;
+  Flags flags("test", "", "");
+  flags.Add("set", &sets, "path=value");
+  ASSERT_TRUE(flags.Parse({"--set", "a=1", "--set=b=2"}, nullptr).ok());
+  EXPECT_EQ(sets, (std::vector<std::string>{"a=1", "b=2"}));
+}
+
 }  // namespace
 }  // namespace rackmark

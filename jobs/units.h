@@ -9,7 +9,7 @@
 #include "common/status.h"
 #include "common/time.h"
 
-namespace rackmark {
+namespace rackmark::units {
 
 // Plain decimal digits: no sign, no octal, no hex, no exponent.
 absl::StatusOr<uint64_t> ParseInteger(std::string_view text);
@@ -22,4 +22,4 @@ absl::StatusOr<double> ParseRate(std::string_view text);
 // "60%" as 0.6; > 0.
 absl::StatusOr<double> ParsePercent(std::string_view text);
 
-}  // namespace rackmark
+}  // namespace rackmark::units

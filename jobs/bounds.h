@@ -1,0 +1,46 @@
+// The bounds of every number in a job, for the YAML reader and for the check of a Job from the wire
+// alike: one place, so that both sides refuse the same things.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "common/time.h"
+
+namespace rackmark::bounds {
+
+constexpr uint32_t kDevicesMax = 65536;
+constexpr uint32_t kPerNodeMax = 1024;
+constexpr uint64_t kRunsMax = 10000;  // product of the sweep and its repeats
+constexpr uint32_t kRepeatsMax = 1000;
+constexpr uint32_t kAttemptsMax = 10;
+constexpr size_t kNameMax = 63;
+constexpr size_t kLabelsMax = 32;
+constexpr size_t kLabelBytesMax = 256;
+constexpr size_t kSourceBytesMax = 1 << 20;
+
+constexpr Nanos kPhaseMin = 100 * kMillisecond;
+constexpr Nanos kPhaseMax = 24 * 3600 * kSecond;  // of set-up, prepare, drain and the window
+constexpr Nanos kMeasureMax = 48 * 3600 * kSecond;
+constexpr Nanos kWarmupMax = 3600 * kSecond;
+
+constexpr uint32_t kBlockTokensMax = 512;
+constexpr uint64_t kKvBytesMin = 1 << 20;
+constexpr uint64_t kKvBytesMax = uint64_t{1} << 50;
+constexpr uint32_t kBatchMax = 4096;
+constexpr uint32_t kPrefillChunkMax = 65536;
+constexpr uint32_t kTokensMax = 1 << 20;
+constexpr uint32_t kSamplesPerStepMax = 100000;
+constexpr double kRateMin = 0.001;
+constexpr double kRateMax = 1e6;
+constexpr double kShareMin = 0.01;
+constexpr double kShareMax = 10;
+
+// Time after the window in which its requests may still complete and count as delivered.
+constexpr Nanos GraceOf(Nanos window) {
+  return window / 10 > 2 * kSecond ? window / 10 : 2 * kSecond;
+}
+// What the default measure limit allows beyond the planned phases: verification, a slow machine.
+constexpr Nanos kMeasureSlack = 60 * kSecond;
+
+}  // namespace rackmark::bounds

@@ -1,0 +1,121 @@
+// CheckJob: the bounds again, for a Job that came over the wire.
+#include <algorithm>
+#include <string>
+
+#include "jobs/bounds.h"
+#include "jobs/spec.h"
+#include "model/presets.h"
+
+namespace rackmark {
+namespace {
+
+using namespace bounds;
+
+// Collects the first field that is out of its bounds.
+class Checker {
+ public:
+  template <typename T>
+  void In(std::string_view field, T value, T min, T max) {
+    // Written so that NaN is out of range too.
+    if (status_.ok() && !(value >= min && value <= max)) {
+      Fail(field, absl::StrCat("is ", value, ", outside ", min, " to ", max));
+    }
+  }
+  void That(bool good, std::string_view field, std::string_view what) {
+    if (status_.ok() && !good) Fail(field, what);
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  void Fail(std::string_view field, std::string_view what) {
+    status_ = absl::InvalidArgumentError(
+        absl::StrCat("job.", ToAbsl(field), " ", ToAbsl(what),
+                     "; submit with the rackmark program of the coordinator's version"));
+  }
+  absl::Status status_;
+};
+
+void CheckRange(Checker& check, std::string_view field, const v1::IntRange& range) {
+  check.In<uint32_t>(field, range.min(), 1, kTokensMax);
+  check.In<uint32_t>(field, range.max(), range.min(), kTokensMax);
+}
+
+void CheckLoad(Checker& check, const v1::Load& load) {
+  if (load.has_auto_()) {
+    check.In("load.auto.share", load.auto_().share(), kShareMin, kShareMax);
+    check.In<Nanos>("load.auto.calibration_ns", load.auto_().calibration_ns(), kPhaseMin,
+                    kWarmupMax);
+  } else {
+    check.In("load.requests_per_second", load.requests_per_second(), kRateMin, kRateMax);
+  }
+  check.That(load.arrivals() == v1::ARRIVAL_PROCESS_POISSON ||
+                 load.arrivals() == v1::ARRIVAL_PROCESS_CONSTANT,
+             "load.arrivals", "is an arrival process that this version does not know");
+  check.In<Nanos>("load.duration_ns", load.duration_ns(), kPhaseMin, kPhaseMax);
+  check.In<Nanos>("load.warmup_ns", load.warmup_ns(), 0, kWarmupMax);
+  CheckRange(check, "load.prompt_tokens", load.prompt_tokens());
+  CheckRange(check, "load.output_tokens", load.output_tokens());
+}
+
+void CheckServe(Checker& check, const v1::ServeWorkload& serve, const v1::Gang& gang) {
+  check.That(FindModel(serve.model()).ok(), "serve.model", "is a model that is unknown here");
+  check.That(serve.tensor_parallel() == gang.devices(), "serve.tensor_parallel",
+             "differs from gang.devices");
+  check.In<uint32_t>("serve.kv_block_tokens", serve.kv_block_tokens(), 1, kBlockTokensMax);
+  check.In<uint64_t>("serve.kv_memory_bytes", serve.kv_memory_bytes(), kKvBytesMin, kKvBytesMax);
+  check.In<uint32_t>("serve.max_batch", serve.max_batch(), 1, kBatchMax);
+  check.In<uint32_t>("serve.prefill_chunk", serve.prefill_chunk(), 1, kPrefillChunkMax);
+  CheckLoad(check, serve.load());
+}
+
+void CheckRun(Checker& check, const v1::RunSpec& run, const v1::Gang& gang) {
+  if (run.has_serve()) {
+    CheckServe(check, run.serve(), gang);
+  } else if (run.has_null()) {
+    check.In<Nanos>("null.duration_ns", run.null().duration_ns(), kPhaseMin, kPhaseMax);
+    check.In<uint32_t>("null.samples_per_step", run.null().samples_per_step(), 1,
+                       kSamplesPerStepMax);
+  } else {
+    check.That(false, "runs.workload", "is a workload that this version does not know");
+  }
+}
+
+}  // namespace
+
+absl::Status CheckJob(const v1::Job& job) {
+  Checker check;
+  const bool name_is_good = !job.name().empty() && job.name().size() <= kNameMax &&
+                            std::all_of(job.name().begin(), job.name().end(), [](char c) {
+                              return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+                            });
+  check.That(name_is_good, "name", "is not 1 to 63 of a-z, 0-9 and -");
+  check.In<size_t>("labels", static_cast<size_t>(job.labels().size()), 0, kLabelsMax);
+  for (const auto& [key, value] : job.labels()) {
+    check.In<size_t>("labels", std::max(key.size(), value.size()), 0, kLabelBytesMax);
+  }
+  check.In<size_t>("source", job.source().size(), 0, kSourceBytesMax);
+  const v1::Gang& gang = job.spec().gang();
+  check.In<uint32_t>("gang.devices", gang.devices(), 1, kDevicesMax);
+  check.That(gang.kind() == v1::DEVICE_KIND_CPU || gang.kind() == v1::DEVICE_KIND_GPU, "gang.kind",
+             "is a device kind that this version does not know");
+  if (gang.has_per_node()) {
+    check.In<uint32_t>("gang.per_node", gang.per_node(), 1, kPerNodeMax);
+    check.That(gang.per_node() > 0 && gang.devices() % gang.per_node() == 0, "gang.per_node",
+               "does not divide gang.devices");
+  }
+  const v1::Limits& limits = job.spec().limits();
+  check.In<Nanos>("limits.setup_ns", limits.setup_ns(), kPhaseMin, kPhaseMax);
+  check.In<Nanos>("limits.prepare_ns", limits.prepare_ns(), kPhaseMin, kPhaseMax);
+  // The derived limit stands on top of the longest window that is allowed.
+  check.In<Nanos>("limits.measure_ns", limits.measure_ns(), kPhaseMin, kMeasureMax);
+  check.In<Nanos>("limits.drain_ns", limits.drain_ns(), kPhaseMin, kPhaseMax);
+  check.In<uint32_t>("limits.attempts", limits.attempts(), 1, kAttemptsMax);
+  check.In<uint64_t>("runs", static_cast<uint64_t>(job.spec().runs_size()), 1, kRunsMax);
+  for (const v1::RunSpec& run : job.spec().runs()) {
+    if (!check.status().ok()) break;
+    CheckRun(check, run, gang);
+  }
+  return check.status();
+}
+
+}  // namespace rackmark

@@ -1,0 +1,208 @@
+#include "jobs/expand.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "common/random.h"
+#include "common/text.h"
+#include "jobs/bounds.h"
+#include "jobs/run_spec.h"
+
+namespace rackmark {
+namespace {
+
+// The stream of the spec's seed that orders a repetition's points.
+constexpr uint64_t kOrderStream = 0x6f72646572;
+
+std::vector<std::string> SplitPath(std::string_view path) {
+  constexpr std::string_view kSweep = "sweep.";
+  if (path.substr(0, kSweep.size()) == kSweep) {
+    return {"sweep", std::string(path.substr(kSweep.size()))};
+  }
+  std::vector<std::string> parts;
+  size_t start = 0;
+  for (size_t dot = path.find('.'); dot != std::string_view::npos; dot = path.find('.', start)) {
+    parts.emplace_back(path.substr(start, dot - start));
+    start = dot + 1;
+  }
+  parts.emplace_back(path.substr(start));
+  return parts;
+}
+
+// Which paths may differ from run to run; the rest belongs to the whole job.
+bool Sweepable(std::string_view path) {
+  return path == "seed" || path.substr(0, 9) == "workload." || path.substr(0, 5) == "load.";
+}
+
+void SetOrigin(YamlNode& node, const std::string& origin) {
+  node.origin = origin;
+  for (YamlNode& item : node.items) SetOrigin(item, origin);
+}
+
+// One swept field: its list of values, in the text's order.
+void CheckAxis(const YamlNode& axis, const YamlNode& spec, Problems& problems) {
+  const std::string path = absl::StrCat("spec.sweep.", axis.key);
+  if (!Sweepable(axis.key)) {
+    return problems.AtKey(axis, path,
+                          "cannot be swept; name a field under workload. or load., or seed, as in "
+                          "load.rate");
+  }
+  if (axis.kind != YamlNode::Kind::kList || axis.items.empty()) {
+    return problems.At(axis, path, "needs a list of values; write [value, value]");
+  }
+  std::set<std::string> seen;
+  for (const YamlNode& value : axis.items) {
+    if (seen.insert(FlowText(value)).second) continue;
+    problems.At(value, path,
+                absl::StrCat("value \"", EscapeControl(FlowText(value).substr(0, 64)),
+                             "\" is here twice; use repeats to run a point again"));
+  }
+  const YamlNode* at = &spec;
+  for (const std::string& part : SplitPath(axis.key)) {
+    at = at == nullptr ? nullptr : FindKey(*at, part);
+  }
+  if (at != nullptr) {
+    problems.AtKey(
+        *at, absl::StrCat("spec.", axis.key),
+        absl::StrCat("is also swept (line ", axis.key_line, "); keep the value or the sweep"));
+  }
+}
+
+std::vector<const YamlNode*> ReadAxes(const Fields& fields, const YamlNode& spec,
+                                      uint64_t repeats) {
+  std::vector<const YamlNode*> axes;
+  const YamlNode* sweep = fields.Find("sweep");
+  if (sweep == nullptr) return axes;
+  if (sweep->kind != YamlNode::Kind::kMap || sweep->items.empty()) {
+    fields.Problem("sweep", "needs fields with lists; write \"load.rate\": [4/s, 8/s]");
+    return axes;
+  }
+  uint64_t product = repeats;
+  for (const YamlNode& axis : sweep->items) {
+    CheckAxis(axis, spec, fields.problems());
+    axes.push_back(&axis);
+    // Neither factor exceeds 100,000 here, so that the product cannot wrap before it is refused.
+    product *= std::max<uint64_t>(1, axis.items.size());
+    if (product <= bounds::kRunsMax) continue;
+    fields.Problem("sweep", absl::StrCat("sweep and repeats make more than ", bounds::kRunsMax,
+                                         " runs; use fewer values"));
+    break;
+  }
+  return axes;
+}
+
+std::string PointText(const v1::RunSpec& run) {
+  std::string text;
+  for (const auto& [path, value] : run.point()) {
+    absl::StrAppend(&text, text.empty() ? "" : ", ", path, "=", EscapeControl(value));
+  }
+  return text;
+}
+
+// The spec with the values of point `index` (mixed radix, the last axis fastest) put in.
+absl::StatusOr<v1::RunSpec> ReadPoint(const YamlNode& spec, const v1::Gang& gang,
+                                      const std::vector<const YamlNode*>& axes,
+                                      std::pair<uint64_t, std::string_view> index_and_file) {
+  auto [index, file] = index_and_file;
+  YamlNode tree = spec;
+  std::vector<std::pair<std::string, std::string>> point;
+  for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
+    const YamlNode& value = (*axis)->items[index % (*axis)->items.size()];
+    index /= (*axis)->items.size();
+    RETURN_IF_ERROR(PutAt(tree, (*axis)->key, value));
+    point.emplace_back((*axis)->key, FlowText(value));
+  }
+  Problems problems(file);
+  v1::RunSpec run = ReadRunSpec(Fields(&problems, &tree, &tree, "spec", SpecKeys()), gang);
+  for (auto& [path, value] : point) (*run.mutable_point())[path] = value;
+  if (!problems.status().ok() && !point.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(problems.status().message(), " (sweep point ", PointText(run), ")"));
+  }
+  RETURN_IF_ERROR(problems.status());
+  return run;
+}
+
+}  // namespace
+
+absl::Status PutAt(YamlNode& spec, std::string_view path, const YamlNode& value) {
+  YamlNode* at = &spec;
+  const std::vector<std::string> parts = SplitPath(path);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "\"", EscapeControl(path), "\" has an empty part; write a path such as ", "load.rate"));
+    }
+    if (at->kind == YamlNode::Kind::kNull) at->kind = YamlNode::Kind::kMap;
+    if (at->kind != YamlNode::Kind::kMap) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", EscapeControl(path), "\" goes through \"", EscapeControl(parts[i - 1]),
+                       "\", which is not a map; name a field that exists"));
+    }
+    YamlNode* child = FindKey(*at, parts[i]);
+    if (child == nullptr) {
+      at->items.emplace_back();
+      child = &at->items.back();
+      child->key = parts[i];
+      child->line = child->key_line = value.line;
+      child->column = child->key_column = value.column;
+      child->origin = value.origin;
+    }
+    at = child;
+  }
+  YamlNode placed = value;
+  placed.key = at->key;
+  placed.key_line = at->key_line;
+  placed.key_column = at->key_column;
+  *at = std::move(placed);
+  return absl::OkStatus();
+}
+
+absl::Status ApplyOverrides(YamlNode& spec, const std::vector<Override>& sets) {
+  for (const Override& set : sets) {
+    const std::string origin = absl::StrCat("--set ", set.path, "=", set.value);
+    ASSIGN_OR_RETURN(YamlNode value, ReadYaml(set.value, origin));
+    SetOrigin(value, origin);
+    const absl::Status put = PutAt(spec, set.path, value);
+    if (!put.ok()) return YamlError("", value, "", FromAbsl(put.message()));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<v1::RunSpec>> ExpandRuns(const YamlNode& spec, const v1::Gang& gang,
+                                                    std::string_view file_name) {
+  Problems problems(file_name);
+  const Fields fields(&problems, &spec, &spec, "spec", SpecKeys());
+  const uint32_t repeats = fields.Small("repeats", {1, bounds::kRepeatsMax, 1});
+  const std::vector<const YamlNode*> axes = ReadAxes(fields, spec, repeats);
+  RETURN_IF_ERROR(problems.status());
+
+  YamlNode base = spec;
+  base.items.erase(std::remove_if(base.items.begin(), base.items.end(),
+                                  [](const YamlNode& item) { return item.key == "sweep"; }),
+                   base.items.end());
+  uint64_t points = 1;
+  for (const YamlNode* axis : axes) points *= axis->items.size();
+  std::vector<v1::RunSpec> templates;
+  for (uint64_t i = 0; i < points; ++i) {
+    ASSIGN_OR_RETURN(templates.emplace_back(), ReadPoint(base, gang, axes, {i, file_name}));
+  }
+  std::vector<v1::RunSpec> runs;
+  runs.reserve(points * repeats);
+  for (uint32_t repetition = 0; repetition < repeats; ++repetition) {
+    std::vector<uint64_t> order(points);
+    for (uint64_t i = 0; i < points; ++i) order[i] = i;
+    Random random(templates.front().seed(), kOrderStream + repetition);
+    for (uint64_t i = points; i > 1; --i) {
+      std::swap(order[i - 1], order[random.Between(0, i - 1)]);
+    }
+    for (const uint64_t i : order) {
+      runs.push_back(templates[i]);
+      runs.back().set_repetition(repetition);
+    }
+  }
+  return runs;
+}
+
+}  // namespace rackmark

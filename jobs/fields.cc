@@ -1,0 +1,198 @@
+#include "jobs/fields.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/text.h"
+#include "jobs/units.h"
+
+namespace rackmark {
+namespace {
+
+std::string KindName(const YamlNode& node) {
+  switch (node.kind) {
+    case YamlNode::Kind::kNull: return "empty";
+    case YamlNode::Kind::kScalar: return "a single value";
+    case YamlNode::Kind::kList: return "a list";
+    case YamlNode::Kind::kMap: return "a map";
+  }
+  return "unknown";
+}
+
+std::string Join(const std::vector<std::string>& words) {
+  std::string text;
+  for (size_t i = 0; i < words.size(); ++i) {
+    absl::StrAppend(&text, i == 0 ? "" : i + 1 == words.size() ? " or " : ", ", words[i]);
+  }
+  return text;
+}
+
+std::string Quoted(std::string_view text) {
+  return absl::StrCat("\"", EscapeControl(text.substr(0, 64)), "\"");
+}
+
+std::string PercentText(double share) { return absl::StrCat(share * 100, "%"); }
+std::string RateText(double rate) { return absl::StrCat(rate, "/s"); }
+
+// Parses with `parse`, checks the range, and keeps the fallback on any problem.
+template <typename T, typename Parse, typename Show>
+T Read(const Fields& fields, std::string_view key, const YamlNode* node, const Range<T>& range,
+       const Parse& parse, const Show& show) {
+  const T fallback = range.fallback.value_or(range.min);
+  if (node == nullptr) return fallback;
+  const auto value = parse(node->text);
+  if (!value.ok()) {
+    fields.Problem(key, FromAbsl(value.status().message()));
+    return fallback;
+  }
+  if (*value < range.min || *value > range.max) {
+    fields.Problem(key, absl::StrCat(Quoted(node->text), " is out of range; write ",
+                                     show(range.min), " to ", show(range.max)));
+    return fallback;
+  }
+  return *value;
+}
+
+}  // namespace
+
+void Problems::At(const YamlNode& value, std::string_view path, std::string_view sentence) {
+  if (status_.ok()) status_ = YamlError(file_, value, path, sentence);
+}
+
+void Problems::AtKey(const YamlNode& value, std::string_view path, std::string_view sentence) {
+  YamlNode place;
+  place.line = value.key_line;
+  place.column = value.key_column;
+  place.origin = value.origin;
+  At(place, path, sentence);
+}
+
+Fields::Fields(Problems* problems, const YamlNode* map, const YamlNode* parent, std::string path,
+               std::vector<std::string> known)
+    : problems_(problems),
+      map_(map),
+      place_(map != nullptr ? map : parent),
+      path_(std::move(path)) {
+  if (map_ == nullptr) return;
+  if (map_->kind != YamlNode::Kind::kMap) {
+    problems_->At(*map_, path_,
+                  absl::StrCat("is ", KindName(*map_), " where a map is needed; write key: value ",
+                               "lines with the keys ", Join(known)));
+    map_ = nullptr;
+    return;
+  }
+  for (const YamlNode& item : map_->items) {
+    if (std::find(known.begin(), known.end(), item.key) != known.end()) continue;
+    const std::string nearest = Nearest(item.key, known);
+    problems_->AtKey(item, PathOf(item.key),
+                     nearest.empty()
+                         ? absl::StrCat("unknown key; the keys here are ", Join(known))
+                         : absl::StrCat("unknown key; did you mean ", Quoted(nearest), "?"));
+  }
+}
+
+const YamlNode* Fields::Find(std::string_view key) const {
+  return map_ == nullptr ? nullptr : FindKey(*map_, key);
+}
+
+const YamlNode& Fields::Place(std::string_view key) const {
+  const YamlNode* node = Find(key);
+  return node != nullptr ? *node : *place_;
+}
+
+std::string Fields::PathOf(std::string_view key) const {
+  return path_.empty() ? std::string(key) : absl::StrCat(path_, ".", ToAbsl(key));
+}
+
+void Fields::Problem(std::string_view key, std::string_view sentence) const {
+  problems_->At(Place(key), PathOf(key), sentence);
+}
+
+Fields Fields::Map(std::string_view key, std::vector<std::string> known) const {
+  return Fields(problems_, Find(key), place_, PathOf(key), std::move(known));
+}
+
+const YamlNode* Fields::Scalar(std::string_view key, bool required, std::string_view kind) const {
+  const YamlNode* node = Find(key);
+  if (node == nullptr) {
+    if (required) Problem(key, absl::StrCat("is missing; write ", ToAbsl(kind), " here"));
+    return nullptr;
+  }
+  if (node->kind == YamlNode::Kind::kNull) {
+    Problem(key, absl::StrCat("has no value; write ", ToAbsl(kind), " or remove the key"));
+    return nullptr;
+  }
+  if (node->kind != YamlNode::Kind::kScalar) {
+    Problem(key, absl::StrCat("is ", KindName(*node), "; write ", ToAbsl(kind)));
+    return nullptr;
+  }
+  return node;
+}
+
+std::string Fields::Text(std::string_view key, std::optional<std::string> fallback) const {
+  const YamlNode* node = Scalar(key, !fallback.has_value(), "a text");
+  return node != nullptr ? node->text : fallback.value_or("");
+}
+
+std::string Fields::Word(std::string_view key, const std::vector<std::string>& words,
+                         std::optional<std::string> fallback) const {
+  const YamlNode* node = Scalar(key, !fallback.has_value(), Join(words));
+  if (node == nullptr) return fallback.value_or(words.front());
+  if (std::find(words.begin(), words.end(), node->text) != words.end()) return node->text;
+  const std::string nearest = Nearest(node->text, words);
+  Problem(key, nearest.empty()
+                   ? absl::StrCat(Quoted(node->text), " is unknown; write ", Join(words))
+                   : absl::StrCat(Quoted(node->text), " is unknown; did you mean ", Quoted(nearest),
+                                  "?"));
+  return words.front();
+}
+
+bool Fields::Bool(std::string_view key, bool fallback) const {
+  const YamlNode* node = Scalar(key, false, "true or false");
+  if (node == nullptr) return fallback;
+  if (node->quoted || (node->text != "true" && node->text != "false")) {
+    Problem(key, absl::StrCat(Quoted(node->text), node->quoted ? " is quoted text" : "",
+                              " where a switch is needed; write true or false without quotes"));
+    return fallback;
+  }
+  return node->text == "true";
+}
+
+uint64_t Fields::Integer(std::string_view key, Range<uint64_t> range) const {
+  const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a whole number");
+  if (node != nullptr && node->quoted) {
+    Problem(key, absl::StrCat(Quoted(node->text),
+                              " is quoted text where a whole number is needed; remove the quotes"));
+    return range.fallback.value_or(range.min);
+  }
+  return Read(*this, key, node, range, units::ParseInteger, [](uint64_t v) { return absl::StrCat(v); });
+}
+
+uint32_t Fields::Small(std::string_view key, Range<uint32_t> range) const {
+  Range<uint64_t> wide{range.min, range.max, std::nullopt};
+  if (range.fallback.has_value()) wide.fallback = *range.fallback;
+  return static_cast<uint32_t>(Integer(key, wide));
+}
+
+Nanos Fields::Duration(std::string_view key, Range<Nanos> range) const {
+  const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a duration such as 20s");
+  return Read(*this, key, node, range, units::ParseDuration, FormatDuration);
+}
+
+uint64_t Fields::Bytes(std::string_view key, Range<uint64_t> range) const {
+  const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a size such as 256MiB");
+  return Read(*this, key, node, range, units::ParseBytes,
+              [](uint64_t v) { return FormatBytes(static_cast<double>(v)); });
+}
+
+double Fields::Rate(std::string_view key, Range<double> range) const {
+  const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a rate such as 12/s");
+  return Read(*this, key, node, range, units::ParseRate, RateText);
+}
+
+double Fields::Percent(std::string_view key, Range<double> range) const {
+  const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a share such as 60%");
+  return Read(*this, key, node, range, units::ParsePercent, PercentText);
+}
+
+}  // namespace rackmark
