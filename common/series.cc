@@ -60,6 +60,7 @@ constexpr std::array<SeriesInfo, static_cast<size_t>(SeriesId::kCount)> kTable =
     {SeriesId::kDaemonCpu, "daemon.cpu", "s", kT, "CPU time of the worker daemon so far"},
     {SeriesId::kNetworkReceived, "network.received", "B", kT, "all interfaces, since boot"},
     {SeriesId::kNetworkSent, "network.sent", "B", kT, "all interfaces, since boot"},
+    {SeriesId::kTickLate, "host.tick_late", "s", kT, "telemetry tick after its due time"},
 }};
 
 }  // namespace

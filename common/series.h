@@ -59,6 +59,7 @@ enum class SeriesId : uint16_t {
   kDaemonCpu,        // CPU seconds used so far
   kNetworkReceived,  // bytes since boot, all interfaces
   kNetworkSent,
+  kTickLate,  // how long after its due time the daemon's telemetry tick came
   kCount,
 };
 
