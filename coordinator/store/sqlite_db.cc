@@ -1,0 +1,229 @@
+#include "coordinator/store/sqlite_db.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+
+#include "common/text.h"
+
+namespace rackmark {
+namespace {
+
+absl::Status SqlError(sqlite3* db, std::string_view path, std::string_view what) {
+  const int code = db == nullptr ? SQLITE_NOMEM : sqlite3_extended_errcode(db);
+  const std::string text = absl::StrCat(ToAbsl(path), ": ", ToAbsl(what), ": ", sqlite3_errmsg(db),
+                                        " (SQLite code ", code, ")");
+  switch (code & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return absl::DataLossError(text);
+    case SQLITE_FULL: return absl::ResourceExhaustedError(text);
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_READONLY: return absl::PermissionDeniedError(text);
+    default: return absl::InternalError(text);
+  }
+}
+
+uint32_t BigEndian32(const unsigned char* p) {
+  return static_cast<uint32_t>(p[0]) << 24 | static_cast<uint32_t>(p[1]) << 16 |
+         static_cast<uint32_t>(p[2]) << 8 | static_cast<uint32_t>(p[3]);
+}
+
+constexpr char kRemedy[] = "; give another --data folder, or move the file away";
+
+// Reads the 100-byte header without SQLite, so that a foreign file is not touched in any way: no
+// journal replayed, no -wal made. Creation sets both numbers before WAL mode, so they stand here.
+absl::Status CheckHeader(const std::string& path, const Database::Kind& kind) {
+  std::FILE* file = std::fopen(path.c_str(), "rbe");
+  if (file == nullptr) return ErrnoStatus(errno, absl::StrCat("opening ", path));
+  std::array<unsigned char, 100> header{};
+  const size_t got = std::fread(header.data(), 1, header.size(), file);
+  std::fclose(file);
+  constexpr std::string_view kMagic("SQLite format 3\0", 16);
+  if (got < header.size() ||
+      std::string_view(reinterpret_cast<const char*>(header.data()), 16) != kMagic) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is not a database (no SQLite header)", kRemedy));
+  }
+  if (BigEndian32(&header[68]) != kind.application_id) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is a database of another application, not a rackmark ",
+                     ToAbsl(kind.what), kRemedy));
+  }
+  if (const uint32_t version = BigEndian32(&header[60]); version != kind.version) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " has format version ", version, " of the ", ToAbsl(kind.what),
+        ", this build reads version ", kind.version, "; use the rackmark that wrote it"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SyncFolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, absl::StrCat("opening ", folder));
+  const int rc = fsync(fd);
+  const int error = errno;
+  close(fd);
+  return rc == 0 ? absl::OkStatus() : ErrnoStatus(error, absl::StrCat("syncing ", folder));
+}
+
+}  // namespace
+
+Statement::Statement(sqlite3* db, sqlite3_stmt* statement, std::string path)
+    : db_(db), statement_(statement), path_(std::move(path)) {}
+
+Statement::Statement(Statement&& other) noexcept
+    : db_(other.db_),
+      statement_(std::exchange(other.statement_, nullptr)),
+      path_(std::move(other.path_)),
+      next_(other.next_) {}
+
+Statement::~Statement() { sqlite3_finalize(statement_); }
+
+Statement& Statement::Bind(uint64_t value) {
+  RACKMARK_CHECK(sqlite3_bind_int64(statement_, next_++, static_cast<sqlite3_int64>(value)) ==
+                 SQLITE_OK);
+  return *this;
+}
+
+Statement& Statement::BindBlob(std::string_view bytes) {
+  RACKMARK_CHECK(sqlite3_bind_blob64(statement_, next_++, bytes.data(), bytes.size(),
+                                     SQLITE_STATIC) == SQLITE_OK);
+  return *this;
+}
+
+Statement& Statement::BindText(std::string_view text) {
+  RACKMARK_CHECK(sqlite3_bind_text64(statement_, next_++, text.data(), text.size(), SQLITE_STATIC,
+                                     SQLITE_UTF8) == SQLITE_OK);
+  return *this;
+}
+
+absl::StatusOr<bool> Statement::Step() {
+  switch (sqlite3_step(statement_)) {
+    case SQLITE_ROW: return true;
+    case SQLITE_DONE: return false;
+    default: return SqlError(db_, path_, "statement failed");
+  }
+}
+
+absl::Status Statement::Run() {
+  const absl::Status status = Step().status();
+  Reset();
+  return status;
+}
+
+uint64_t Statement::Integer(int column) const {
+  return static_cast<uint64_t>(sqlite3_column_int64(statement_, column));
+}
+
+std::string_view Statement::Blob(int column) const {
+  const auto* data = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+  return {data, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+void Statement::Reset() {
+  sqlite3_reset(statement_);
+  sqlite3_clear_bindings(statement_);
+  next_ = 1;
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::OpenFile(const std::string& path, int flags) {
+  sqlite3* db = nullptr;
+  const int rc = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  std::unique_ptr<Database> database(new Database(db, path));
+  if (rc != SQLITE_OK) return SqlError(db, path, "cannot open");
+  // The lock on the data folder keeps others out; this is for our own second connection.
+  sqlite3_busy_timeout(db, 5000);
+  return database;
+}
+
+Database::~Database() { sqlite3_close(db_); }
+
+// Made under another name and renamed, so that a crash leaves no half database behind.
+absl::Status Database::Create(const std::string& path, const Kind& kind,
+                              std::string_view cluster_id) {
+  const std::string fresh = path + ".new";
+  if (unlink(fresh.c_str()) != 0 && errno != ENOENT) {
+    return ErrnoStatus(errno, absl::StrCat("removing ", fresh));
+  }
+  {
+    ASSIGN_OR_RETURN(auto db, OpenFile(fresh, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE));
+    RETURN_IF_ERROR(db->Execute("PRAGMA synchronous = FULL; BEGIN;"));
+    RETURN_IF_ERROR(
+        db->Execute(absl::StrCat("PRAGMA application_id = ", kind.application_id).c_str()));
+    RETURN_IF_ERROR(db->Execute(absl::StrCat("PRAGMA user_version = ", kind.version).c_str()));
+    RETURN_IF_ERROR(db->Execute(kind.schema));
+    ASSIGN_OR_RETURN(auto insert, db->Prepare("INSERT INTO meta (cluster_id) VALUES (?)"));
+    RETURN_IF_ERROR(insert.BindText(cluster_id).Run());
+    RETURN_IF_ERROR(db->Execute("COMMIT"));
+  }
+  if (rename(fresh.c_str(), path.c_str()) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("renaming ", fresh));
+  }
+  return SyncFolderOf(path);
+}
+
+absl::Status Database::CheckPages(const Kind& kind) {
+  // A file that fails this check must stay as it is: no checkpoint at closing.
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  const auto damaged = [&](std::string_view why) {
+    return absl::DataLossError(absl::StrCat(path_, " is a damaged ", ToAbsl(kind.what), " (",
+                                            EscapeControl(why), "); restore it from a backup"));
+  };
+  auto check = Prepare("PRAGMA quick_check(1)");
+  if (!check.ok()) return damaged(FromAbsl(check.status().message()));
+  const auto row = check->Step();
+  if (!row.ok()) return damaged(FromAbsl(row.status().message()));
+  if (!*row || check->Blob(0) != "ok") return damaged(check->Blob(0));
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, const Kind& kind,
+                                                         std::string_view cluster_id_if_new) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) == 0) {
+    RETURN_IF_ERROR(CheckHeader(path, kind));
+  } else if (errno == ENOENT) {
+    RETURN_IF_ERROR(Create(path, kind, cluster_id_if_new));
+  } else {
+    return ErrnoStatus(errno, path);
+  }
+  ASSIGN_OR_RETURN(auto db, OpenFile(path, SQLITE_OPEN_READWRITE));
+  if (kind.check_pages) RETURN_IF_ERROR(db->CheckPages(kind));
+  RETURN_IF_ERROR(db->Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
+  return db;
+}
+
+absl::StatusOr<Statement> Database::Prepare(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                         &statement, nullptr) != SQLITE_OK) {
+    return SqlError(db_, path_, sql);
+  }
+  return Statement(db_, statement, path_);
+}
+
+absl::Status Database::Execute(const char* sql) {
+  if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
+    return SqlError(db_, path_, sql);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Database::ClusterId() {
+  ASSIGN_OR_RETURN(auto select, Prepare("SELECT cluster_id FROM meta"));
+  ASSIGN_OR_RETURN(const bool found, select.Step());
+  if (!found) return absl::DataLossError(absl::StrCat(path_, " names no cluster"));
+  return std::string(select.Blob(0));
+}
+
+}  // namespace rackmark

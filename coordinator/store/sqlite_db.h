@@ -1,0 +1,79 @@
+// The thinnest layer over SQLite: opens one file with the checks of PROTOCOL 1, runs statements,
+// turns errors into sentences. One Database belongs to one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/status.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace rackmark {
+
+// A prepared statement with its values bound in order. Reset() before it is used again.
+class Statement {
+ public:
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&&) = delete;
+  ~Statement();
+
+  Statement& Bind(uint64_t value);
+  // The bytes must live until Reset().
+  Statement& BindBlob(std::string_view bytes);
+  Statement& BindText(std::string_view text);
+  // True: a row stands ready. False: done.
+  absl::StatusOr<bool> Step();
+  // For statements that return no rows.
+  absl::Status Run();
+  uint64_t Integer(int column) const;
+  std::string_view Blob(int column) const;  // until the next Step or Reset
+  void Reset();
+
+ private:
+  friend class Database;
+  Statement(sqlite3* db, sqlite3_stmt* statement, std::string path);
+  sqlite3* db_;
+  sqlite3_stmt* statement_;
+  std::string path_;
+  int next_ = 1;
+};
+
+class Database {
+ public:
+  struct Kind {
+    std::string_view what;  // "event log": for messages
+    uint32_t application_id;
+    uint32_t version;
+    const char* schema;
+    bool check_pages;  // read the whole file at opening and refuse a damaged one
+  };
+
+  // Opens the file; where there is none, makes one of this kind for the cluster. Then its commits
+  // are durable (WAL, synchronous=FULL). FAILED_PRECONDITION or DATA_LOSS, one sentence with the
+  // path, and nothing written: not SQLite, another application's, another version, damaged.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path, const Kind& kind,
+                                                        std::string_view cluster_id_if_new);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  absl::StatusOr<Statement> Prepare(std::string_view sql);
+  absl::Status Execute(const char* sql);
+  absl::StatusOr<std::string> ClusterId();
+
+ private:
+  Database(sqlite3* db, std::string path) : db_(db), path_(std::move(path)) {}
+  static absl::StatusOr<std::unique_ptr<Database>> OpenFile(const std::string& path, int flags);
+  static absl::Status Create(const std::string& path, const Kind& kind,
+                             std::string_view cluster_id);
+  absl::Status CheckPages(const Kind& kind);
+
+  sqlite3* db_;
+  std::string path_;
+};
+
+}  // namespace rackmark
