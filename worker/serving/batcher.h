@@ -1,0 +1,58 @@
+// Decides what each step runs: continuous batching with chunked prefill. Rank 0 only, pure logic:
+// no tokens, no clocks, no memory of its own beyond counts, so it is tested without an engine.
+//
+// A request is admitted, first come first served, only when a slot is free and its worst case of KV
+// blocks (prompt + output) fits beside the worst cases of those that run; blocks are then given as
+// they are needed. So a running sequence never lacks a block and nothing can deadlock.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+
+#include "common/status.h"
+#include "worker/serving/plan_state.h"
+#include "worker/serving/step_plan.h"
+
+namespace rackmark {
+
+struct EngineRequest {
+  uint64_t index = 0;  // the caller's name for it; also what its prompt is made of
+  uint32_t prompt_tokens = 0;
+  uint32_t output_tokens = 0;  // exactly so many come: there is no stop token
+};
+
+struct BatcherOptions {
+  PlanLimits limits;
+  uint32_t prefill_chunk = 0;  // prompt tokens in one step, over all sequences
+  uint32_t context_max = 0;    // prompt + output of one request
+  size_t queue_max = 0;        // waiting requests
+};
+
+class Batcher {
+ public:
+  explicit Batcher(const BatcherOptions& options);
+
+  // INVALID_ARGUMENT: can never run, with the bound that it breaks. RESOURCE_EXHAUSTED: the queue
+  // is full now.
+  absl::Status Submit(const EngineRequest& request);
+  // The next step's plan, already applied to the planning mirror. False if there is nothing to run.
+  bool PlanNext(StepPlan& plan);
+  // The plan that ends a phase; everything waiting or running is forgotten.
+  StepPlan PlanEnd();
+
+  uint32_t running() const { return state_.active(); }
+  size_t waiting() const { return queue_.size(); }
+
+ private:
+  struct Budget;
+  void GiveDecodeBlocks(StepPlan& plan, Budget& budget);
+  void AddChunk(uint32_t slot, const SequenceView& sequence, StepPlan& plan, Budget& budget);
+  void Admit(StepPlan& plan, Budget& budget);
+
+  const BatcherOptions options_;
+  PlanState state_;  // one step ahead of what runs
+  std::deque<EngineRequest> queue_;
+  uint64_t reserved_blocks_ = 0;  // worst cases of all that run
+};
+
+}  // namespace rackmark
