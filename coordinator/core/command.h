@@ -16,7 +16,8 @@
 
 namespace rackmark {
 
-// The two clocks of a turn: decisions read `monotonic`; `wall` (Unix time) only stamps events for people.
+// The two clocks of a turn: decisions read `monotonic`; `wall` (Unix time) only stamps events for
+// people.
 struct Now {
   Nanos monotonic = 0;
   Nanos wall = 0;
@@ -26,7 +27,7 @@ struct Now {
 struct TakeLeadership {
   std::string new_cluster_id;  // RandomHex(16); used only by an empty log
   std::string incarnation;     // of this coordinator process
-  std::string boot_id;         // of this machine: the domain of Now::monotonic
+  std::string boot_id;         // of this machine, not empty: the domain of Now::monotonic
 };
 struct SubmitJob {
   v1::Job job;
@@ -40,7 +41,7 @@ struct CancelJob {
 // FAILED_PRECONDITION = foreign cluster; ALREADY_EXISTS = another worker took this node's name;
 // INVALID_ARGUMENT = an UNKNOWN enum or another hole. The shell ends the stream with the error.
 struct NodeReported {
-  v1::Report report;
+  v1::Report report;    // report_number grows on its stream
   uint64_t stream = 0;  // shell's number of the Sync stream, 1.. growing
 };
 // Ignored if the node has since reported on another stream.

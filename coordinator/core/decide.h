@@ -24,6 +24,9 @@ struct Decision {
 // What one command causes by itself, before what follows from it. An error changes nothing.
 absl::StatusOr<Decision> Decide(const State& state, const Command& command, Now now);
 
+// A Report that was overtaken: of an older stream, or out of order on its own. Heard, not believed.
+bool IsStale(const State& state, NodeId node, const NodeReported& command);
+
 // The next wave of what follows from State alone: runs advance, leases fail or end, gangs are
 // placed. Looks at `jobs` only (null = all open jobs). Empty = State is at rest.
 std::vector<v1::Event> Settle(const State& state, const std::set<JobId>* jobs, Now now);

@@ -11,8 +11,9 @@
 
 namespace rackmark {
 
-// Content without version. `go` stands only together with the cards: with no card known after a
-// restart it is false until Reports have brought them; a connected rank does not care.
+// Content without version. While a lease is in RENDEZVOUS `go` stands only together with all cards:
+// after a restart it is false until Reports have brought them again. In an ACTIVE lease every rank
+// is connected: `go` stands and the cards are gone.
 v1::DesiredState DesiredFor(const State& state, NodeId node);
 
 // The same with its version, as of the last turn: goes into every SyncReply. Empty content with

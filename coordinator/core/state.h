@@ -28,7 +28,8 @@ struct NodeState {
   std::vector<std::string> retired;  // earlier incarnations, the last 16: they never come back
   v1::NodeInfo info;                 // as of joining; info.name is unique
   v1::NodePhase phase = v1::NODE_PHASE_UP;
-  std::string reason;  // why it is not UP
+  std::string reason;        // why it is not UP
+  std::set<LeaseId> leases;  // not ENDED, with a rank here
 };
 
 struct JobState {
@@ -45,7 +46,8 @@ struct JobState {
   uint32_t generations = 0;                  // leases ever placed for it
   uint32_t setup_failures = 0;               // since the last lease that became ACTIVE
   std::optional<v1::Failure> setup_failure;  // the last one of those
-  std::optional<LeaseId> lease;              // the one that is not RELEASING yet, if any
+  std::set<LeaseId> leases;                  // not ENDED; of these at most one is not RELEASING:
+  std::optional<LeaseId> lease;              // that one
 };
 
 struct RunState {
@@ -56,8 +58,8 @@ struct RunState {
   uint32_t lease_kills = 0;            // of its attempts that failed by its own doing
   LeaseId lease;                       // of the last attempt
   v1::Placement placement;             // of the last attempt
-  std::optional<v1::Failure> failure;  // the final one, or while QUEUED again the last one
-  std::vector<v1::Failure> earlier;    // of attempts before the last one
+  std::optional<v1::Failure> failure;  // final: why it is judged without a full measurement
+  std::vector<v1::Failure> earlier;    // of attempts that were followed by QUEUED again
   std::optional<v1::Verdict> verdict;
   std::string evidence_sha256;
   std::vector<std::string> reasons;
@@ -111,7 +113,7 @@ struct SoftState {
   std::map<NodeId, SoftNode> nodes;
   std::map<LeaseId, Nanos> lease_since;  // placed; absent = since listening
   std::map<RunId, Nanos> run_since;      // phase entered; absent = since listening
-  std::set<LeaseId> dirty_leases;        // something that DesiredFor reads has changed
+  std::set<NodeId> dirty_nodes;          // something that DesiredFor reads has changed
   bool place_wanted = false;             // devices came, went or were freed, or a job came
 };
 

@@ -110,6 +110,12 @@ void CountDevices(const Node& node, Shortage& shortage) {
   }
 }
 
+std::vector<Candidate> Choose(const Inventory& inventory, const v1::Gang& gang) {
+  std::vector<Candidate> candidates = Candidates(inventory, gang.kind());
+  return gang.has_per_node() ? ChooseEven(std::move(candidates), gang.devices(), gang.per_node())
+                             : ChooseFewest(std::move(candidates), gang.devices());
+}
+
 Shortage Explain(const Inventory& inventory, const v1::Gang& gang) {
   Shortage shortage;
   shortage.needed = gang.devices();
@@ -127,13 +133,12 @@ Shortage Explain(const Inventory& inventory, const v1::Gang& gang) {
     }
   }
   shortage.impossible = !CanEverFit(inventory, gang);
+  Inventory freed = inventory;
+  for (Node& node : freed) {
+    for (Slot& slot : node.slots) slot.holder = LeaseId{};
+  }
+  shortage.fits_when_freed = !Choose(freed, gang).empty();
   return shortage;
-}
-
-std::vector<Candidate> Choose(const Inventory& inventory, const v1::Gang& gang) {
-  std::vector<Candidate> candidates = Candidates(inventory, gang.kind());
-  return gang.has_per_node() ? ChooseEven(std::move(candidates), gang.devices(), gang.per_node())
-                             : ChooseFewest(std::move(candidates), gang.devices());
 }
 
 }  // namespace

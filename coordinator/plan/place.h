@@ -52,7 +52,8 @@ struct Shortage {
   std::map<LeaseId, uint32_t> held;  // devices of the kind on ready nodes, by holder
   uint32_t nodes_with_per_node = 0;  // ready nodes with at least per_node free ones
 
-  bool impossible = false;  // would not fit even if all known devices were free
+  bool impossible = false;       // would not fit even if all known devices were free
+  bool fits_when_freed = false;  // would fit if the held devices of ready nodes were free
 };
 
 // The smallest set of nodes that holds the gang; one node if one suffices; of equals, the node that

@@ -1,0 +1,203 @@
+// Apply: what an event means. No rule lives here, only consequences; rules are in check.cc.
+#include "coordinator/core/decide.h"
+#include "coordinator/core/retry.h"
+#include "coordinator/core/tables.h"
+
+namespace rackmark {
+namespace {
+
+using v1::Event;
+
+constexpr size_t kRetiredMax = 16;
+
+void Enter(RunState& run, Change change) { run.phase = NextPhase(run.phase, change).value(); }
+void Enter(LeaseState& lease, Change change) {
+  lease.phase = NextPhase(lease.phase, change).value();
+}
+
+void On(HardState& hard, const v1::NodeJoined& change) {
+  NodeState& node = hard.nodes[NodeId{change.node_id()}];
+  if (node.id.IsNone()) {
+    node.id = NodeId{change.node_id()};
+    hard.last_node = change.node_id();
+    hard.node_by_name[change.info().name()] = node.id;
+  } else {
+    if (node.retired.size() == kRetiredMax) node.retired.erase(node.retired.begin());
+    node.retired.push_back(node.incarnation);
+  }
+  node.incarnation = change.incarnation();
+  node.info = change.info();
+  node.phase = v1::NODE_PHASE_UP;
+  node.reason.clear();
+}
+
+void On(HardState& hard, const v1::NodeChanged& change) {
+  NodeState& node = hard.nodes.at(NodeId{change.node_id()});
+  node.phase = change.phase();
+  node.reason = change.reason();
+}
+
+void On(HardState& hard, const Event& event, const v1::JobSubmitted& change) {
+  JobState& job = hard.jobs[JobId{change.job_id()}];
+  job.id = JobId{change.job_id()};
+  job.job = change.job();
+  job.submission_id = change.submission_id();
+  job.by = event.by();
+  job.submitted_unix_ns = event.unix_ns();
+  job.first_run = RunId{change.first_run_id()};
+  for (RunId id : RunsOf(job)) {
+    RunState& run = hard.runs[id];
+    run.id = id;
+    run.job = job.id;
+    hard.last_run = id.value;
+  }
+  hard.last_job = job.id.value;
+  hard.open_jobs.insert(job.id);
+  hard.submissions[job.submission_id] = job.id;
+}
+
+void On(HardState& hard, const v1::JobCancelRequested& change) {
+  JobState& job = hard.jobs.at(JobId{change.job_id()});
+  job.cancel_requested = true;
+  job.cancel_reason = change.reason();
+}
+
+void On(HardState& hard, const Event& event, const v1::JobEnded& change) {
+  JobState& job = hard.jobs.at(JobId{change.job_id()});
+  job.verdict = change.verdict();
+  job.ended_unix_ns = event.unix_ns();
+  hard.open_jobs.erase(job.id);
+}
+
+void On(HardState& hard, const v1::LeasePlaced& change) {
+  LeaseState& lease = hard.leases[LeaseId{change.lease_id()}];
+  lease.id = LeaseId{change.lease_id()};
+  lease.job = JobId{change.job_id()};
+  lease.generation = change.generation();
+  lease.placement = change.placement();
+  hard.last_lease = lease.id.value;
+  JobState& job = hard.jobs.at(lease.job);
+  job.generations = change.generation();
+  job.lease = lease.id;
+  job.leases.insert(lease.id);
+  for (const v1::RankPlace& place : lease.placement.ranks()) {
+    hard.nodes.at(NodeId{place.node_id()}).leases.insert(lease.id);
+  }
+}
+
+void On(HardState& hard, const v1::LeaseActive& change) {
+  LeaseState& lease = hard.leases.at(LeaseId{change.lease_id()});
+  Enter(lease, Event::kLeaseActive);
+  hard.jobs.at(lease.job).setup_failures = 0;
+}
+
+void On(HardState& hard, const v1::LeaseReleasing& change) {
+  LeaseState& lease = hard.leases.at(LeaseId{change.lease_id()});
+  JobState& job = hard.jobs.at(lease.job);
+  if (change.has_failure()) lease.failure = change.failure();
+  const bool was_active = lease.phase == v1::LEASE_PHASE_ACTIVE;
+  if (!was_active && change.has_failure() &&
+      change.failure().kind() != v1::FAILURE_KIND_CANCELLED) {
+    ++job.setup_failures;
+    job.setup_failure = change.failure();
+  }
+  Enter(lease, Event::kLeaseReleasing);
+  job.lease.reset();
+}
+
+void On(HardState& hard, const v1::LeaseEnded& change) {
+  const auto found = hard.leases.find(LeaseId{change.lease_id()});
+  for (const v1::RankPlace& place : found->second.placement.ranks()) {
+    hard.nodes.at(NodeId{place.node_id()}).leases.erase(found->first);
+  }
+  hard.jobs.at(found->second.job).leases.erase(found->first);
+  hard.leases.erase(found);
+}
+
+void On(HardState& hard, const v1::RunPreparing& change) {
+  RunState& run = hard.runs.at(RunId{change.run_id()});
+  LeaseState& lease = hard.leases.at(LeaseId{change.lease_id()});
+  Enter(run, Event::kRunPreparing);
+  run.attempt = change.attempt();
+  run.lease = lease.id;
+  run.placement = lease.placement;
+  lease.run = run.id;
+}
+
+void LeaveLease(HardState& hard, const RunState& run) {
+  const auto lease = hard.leases.find(run.lease);
+  if (lease != hard.leases.end() && lease->second.run == run.id) lease->second.run.reset();
+}
+
+void On(HardState& hard, const v1::RunRequeued& change) {
+  RunState& run = hard.runs.at(RunId{change.run_id()});
+  Enter(run, Event::kRunRequeued);
+  run.earlier.push_back(change.failure());
+  if (IsOwnDoing(change.failure().kind())) ++run.lease_kills;
+  LeaveLease(hard, run);
+}
+
+void On(HardState& hard, const v1::RunJudging& change) {
+  RunState& run = hard.runs.at(RunId{change.run_id()});
+  Enter(run, Event::kRunJudging);
+  if (change.has_failure()) run.failure = change.failure();
+  LeaveLease(hard, run);
+}
+
+void On(HardState& hard, const v1::RunJudged& change) {
+  RunState& run = hard.runs.at(RunId{change.run_id()});
+  Enter(run, Event::kRunJudged);
+  run.verdict = change.verdict();
+  run.evidence_sha256 = change.evidence_sha256();
+  run.reasons.assign(change.reasons().begin(), change.reasons().end());
+}
+
+void ApplyChange(HardState& hard, const Event& event) {
+  switch (event.change_case()) {
+    case Event::kClusterCreated: hard.cluster_id = event.cluster_created().cluster_id(); break;
+    case Event::kLeadershipTaken:
+      hard.epoch = event.leadership_taken().epoch();
+      hard.incarnation = event.leadership_taken().incarnation();
+      break;
+    case Event::kNodeJoined: On(hard, event.node_joined()); break;
+    case Event::kNodeChanged: On(hard, event.node_changed()); break;
+    case Event::kJobSubmitted: On(hard, event, event.job_submitted()); break;
+    case Event::kJobCancelRequested: On(hard, event.job_cancel_requested()); break;
+    case Event::kJobEnded: On(hard, event, event.job_ended()); break;
+    case Event::kLeasePlaced: On(hard, event.lease_placed()); break;
+    case Event::kLeaseGo:
+      Enter(hard.leases.at(LeaseId{event.lease_go().lease_id()}), Event::kLeaseGo);
+      break;
+    case Event::kLeaseActive: On(hard, event.lease_active()); break;
+    case Event::kLeaseReleasing: On(hard, event.lease_releasing()); break;
+    case Event::kLeaseEnded: On(hard, event.lease_ended()); break;
+    case Event::kRunPreparing: On(hard, event.run_preparing()); break;
+    case Event::kRunMeasuring:
+      Enter(hard.runs.at(RunId{event.run_measuring().run_id()}), Event::kRunMeasuring);
+      break;
+    case Event::kRunDraining:
+      Enter(hard.runs.at(RunId{event.run_draining().run_id()}), Event::kRunDraining);
+      break;
+    case Event::kRunRequeued: On(hard, event.run_requeued()); break;
+    case Event::kRunJudging: On(hard, event.run_judging()); break;
+    case Event::kRunJudged: On(hard, event.run_judged()); break;
+    case Event::CHANGE_NOT_SET: break;
+  }
+}
+
+}  // namespace
+
+void Apply(HardState& hard, const v1::Event& event) {
+  RACKMARK_CHECK(CheckEvent(hard, event).ok());
+  ApplyChange(hard, event);
+  hard.last_seq = event.seq();
+}
+
+absl::Status Replay(State& state, const v1::Event& event) {
+  RETURN_IF_ERROR(CheckEvent(state.hard, event));
+  ApplyChange(state.hard, event);
+  state.hard.last_seq = event.seq();
+  return absl::OkStatus();
+}
+
+}  // namespace rackmark

@@ -1,0 +1,158 @@
+#include "coordinator/core/blame.h"
+
+#include "coordinator/core/observe.h"
+#include "coordinator/core/timers.h"
+
+namespace rackmark {
+namespace {
+
+std::string PhaseWord(v1::RankPhase phase) {
+  const std::string name = v1::RankPhase_Name(phase);
+  return name.substr(std::string_view("RANK_PHASE_").size());
+}
+
+v1::RankPhase PhaseOfRank(const State& state, const LeaseState& lease, const v1::RankPlace& place) {
+  const v1::RankReport* rank = RankOf(state, lease, place);
+  return rank == nullptr ? v1::RANK_PHASE_UNKNOWN : rank->phase();
+}
+
+void Blame(const State& state, const LeaseState& lease, const v1::RankPlace& place,
+           v1::Failure& failure) {
+  failure.set_rank(place.rank());
+  failure.set_node(place.node());
+  failure.set_device(place.device());
+  failure.set_phase(PhaseOfRank(state, lease, place));
+}
+
+std::optional<v1::Failure> FindLostNode(const State& state, const LeaseState& lease) {
+  for (NodeId id : NodesOf(lease.placement)) {
+    const NodeState& node = state.hard.nodes.at(id);
+    if (node.phase != v1::NODE_PHASE_LOST) continue;
+    v1::Failure failure;
+    failure.set_kind(v1::FAILURE_KIND_NODE_LOST);
+    failure.set_node(node.info.name());
+    failure.set_detail(absl::StrCat("node ", node.info.name(), " was lost: ", node.reason));
+    return failure;
+  }
+  return std::nullopt;
+}
+
+v1::Failure DeathOf(const State& state, const LeaseState& lease, const v1::RankPlace& place,
+                    const v1::RankReport* rank) {
+  v1::Failure failure;
+  if (rank != nullptr) failure = rank->failure();
+  if (rank == nullptr) {
+    failure.set_detail("the worker no longer knows the rank's process");
+  } else if (failure.detail().empty()) {
+    failure.set_detail("the rank's process ended");
+  }
+  if (failure.kind() == v1::FAILURE_KIND_UNKNOWN) failure.set_kind(v1::FAILURE_KIND_RANK_DIED);
+  // Where it was when it died is the daemon's to say; "EXITED" would tell nobody anything.
+  const v1::RankPhase phase = failure.phase();
+  Blame(state, lease, place, failure);
+  if (phase != v1::RANK_PHASE_UNKNOWN) failure.set_phase(phase);
+  return failure;
+}
+
+v1::Failure FailureOf(const State& state, const LeaseState& lease, const v1::RankPlace& place,
+                      const v1::RankReport& rank) {
+  v1::Failure failure = rank.failure();
+  if (failure.kind() == v1::FAILURE_KIND_UNKNOWN) failure.set_kind(v1::FAILURE_KIND_RANK_FAILED);
+  if (failure.detail().empty()) failure.set_detail("the rank failed without saying why");
+  const v1::RankPhase phase = failure.phase();
+  Blame(state, lease, place, failure);
+  if (phase != v1::RANK_PHASE_UNKNOWN) failure.set_phase(phase);
+  return failure;
+}
+
+std::optional<v1::Failure> FindBadRank(const State& state, const LeaseState& lease) {
+  std::optional<v1::Failure> failed;
+  for (const v1::RankPlace& place : lease.placement.ranks()) {
+    const v1::RankReport* rank = RankOf(state, lease, place);
+    if (rank == nullptr && !IsMissing(state, lease, place)) continue;
+    if (rank == nullptr || rank->phase() == v1::RANK_PHASE_EXITED) {
+      return DeathOf(state, lease, place, rank);
+    }
+    if (rank->phase() == v1::RANK_PHASE_FAILED && !failed.has_value()) {
+      failed = FailureOf(state, lease, place, *rank);
+    }
+  }
+  return failed;
+}
+
+v1::Failure Timeout(const State& state, const LeaseState& lease, v1::FailureKind kind,
+                    const std::vector<const v1::RankPlace*>& waiting) {
+  v1::Failure failure;
+  failure.set_kind(kind);
+  if (waiting.empty()) return failure;
+  const v1::RankPlace& first = *waiting.front();
+  Blame(state, lease, first, failure);
+  std::string detail = absl::StrCat("rank ", first.rank(), " on ", first.node(), " device ",
+                                    first.device(), " was ", PhaseWord(failure.phase()));
+  if (failure.phase() == v1::RANK_PHASE_UNKNOWN) {
+    detail = absl::StrCat("rank ", first.rank(), " on ", first.node(), " had not been heard of");
+  }
+  if (waiting.size() > 1) {
+    absl::StrAppend(&detail, ", and ", waiting.size() - 1, " more of ",
+                    lease.placement.ranks_size(), " ranks were not there");
+  }
+  failure.set_detail(detail);
+  return failure;
+}
+
+std::optional<v1::Failure> FindSetupTimeout(const State& state, const LeaseState& lease,
+                                            Nanos now) {
+  if (lease.phase == v1::LEASE_PHASE_ACTIVE || now < LeaseClock(state, lease).deadline) {
+    return std::nullopt;
+  }
+  return Timeout(state, lease, v1::FAILURE_KIND_SETUP_TIMEOUT,
+                 Laggards(lease, [&](const auto& place) { return IsReady(state, lease, place); }));
+}
+
+std::optional<v1::Failure> FindRunTimeout(const State& state, const LeaseState& lease, Nanos now) {
+  const RunState& run = state.hard.runs.at(*lease.run);
+  if (now < RunClock(state, run).deadline) return std::nullopt;
+  const bool preparing = run.phase == v1::RUN_PHASE_PREPARING;
+  const v1::RankPhase goal = preparing ? v1::RANK_PHASE_PREPARED : v1::RANK_PHASE_DONE;
+  return Timeout(
+      state, lease, preparing ? v1::FAILURE_KIND_PREPARE_TIMEOUT : v1::FAILURE_KIND_MEASURE_TIMEOUT,
+      Laggards(lease, [&](const auto& place) { return HasReached(state, run, place, goal); }));
+}
+
+}  // namespace
+
+std::optional<v1::Failure> FindFault(const State& state, const LeaseState& lease, Nanos now) {
+  if (auto failure = FindLostNode(state, lease)) return failure;
+  const bool draining =
+      lease.run.has_value() && state.hard.runs.at(*lease.run).phase == v1::RUN_PHASE_DRAINING;
+  // A rank that ends after DONE has handed over everything: its samples may still drain. If the
+  // lease has another run to do, the fault is found when this one has drained.
+  if (draining) return std::nullopt;
+  if (auto failure = FindBadRank(state, lease)) return failure;
+  if (lease.phase != v1::LEASE_PHASE_ACTIVE) return FindSetupTimeout(state, lease, now);
+  if (lease.run.has_value()) return FindRunTimeout(state, lease, now);
+  return std::nullopt;
+}
+
+std::optional<v1::Failure> FindDrainTimeout(const State& state, const LeaseState& lease,
+                                            Nanos now) {
+  const RunState& run = state.hard.runs.at(*lease.run);
+  if (run.phase != v1::RUN_PHASE_DRAINING || now < RunClock(state, run).deadline) {
+    return std::nullopt;
+  }
+  v1::Failure failure =
+      Timeout(state, lease, v1::FAILURE_KIND_DRAIN_TIMEOUT, DrainOf(state, lease, run).waiting);
+  failure.set_detail(absl::StrCat("samples of ", failure.node(), " did not all arrive in time"));
+  return failure;
+}
+
+v1::Failure NodeRestarted(const NodeState& node) {
+  v1::Failure failure;
+  failure.set_kind(v1::FAILURE_KIND_NODE_RESTARTED);
+  failure.set_node(node.info.name());
+  failure.set_detail(
+      absl::StrCat("the worker of node ", node.info.name(), " started anew; its ranks are gone"));
+  return failure;
+}
+
+}  // namespace rackmark

@@ -1,0 +1,22 @@
+// What is wrong with a live lease, and who is to blame. Pure.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "coordinator/core/state.h"
+
+namespace rackmark {
+
+// The first of: a lost node, a dead rank, a failed rank, a phase over its limit (but for DRAINING,
+// which ends the run and not the lease). Of several ranks the one that died is the cause, because
+// survivors fail in its collectives; then the lowest rank.
+std::optional<v1::Failure> FindFault(const State& state, const LeaseState& lease, Nanos now);
+
+// A DRAINING run over its limit: its samples are not all here.
+std::optional<v1::Failure> FindDrainTimeout(const State& state, const LeaseState& lease, Nanos now);
+
+// A new incarnation of this worker came while the lease was live: its ranks are gone.
+v1::Failure NodeRestarted(const NodeState& node);
+
+}  // namespace rackmark

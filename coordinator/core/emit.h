@@ -1,0 +1,15 @@
+// Finishing touches on events that a decision has made.
+#pragma once
+
+#include <vector>
+
+#include "coordinator/core/command.h"
+#include "coordinator/core/state.h"
+#include "rackmark/v1/event.pb.h"
+
+namespace rackmark {
+
+// Sets format, seq (after those in `hard`), time and author.
+void Stamp(const HardState& hard, const v1::Principal& by, Now now, std::vector<v1::Event>& events);
+
+}  // namespace rackmark

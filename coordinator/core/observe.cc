@@ -1,0 +1,136 @@
+#include "coordinator/core/observe.h"
+
+#include "coordinator/core/timers.h"
+
+namespace rackmark {
+namespace {
+
+const SoftNode* SoftOf(const State& state, NodeId node) {
+  const auto found = state.soft.nodes.find(node);
+  return found == state.soft.nodes.end() ? nullptr : &found->second;
+}
+
+bool IsDesired(const SoftNode& soft, LeaseId lease) {
+  for (const v1::DesiredLease& desired : soft.desired.leases()) {
+    if (desired.lease_id() == lease.value) return true;
+  }
+  return false;
+}
+
+// The Report reflects a version at or after the one in which the lease came, or went.
+bool ReflectsChangeOf(const SoftNode& soft, LeaseId lease) {
+  const auto since = soft.desired_since.find(lease);
+  return soft.reported && soft.reflects >= (since == soft.desired_since.end() ? 1 : since->second);
+}
+
+bool IsAlive(v1::RankPhase phase) {
+  return phase != v1::RANK_PHASE_FAILED && phase != v1::RANK_PHASE_EXITED;
+}
+
+const v1::StreamReport* StreamOf(const v1::Report& report, const RunState& run, v1::StreamKind kind,
+                                 uint32_t stream) {
+  for (const v1::StreamReport& candidate : report.streams()) {
+    if (candidate.run_id() == run.id.value && candidate.attempt() == run.attempt &&
+        candidate.kind() == kind && candidate.stream() == stream) {
+      return &candidate;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+const v1::Report* ReportOf(const State& state, NodeId node) {
+  const SoftNode* soft = SoftOf(state, node);
+  return soft != nullptr && soft->reported ? &soft->report : nullptr;
+}
+
+const v1::RankReport* RankOf(const State& state, const LeaseState& lease,
+                             const v1::RankPlace& place) {
+  const v1::Report* report = ReportOf(state, NodeId{place.node_id()});
+  if (report == nullptr) return nullptr;
+  for (const v1::LeaseReport& candidate : report->leases()) {
+    if (candidate.lease_id() != lease.id.value || candidate.generation() != lease.generation) {
+      continue;
+    }
+    for (const v1::RankReport& rank : candidate.ranks()) {
+      if (rank.rank() == place.rank()) return &rank;
+    }
+  }
+  return nullptr;
+}
+
+bool IsMissing(const State& state, const LeaseState& lease, const v1::RankPlace& place) {
+  const SoftNode* soft = SoftOf(state, NodeId{place.node_id()});
+  return soft != nullptr && IsDesired(*soft, lease.id) && ReflectsChangeOf(*soft, lease.id) &&
+         RankOf(state, lease, place) == nullptr;
+}
+
+bool HasCard(const State& state, const LeaseState& lease, const v1::RankPlace& place) {
+  const v1::RankReport* rank = RankOf(state, lease, place);
+  return rank != nullptr && rank->phase() >= v1::RANK_PHASE_CARDED && IsAlive(rank->phase()) &&
+         rank->has_card() && rank->card().lease_id() == lease.id.value &&
+         rank->card().generation() == lease.generation && rank->card().rank() == place.rank();
+}
+
+bool IsReady(const State& state, const LeaseState& lease, const v1::RankPlace& place) {
+  const v1::RankReport* rank = RankOf(state, lease, place);
+  return rank != nullptr && rank->phase() >= v1::RANK_PHASE_READY && IsAlive(rank->phase());
+}
+
+bool HasReached(const State& state, const RunState& run, const v1::RankPlace& place,
+                v1::RankPhase phase) {
+  const v1::RankReport* rank = RankOf(state, state.hard.leases.at(run.lease), place);
+  return rank != nullptr && rank->run_id() == run.id.value && rank->attempt() == run.attempt &&
+         rank->phase() >= phase && IsAlive(rank->phase());
+}
+
+std::vector<const v1::RankPlace*> Laggards(const LeaseState& lease, const RankQuestion& question) {
+  std::vector<const v1::RankPlace*> laggards;
+  for (const v1::RankPlace& place : lease.placement.ranks()) {
+    if (!question(place)) laggards.push_back(&place);
+  }
+  return laggards;
+}
+
+std::set<NodeId> NodesOf(const v1::Placement& placement) {
+  std::set<NodeId> nodes;
+  for (const v1::RankPlace& place : placement.ranks()) nodes.insert(NodeId{place.node_id()});
+  return nodes;
+}
+
+Drained DrainOf(const State& state, const LeaseState& lease, const RunState& run) {
+  Drained drained;
+  std::set<uint64_t> nodes;  // whose own stream, named by their lowest rank, was looked at
+  for (const v1::RankPlace& place : lease.placement.ranks()) {
+    const bool first_of_node = nodes.insert(place.node_id()).second;
+    const v1::Report* report = ReportOf(state, NodeId{place.node_id()});
+    const v1::StreamReport* of_rank = nullptr;
+    const v1::StreamReport* of_node = nullptr;
+    if (report != nullptr) {
+      of_rank = StreamOf(*report, run, v1::STREAM_KIND_RANK, place.rank());
+      of_node = StreamOf(*report, run, v1::STREAM_KIND_NODE, place.rank());
+    }
+    bool done = of_rank != nullptr && of_rank->drained();
+    if (first_of_node) done = done && of_node != nullptr && of_node->drained();
+    if (!done) drained.waiting.push_back(&place);
+    if (of_rank != nullptr) drained.dropped_results += of_rank->dropped_results();
+  }
+  drained.all = drained.waiting.empty();
+  return drained;
+}
+
+bool HasFreed(const State& state, const LeaseState& lease, NodeId node, Nanos now) {
+  if (lease.phase != v1::LEASE_PHASE_RELEASING) return false;
+  if (SilenceOf(state, node, now) >= state.config.release_after) return true;
+  const SoftNode* soft = SoftOf(state, node);
+  if (soft == nullptr || IsDesired(*soft, lease.id) || !ReflectsChangeOf(*soft, lease.id)) {
+    return false;
+  }
+  for (const v1::DeviceReport& device : soft->report.devices()) {
+    if (device.lease_id() == lease.id.value) return false;
+  }
+  return true;
+}
+
+}  // namespace rackmark

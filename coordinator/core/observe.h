@@ -1,0 +1,49 @@
+// Questions about what Reports say. Pure reads of State; each answers "not yet" while the Report
+// that could say so has not come in this epoch, or reflects an older desired state.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "coordinator/core/state.h"
+
+namespace rackmark {
+
+// The last Report of this epoch; null if there is none.
+const v1::Report* ReportOf(const State& state, NodeId node);
+
+// What its node last said about a rank of the lease (this generation); null if nothing.
+const v1::RankReport* RankOf(const State& state, const LeaseState& lease,
+                             const v1::RankPlace& place);
+
+// The node has read that it should hold the lease, and its Report does not mention the rank.
+bool IsMissing(const State& state, const LeaseState& lease, const v1::RankPlace& place);
+
+bool HasCard(const State& state, const LeaseState& lease, const v1::RankPlace& place);
+// Has met the others, and has not failed.
+bool IsReady(const State& state, const LeaseState& lease, const v1::RankPlace& place);
+// Is at `phase` or beyond in this attempt of the run, and has not failed.
+bool HasReached(const State& state, const RunState& run, const v1::RankPlace& place,
+                v1::RankPhase phase);
+
+// Whether every rank of the lease answers yes; the ranks that do not.
+using RankQuestion = std::function<bool(const v1::RankPlace&)>;
+std::vector<const v1::RankPlace*> Laggards(const LeaseState& lease, const RankQuestion& question);
+
+// Nodes of a placement, ascending.
+std::set<NodeId> NodesOf(const v1::Placement& placement);
+
+// Streams of one run and attempt, over all nodes of its lease.
+struct Drained {
+  bool all = false;  // each rank's stream and each node's is acked to its end
+  uint64_t dropped_results = 0;
+  std::vector<const v1::RankPlace*> waiting;  // first rank of each node that is not there yet
+};
+Drained DrainOf(const State& state, const LeaseState& lease, const RunState& run);
+
+// The node's devices have left a RELEASING lease: it read that the lease is over and reports its
+// devices without it, or it has been silent for longer than its worker lets ranks live.
+bool HasFreed(const State& state, const LeaseState& lease, NodeId node, Nanos now);
+
+}  // namespace rackmark

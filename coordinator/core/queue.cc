@@ -1,0 +1,151 @@
+#include "coordinator/core/queue.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "coordinator/core/observe.h"
+#include "coordinator/core/retry.h"
+#include "coordinator/core/view.h"
+
+namespace rackmark {
+namespace {
+
+plan::Readiness ReadinessOf(const State& state, const NodeState& node) {
+  if (node.phase == v1::NODE_PHASE_LOST) return plan::Readiness::kLost;
+  if (node.phase == v1::NODE_PHASE_SUSPECT) return plan::Readiness::kSilent;
+  return ReportOf(state, node.id) == nullptr ? plan::Readiness::kUnreported
+                                             : plan::Readiness::kReady;
+}
+
+// Held by the lease that the log names, or else by whatever the node itself reports on the device.
+LeaseId HolderOf(const State& state, const NodeState& node, uint32_t device,
+                 const v1::DeviceReport* report) {
+  for (LeaseId id : node.leases) {
+    const LeaseState& lease = state.hard.leases.at(id);
+    if (HasFreed(state, lease, node.id, state.soft.now)) continue;
+    for (const v1::RankPlace& place : lease.placement.ranks()) {
+      if (place.node_id() == node.id.value && place.device() == device) return id;
+    }
+  }
+  return report == nullptr ? LeaseId{} : LeaseId{report->lease_id()};
+}
+
+std::string Devices(uint32_t count, v1::DeviceKind kind) {
+  const char* word = kind == v1::DEVICE_KIND_GPU ? "GPU" : "CPU";
+  return absl::StrCat(count, " ", word, count == 1 ? " device" : " devices");
+}
+
+std::string HolderText(const State& state, LeaseId holder) {
+  const auto lease = state.hard.leases.find(holder);
+  if (lease == state.hard.leases.end()) return "processes of an ended lease";
+  return absl::StrCat("job ", lease->second.job.value);
+}
+
+std::vector<std::string> Sentences(const State& state, const plan::Shortage& shortage) {
+  std::vector<std::string> reasons;
+  std::string need = absl::StrCat("needs ", Devices(shortage.needed, shortage.kind));
+  if (shortage.per_node.has_value()) absl::StrAppend(&need, ", ", *shortage.per_node, " per node");
+  reasons.push_back(absl::StrCat(need, "; ", shortage.free, " of ", shortage.known, " known ",
+                                 shortage.known == 1 ? "is" : "are", " free"));
+  if (shortage.impossible) {
+    reasons.push_back(absl::StrCat("does not fit the ", shortage.nodes, " known nodes at all"));
+  }
+  if (shortage.per_node.has_value()) {
+    reasons.push_back(absl::StrCat(shortage.nodes_with_per_node, " of ",
+                                   shortage.needed / std::max(1u, *shortage.per_node),
+                                   " nodes have ", *shortage.per_node, " free at once"));
+  }
+  for (const auto& [holder, count] : shortage.held) {
+    reasons.push_back(
+        absl::StrCat(Devices(count, shortage.kind), " busy with ", HolderText(state, holder)));
+  }
+  if (shortage.unhealthy > 0) {
+    reasons.push_back(absl::StrCat(Devices(shortage.unhealthy, shortage.kind), " unhealthy"));
+  }
+  const auto nodes = [&](uint32_t count, std::string_view what) {
+    if (count == 0) return;
+    reasons.push_back(absl::StrCat(count, " of ", shortage.nodes, " nodes ",
+                                   count == 1 ? "is " : "are ", ToAbsl(what)));
+  };
+  nodes(shortage.nodes_lost, "LOST");
+  nodes(shortage.nodes_silent, "SUSPECT");
+  nodes(shortage.nodes_unreported, "not heard of since the coordinator started");
+  return reasons;
+}
+
+}  // namespace
+
+plan::Node PlanNode(const State& state, const NodeState& node) {
+  plan::Node planned{node.id, node.info.name(), ReadinessOf(state, node), {}};
+  const v1::Report* report = ReportOf(state, node.id);
+  for (const v1::Device& device : node.info.devices()) {
+    const v1::DeviceReport* said = nullptr;
+    if (report != nullptr) {
+      for (const v1::DeviceReport& candidate : report->devices()) {
+        if (candidate.index() == device.index()) said = &candidate;
+      }
+    }
+    plan::Slot slot;
+    slot.device = device.index();
+    slot.kind = device.kind();
+    slot.healthy = said != nullptr && said->healthy();
+    slot.holder = HolderOf(state, node, device.index(), said);
+    planned.slots.push_back(slot);
+  }
+  return planned;
+}
+
+plan::Inventory InventoryOf(const State& state) {
+  plan::Inventory inventory;
+  for (const auto& [id, node] : state.hard.nodes) inventory.push_back(PlanNode(state, node));
+  return inventory;
+}
+
+bool WantsGang(const State& state, const JobState& job) {
+  if (job.verdict.has_value() || job.lease.has_value() || job.cancel_requested) return false;
+  if (SetupExhausted(state, job)) return false;
+  for (RunId run : RunsOf(job)) {
+    if (state.hard.runs.at(run).phase == v1::RUN_PHASE_QUEUED) return true;
+  }
+  return false;
+}
+
+std::optional<v1::LeasePlaced> PlaceNext(const State& state) {
+  std::optional<plan::Inventory> inventory;
+  for (JobId id : state.hard.open_jobs) {
+    const JobState& job = state.hard.jobs.at(id);
+    if (!WantsGang(state, job)) continue;
+    if (!inventory.has_value()) inventory = InventoryOf(state);
+    auto answer = plan::Place(*inventory, job.job.spec().gang());
+    if (const auto* shortage = std::get_if<plan::Shortage>(&answer)) {
+      if (shortage->fits_when_freed) return std::nullopt;
+      continue;
+    }
+    v1::LeasePlaced placed;
+    placed.set_lease_id(state.hard.last_lease + 1);
+    placed.set_job_id(id.value);
+    placed.set_generation(job.generations + 1);
+    *placed.mutable_placement() = std::move(std::get<v1::Placement>(answer));
+    return placed;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> WaitingReasons(const State& state, JobId id) {
+  const JobState& job = state.hard.jobs.at(id);
+  if (!WantsGang(state, job)) return {};
+  const plan::Inventory inventory = InventoryOf(state);
+  auto answer = plan::Place(inventory, job.job.spec().gang());
+  if (const auto* shortage = std::get_if<plan::Shortage>(&answer)) {
+    return Sentences(state, *shortage);
+  }
+  for (JobId other : state.hard.open_jobs) {
+    if (other == id) break;
+    if (WantsGang(state, state.hard.jobs.at(other))) {
+      return {absl::StrCat("waits behind job ", other.value)};
+    }
+  }
+  return {"is about to be placed"};
+}
+
+}  // namespace rackmark

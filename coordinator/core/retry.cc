@@ -1,0 +1,56 @@
+#include "coordinator/core/retry.h"
+
+namespace rackmark {
+
+bool IsOwnDoing(v1::FailureKind kind) {
+  switch (kind) {
+    case v1::FAILURE_KIND_NODE_LOST:
+    case v1::FAILURE_KIND_NODE_RESTARTED:
+    case v1::FAILURE_KIND_FENCED: return false;
+    default: return true;
+  }
+}
+
+bool IsFinal(v1::FailureKind kind) {
+  switch (kind) {
+    case v1::FAILURE_KIND_UNSUPPORTED:
+    case v1::FAILURE_KIND_VERIFY:
+    case v1::FAILURE_KIND_SAMPLES_LOST:
+    case v1::FAILURE_KIND_DRAIN_TIMEOUT:
+    case v1::FAILURE_KIND_CANCELLED: return true;
+    default: return false;
+  }
+}
+
+bool MayRetry(const State& state, const RunState& run, const v1::Failure& failure) {
+  if (IsFinal(failure.kind())) return false;
+  const JobState& job = state.hard.jobs.at(run.job);
+  if (job.cancel_requested || run.attempt >= job.job.spec().limits().attempts()) return false;
+  return !IsOwnDoing(failure.kind()) || run.lease_kills + 1 < state.config.lease_kills;
+}
+
+bool SetupExhausted(const State& state, const JobState& job) {
+  if (job.setup_failures == 0) return false;
+  return IsFinal(job.setup_failure->kind()) || job.setup_failures >= state.config.setup_attempts;
+}
+
+void FailLease(const State& state, const LeaseState& lease, const v1::Failure& failure,
+               std::vector<v1::Event>& events) {
+  if (lease.run.has_value()) {
+    const RunState& run = state.hard.runs.at(*lease.run);
+    if (MayRetry(state, run, failure)) {
+      v1::RunRequeued* change = events.emplace_back().mutable_run_requeued();
+      change->set_run_id(run.id.value);
+      *change->mutable_failure() = failure;
+    } else {
+      v1::RunJudging* change = events.emplace_back().mutable_run_judging();
+      change->set_run_id(run.id.value);
+      *change->mutable_failure() = failure;
+    }
+  }
+  v1::LeaseReleasing* change = events.emplace_back().mutable_lease_releasing();
+  change->set_lease_id(lease.id.value);
+  *change->mutable_failure() = failure;
+}
+
+}  // namespace rackmark

@@ -1,0 +1,28 @@
+// What a failure leads to: another attempt, or the judge. Pure.
+#pragma once
+
+#include <vector>
+
+#include "coordinator/core/state.h"
+#include "rackmark/v1/event.pb.h"
+
+namespace rackmark {
+
+// The run's own doing, so that it counts as having killed its lease; a lost node is not.
+bool IsOwnDoing(v1::FailureKind kind);
+
+// Another attempt could not come out differently, or nobody wants one.
+bool IsFinal(v1::FailureKind kind);
+
+// Whether the run, whose present attempt failed so, may start once more.
+bool MayRetry(const State& state, const RunState& run, const v1::Failure& failure);
+
+// The job's leases cannot be set up: its queued runs go to the judge with setup_failure.
+bool SetupExhausted(const State& state, const JobState& job);
+
+// Ends the attempt that is on the lease, if any, and then the lease: rank processes of a failed
+// gang are never used again (a communicator serves once).
+void FailLease(const State& state, const LeaseState& lease, const v1::Failure& failure,
+               std::vector<v1::Event>& events);
+
+}  // namespace rackmark

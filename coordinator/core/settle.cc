@@ -1,0 +1,165 @@
+// Settle: what follows from State alone. Each open job takes at most one step per wave, and each
+// step is a group of events that stands by itself, so that Turn may apply a wave and ask again.
+#include "coordinator/core/blame.h"
+#include "coordinator/core/decide.h"
+#include "coordinator/core/emit.h"
+#include "coordinator/core/observe.h"
+#include "coordinator/core/queue.h"
+#include "coordinator/core/retry.h"
+#include "coordinator/core/view.h"
+
+namespace rackmark {
+namespace {
+
+using Events = std::vector<v1::Event>;
+
+v1::Failure CancelFailure(const JobState& job) {
+  v1::Failure failure;
+  failure.set_kind(v1::FAILURE_KIND_CANCELLED);
+  failure.set_detail(job.cancel_reason.empty() ? "cancelled" : job.cancel_reason);
+  return failure;
+}
+
+void JudgeRunFor(RunId run, const std::optional<v1::Failure>& failure, Events& events) {
+  v1::RunJudging* change = events.emplace_back().mutable_run_judging();
+  change->set_run_id(run.value);
+  if (failure.has_value()) *change->mutable_failure() = *failure;
+}
+
+// Runs that will not start: the job is cancelled, or its leases cannot be set up.
+bool JudgeQueued(const State& state, const JobState& job, const v1::Failure& failure,
+                 Events& events) {
+  const size_t before = events.size();
+  for (RunId run : RunsOf(job)) {
+    if (state.hard.runs.at(run).phase == v1::RUN_PHASE_QUEUED) JudgeRunFor(run, failure, events);
+  }
+  return events.size() > before;
+}
+
+bool EndReleased(const State& state, const JobState& job, Nanos now, Events& events) {
+  const size_t before = events.size();
+  for (LeaseId id : job.leases) {
+    const LeaseState& lease = state.hard.leases.at(id);
+    bool freed = lease.phase == v1::LEASE_PHASE_RELEASING;
+    for (NodeId node : NodesOf(lease.placement)) {
+      freed = freed && HasFreed(state, lease, node, now);
+    }
+    if (freed) events.emplace_back().mutable_lease_ended()->set_lease_id(id.value);
+  }
+  return events.size() > before;
+}
+
+void AdvanceRun(const State& state, const LeaseState& lease, Nanos now, Events& events) {
+  const RunState& run = state.hard.runs.at(*lease.run);
+  const auto all = [&](v1::RankPhase phase) {
+    return Laggards(lease, [&](const auto& place) { return HasReached(state, run, place, phase); })
+        .empty();
+  };
+  if (run.phase == v1::RUN_PHASE_PREPARING && all(v1::RANK_PHASE_PREPARED)) {
+    events.emplace_back().mutable_run_measuring()->set_run_id(run.id.value);
+  } else if (run.phase == v1::RUN_PHASE_MEASURING && all(v1::RANK_PHASE_DONE)) {
+    events.emplace_back().mutable_run_draining()->set_run_id(run.id.value);
+  } else if (run.phase == v1::RUN_PHASE_DRAINING) {
+    const Drained drained = DrainOf(state, lease, run);
+    if (drained.dropped_results > 0) {
+      v1::Failure failure;
+      failure.set_kind(v1::FAILURE_KIND_SAMPLES_LOST);
+      failure.set_detail(absl::StrCat(drained.dropped_results, " results overflowed a bound"));
+      if (drained.all) JudgeRunFor(run.id, failure, events);
+    } else if (drained.all) {
+      JudgeRunFor(run.id, std::nullopt, events);
+    }
+    if (events.empty()) {
+      if (auto late = FindDrainTimeout(state, lease, now)) JudgeRunFor(run.id, *late, events);
+    }
+  }
+}
+
+// Between runs: the next one, or the end of the lease.
+void StartNext(const State& state, const JobState& job, const LeaseState& lease, Events& events) {
+  for (RunId id : RunsOf(job)) {
+    const RunState& run = state.hard.runs.at(id);
+    if (run.phase != v1::RUN_PHASE_QUEUED) continue;
+    v1::RunPreparing* change = events.emplace_back().mutable_run_preparing();
+    change->set_run_id(id.value);
+    change->set_lease_id(lease.id.value);
+    change->set_attempt(run.attempt + 1);
+    return;
+  }
+  events.emplace_back().mutable_lease_releasing()->set_lease_id(lease.id.value);
+}
+
+bool HasQueued(const State& state, const JobState& job) {
+  for (RunId run : RunsOf(job)) {
+    if (state.hard.runs.at(run).phase == v1::RUN_PHASE_QUEUED) return true;
+  }
+  return false;
+}
+
+void AdvanceLease(const State& state, const JobState& job, const LeaseState& lease, Nanos now,
+                  Events& events) {
+  if (job.cancel_requested) return FailLease(state, lease, CancelFailure(job), events);
+  // All runs are done: whatever the ranks do now, they are not needed any more.
+  const bool idle = lease.phase == v1::LEASE_PHASE_ACTIVE && !lease.run.has_value();
+  if (idle && !HasQueued(state, job)) return StartNext(state, job, lease, events);
+  if (auto fault = FindFault(state, lease, now)) return FailLease(state, lease, *fault, events);
+  if (lease.phase == v1::LEASE_PHASE_STARTING) {
+    if (!Laggards(lease, [&](const auto& p) { return HasCard(state, lease, p); }).empty()) return;
+    v1::LeaseGo* change = events.emplace_back().mutable_lease_go();
+    change->set_lease_id(lease.id.value);
+    change->set_generation(lease.generation);
+  } else if (lease.phase == v1::LEASE_PHASE_RENDEZVOUS) {
+    if (!Laggards(lease, [&](const auto& p) { return IsReady(state, lease, p); }).empty()) return;
+    events.emplace_back().mutable_lease_active()->set_lease_id(lease.id.value);
+  } else if (idle) {
+    StartNext(state, job, lease, events);
+  } else {
+    AdvanceRun(state, lease, now, events);
+  }
+}
+
+void EndJob(const State& state, const JobState& job, Events& events) {
+  if (!job.leases.empty()) return;
+  v1::Verdict verdict = v1::VERDICT_PASS;
+  for (RunId id : RunsOf(job)) {
+    const RunState& run = state.hard.runs.at(id);
+    if (run.phase != v1::RUN_PHASE_ENDED) return;
+    verdict = WorstOf(verdict, *run.verdict);
+  }
+  v1::JobEnded* change = events.emplace_back().mutable_job_ended();
+  change->set_job_id(job.id.value);
+  change->set_verdict(verdict);
+}
+
+void StepJob(const State& state, const JobState& job, Nanos now, Events& events) {
+  Events step;
+  if (!EndReleased(state, job, now, step)) {
+    if (job.lease.has_value()) {
+      AdvanceLease(state, job, state.hard.leases.at(*job.lease), now, step);
+    } else if (job.cancel_requested && JudgeQueued(state, job, CancelFailure(job), step)) {
+    } else if (SetupExhausted(state, job) && JudgeQueued(state, job, *job.setup_failure, step)) {
+    } else {
+      EndJob(state, job, step);
+    }
+  }
+  for (v1::Event& event : step) events.push_back(std::move(event));
+}
+
+}  // namespace
+
+std::vector<v1::Event> Settle(const State& state, const std::set<JobId>* jobs, Now now) {
+  Events events;
+  for (JobId id : jobs == nullptr ? state.hard.open_jobs : *jobs) {
+    if (state.hard.open_jobs.count(id) == 0) continue;
+    StepJob(state, state.hard.jobs.at(id), now.monotonic, events);
+  }
+  if (events.empty() && state.soft.place_wanted) {
+    if (auto placed = PlaceNext(state)) {
+      *events.emplace_back().mutable_lease_placed() = std::move(*placed);
+    }
+  }
+  Stamp(state.hard, CorePrincipal(), now, events);
+  return events;
+}
+
+}  // namespace rackmark

@@ -1,0 +1,245 @@
+// Turn: absorb, decide, apply, settle. All soft state is written here.
+#include "coordinator/core/decide.h"
+#include "coordinator/core/desired.h"
+#include "coordinator/core/observe.h"
+
+namespace rackmark {
+namespace {
+
+using v1::Event;
+
+// Clocks of one machine drift against another's by less than this: an older exchange is trusted so
+// much less, so that a better one replaces the best of long ago.
+constexpr double kDrift = 50e-6;
+// One wave per placed gang and per step of a job: far more is a loop of ours.
+constexpr int kWavesMax = 1000000;
+
+// The gap in which this process did not run is nobody's silence and no phase's time.
+void ForgiveStall(State& state, Nanos now) {
+  SoftState& soft = state.soft;
+  const Nanos gap = now - soft.now;
+  if (soft.boot_id.empty() || gap <= state.config.stall_after) return;
+  for (auto& [lease, since] : soft.lease_since) since += gap;
+  for (auto& [run, since] : soft.run_since) since += gap;
+  soft.listening_since = now;
+}
+
+void BeginLeadership(State& state, const TakeLeadership& command, Nanos now) {
+  state.soft = SoftState{};
+  state.soft.now = now;
+  state.soft.listening_since = now;
+  state.soft.boot_id = command.boot_id;
+  for (const auto& [id, node] : state.hard.nodes) state.soft.dirty_nodes.insert(id);
+}
+
+void MarkLease(State& state, LeaseId id) {
+  const auto lease = state.hard.leases.find(id);
+  if (lease == state.hard.leases.end()) return;
+  state.soft.dirty_nodes.merge(NodesOf(lease->second.placement));
+}
+
+// A phase was entered: its time starts now, and its nodes may have something else to do.
+void EnterRun(State& state, uint64_t run_id, Nanos now) {
+  const RunState& run = state.hard.runs.at(RunId{run_id});
+  state.soft.run_since[run.id] = now;
+  MarkLease(state, run.lease);
+}
+
+void LeaveRun(State& state, uint64_t run_id) {
+  const RunState& run = state.hard.runs.at(RunId{run_id});
+  state.soft.run_since.erase(run.id);
+  MarkLease(state, run.lease);
+}
+
+void ForgetIncarnation(State& state, NodeId node) {
+  SoftNode fresh;
+  SoftNode& soft = state.soft.nodes[node];
+  fresh.desired = std::move(soft.desired);
+  fresh.desired_since = std::move(soft.desired_since);
+  soft = std::move(fresh);
+  state.soft.dirty_nodes.insert(node);
+}
+
+// The soft side of an event that has just been applied.
+void Track(State& state, const Event& event, Nanos now) {
+  state.soft.place_wanted = true;  // Any event may free a device, or a place in the queue.
+  switch (event.change_case()) {
+    case Event::kNodeJoined: ForgetIncarnation(state, NodeId{event.node_joined().node_id()}); break;
+    case Event::kLeasePlaced:
+      state.soft.lease_since[LeaseId{event.lease_placed().lease_id()}] = now;
+      MarkLease(state, LeaseId{event.lease_placed().lease_id()});
+      break;
+    case Event::kLeaseGo: MarkLease(state, LeaseId{event.lease_go().lease_id()}); break;
+    case Event::kLeaseActive: MarkLease(state, LeaseId{event.lease_active().lease_id()}); break;
+    case Event::kLeaseReleasing:
+      MarkLease(state, LeaseId{event.lease_releasing().lease_id()});
+      break;
+    case Event::kLeaseEnded:
+      state.soft.lease_since.erase(LeaseId{event.lease_ended().lease_id()});
+      break;
+    case Event::kRunPreparing: EnterRun(state, event.run_preparing().run_id(), now); break;
+    case Event::kRunMeasuring: EnterRun(state, event.run_measuring().run_id(), now); break;
+    case Event::kRunDraining: EnterRun(state, event.run_draining().run_id(), now); break;
+    case Event::kRunRequeued: LeaveRun(state, event.run_requeued().run_id()); break;
+    case Event::kRunJudging: LeaveRun(state, event.run_judging().run_id()); break;
+    default: break;
+  }
+}
+
+void ApplyAll(State& state, std::vector<Event> events, Nanos now, TurnResult& result) {
+  for (Event& event : events) {
+    Apply(state.hard, event);
+    Track(state, event, now);
+    if (event.has_run_judging()) result.judge.insert(RunId{event.run_judging().run_id()});
+    result.events.push_back(std::move(event));
+  }
+}
+
+void AbsorbClock(const SoftState& cluster, const v1::Report& report, Nanos now, SoftNode& soft) {
+  if (!report.has_exchange()) return;
+  const v1::ClockExchange& x = report.exchange();
+  if (x.coordinator_boot_id() != cluster.boot_id || x.worker_boot_id() != report.node().boot_id()) {
+    return;
+  }
+  const Nanos there = x.coordinator_receive_ns() - x.worker_send_ns();
+  const Nanos back = x.coordinator_send_ns() - x.worker_receive_ns();
+  const Nanos round_trip = there - back;
+  if (round_trip < 0) return;  // Stamps that contradict each other measure nothing.
+  const Nanos uncertainty = round_trip / 2;
+  if (soft.clock.has_value() && soft.clock->boot_id() == x.worker_boot_id()) {
+    const double age = static_cast<double>(now - soft.clock_measured_at);
+    if (uncertainty > soft.clock->uncertainty_ns() + static_cast<Nanos>(kDrift * age)) return;
+  }
+  v1::ClockOffset offset;
+  offset.set_offset_ns(there / 2 + back / 2);
+  offset.set_uncertainty_ns(uncertainty);
+  offset.set_boot_id(x.worker_boot_id());
+  soft.clock = offset;
+  soft.clock_measured_at = now;
+}
+
+std::string CardsOf(const v1::Report& report, LeaseId lease) {
+  std::string cards;
+  for (const v1::LeaseReport& candidate : report.leases()) {
+    if (candidate.lease_id() != lease.value) continue;
+    for (const v1::RankReport& rank : candidate.ranks()) {
+      cards += rank.card().SerializeAsString();
+    }
+  }
+  return cards;
+}
+
+bool SameDevices(const v1::Report& a, const v1::Report& b) {
+  if (a.devices_size() != b.devices_size()) return false;
+  for (int i = 0; i < a.devices_size(); ++i) {
+    if (a.devices(i).index() != b.devices(i).index() ||
+        a.devices(i).lease_id() != b.devices(i).lease_id() ||
+        a.devices(i).healthy() != b.devices(i).healthy()) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
+  SoftNode& soft = state.soft.nodes[node];
+  const v1::Report& report = command.report;
+  // A version of another epoch's desired state says nothing about ours.
+  const uint64_t reflects =
+      report.identity().epoch() == state.hard.epoch ? report.reflects_version() : 0;
+  if (!soft.reported || soft.reflects != reflects || !SameDevices(soft.report, report)) {
+    state.soft.place_wanted = true;
+  }
+  for (LeaseId id : state.hard.nodes.at(node).leases) {
+    const bool connecting = state.hard.leases.at(id).phase == v1::LEASE_PHASE_RENDEZVOUS;
+    if (connecting && CardsOf(soft.report, id) != CardsOf(report, id)) MarkLease(state, id);
+  }
+  AbsorbClock(state.soft, report, now, soft);
+  soft.reported = true;
+  soft.last_report = now;
+  soft.stream = command.stream;
+  soft.stream_broken = false;
+  soft.reflects = reflects;
+  soft.report = report;
+}
+
+// Jobs that the command can have moved; nullopt = any.
+std::optional<std::set<JobId>> ScopeOf(const State& state, const Command& command,
+                                       const Reply& reply) {
+  std::set<JobId> jobs;
+  const auto add_node = [&](NodeId node) {
+    for (LeaseId id : state.hard.nodes.at(node).leases) {
+      jobs.insert(state.hard.leases.at(id).job);
+    }
+  };
+  if (const auto* heard = std::get_if<Heard>(&reply)) {
+    add_node(heard->node);
+  } else if (const auto* submitted = std::get_if<Submitted>(&reply)) {
+    jobs.insert(submitted->job);
+  } else if (const auto* cancel = std::get_if<CancelJob>(&command.body)) {
+    jobs.insert(cancel->job);
+  } else if (const auto* judge = std::get_if<JudgeRun>(&command.body)) {
+    jobs.insert(state.hard.runs.at(judge->run).job);
+  } else {
+    return std::nullopt;
+  }
+  return jobs;
+}
+
+void SettleAll(State& state, std::optional<std::set<JobId>> scope, Now now, TurnResult& result) {
+  for (int wave = 0;; ++wave) {
+    RACKMARK_CHECK(wave < kWavesMax);
+    std::vector<Event> events = Settle(state, scope.has_value() ? &*scope : nullptr, now);
+    if (events.empty()) break;
+    if (scope.has_value() && events.front().has_lease_placed()) {
+      scope->insert(JobId{events.front().lease_placed().job_id()});
+    }
+    ApplyAll(state, std::move(events), now.monotonic, result);
+  }
+  state.soft.place_wanted = false;
+}
+
+}  // namespace
+
+absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now) {
+  RACKMARK_CHECK(state.soft.boot_id.empty() || now.monotonic >= state.soft.now);
+  ForgiveStall(state, now.monotonic);
+  state.soft.now = now.monotonic;
+  auto decision = Decide(state, command, now);
+  if (!decision.ok()) return decision.status();
+  if (const auto* lead = std::get_if<TakeLeadership>(&command.body)) {
+    BeginLeadership(state, *lead, now.monotonic);
+  }
+  TurnResult result;
+  result.reply = decision->reply;
+  const bool joined = !decision->events.empty() && decision->events.front().has_node_joined();
+  ApplyAll(state, std::move(decision->events), now.monotonic, result);
+  if (const auto* reported = std::get_if<NodeReported>(&command.body)) {
+    const NodeId node = std::get<Heard>(result.reply).node;
+    if (joined || !IsStale(state, node, *reported)) {
+      Absorb(state, *reported, node, now.monotonic);
+    }
+  }
+  if (const auto* broken = std::get_if<StreamBroken>(&command.body)) {
+    const auto soft = state.soft.nodes.find(broken->node);
+    if (soft != state.soft.nodes.end() && soft->second.stream == broken->stream) {
+      soft->second.stream_broken = true;
+    }
+  }
+  SettleAll(state, ScopeOf(state, command, result.reply), now, result);
+  result.push = RefreshDesired(state, state.soft.dirty_nodes);
+  state.soft.dirty_nodes.clear();
+  return result;
+}
+
+std::vector<RunId> RunsToJudge(const HardState& hard) {
+  std::vector<RunId> runs;
+  for (JobId id : hard.open_jobs) {
+    for (RunId run : RunsOf(hard.jobs.at(id))) {
+      if (hard.runs.at(run).phase == v1::RUN_PHASE_JUDGING) runs.push_back(run);
+    }
+  }
+  return runs;
+}
+
+}  // namespace rackmark

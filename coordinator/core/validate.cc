@@ -1,0 +1,115 @@
+#include "coordinator/core/validate.h"
+
+#include <set>
+
+#include "common/time.h"
+
+namespace rackmark {
+namespace {
+
+constexpr uint32_t kGangMax = 65536;
+constexpr int kRunsMax = 10000;
+constexpr uint32_t kAttemptsMax = 10;
+constexpr Nanos kLimitMax = 30 * 24 * 3600 * kSecond;
+constexpr int kDevicesMax = 1024;
+
+absl::Status Invalid(std::string_view what) { return absl::InvalidArgumentError(ToAbsl(what)); }
+
+bool IsName(std::string_view name) {
+  if (name.empty() || name.size() > 63) return false;
+  for (char c : name) {
+    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-')) return false;
+  }
+  return true;
+}
+
+absl::Status CheckGang(const v1::Gang& gang) {
+  if (gang.devices() < 1 || gang.devices() > kGangMax) {
+    return Invalid(absl::StrCat("gang.devices is ", gang.devices(), ", must be 1 to ", kGangMax));
+  }
+  if (gang.has_per_node() && (gang.per_node() == 0 || gang.devices() % gang.per_node() != 0)) {
+    return Invalid(absl::StrCat("gang.per_node (", gang.per_node(), ") must divide gang.devices (",
+                                gang.devices(), ")"));
+  }
+  if (gang.kind() != v1::DEVICE_KIND_CPU && gang.kind() != v1::DEVICE_KIND_GPU) {
+    return Invalid("gang.kind is DEVICE_KIND_UNKNOWN or newer than this coordinator");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLimit(std::string_view name, Nanos value) {
+  if (value > 0 && value <= kLimitMax) return absl::OkStatus();
+  return Invalid(absl::StrCat("limits.", ToAbsl(name), " must be more than 0 and at most 30 days"));
+}
+
+absl::Status CheckLimits(const v1::Limits& limits) {
+  RETURN_IF_ERROR(CheckLimit("setup", limits.setup_ns()));
+  RETURN_IF_ERROR(CheckLimit("prepare", limits.prepare_ns()));
+  RETURN_IF_ERROR(CheckLimit("measure", limits.measure_ns()));
+  RETURN_IF_ERROR(CheckLimit("drain", limits.drain_ns()));
+  if (limits.attempts() < 1 || limits.attempts() > kAttemptsMax) {
+    return Invalid(
+        absl::StrCat("limits.attempts is ", limits.attempts(), ", must be 1 to ", kAttemptsMax));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNode(const v1::NodeInfo& node) {
+  if (node.name().empty() || node.name().size() > 253) {
+    return Invalid("node.name must have 1 to 253 bytes");
+  }
+  if (node.devices_size() > kDevicesMax) return Invalid("node.devices: more than 1024");
+  std::set<uint32_t> indices;
+  for (const v1::Device& device : node.devices()) {
+    if (device.kind() != v1::DEVICE_KIND_CPU && device.kind() != v1::DEVICE_KIND_GPU) {
+      return Invalid(absl::StrCat("node.devices[", device.index(),
+                                  "].kind is DEVICE_KIND_UNKNOWN or newer than this coordinator"));
+    }
+    if (!indices.insert(device.index()).second) {
+      return Invalid(absl::StrCat("node.devices: index ", device.index(), " twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRanks(const v1::LeaseReport& lease) {
+  for (const v1::RankReport& rank : lease.ranks()) {
+    if (rank.phase() == v1::RANK_PHASE_UNKNOWN || !v1::RankPhase_IsValid(rank.phase())) {
+      return Invalid(absl::StrCat("leases[", lease.lease_id(), "].ranks[", rank.rank(),
+                                  "].phase is RANK_PHASE_UNKNOWN or newer than this coordinator"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ValidateJob(const v1::Job& job) {
+  if (!IsName(job.name())) return Invalid("name must match [a-z0-9-]{1,63}");
+  RETURN_IF_ERROR(CheckGang(job.spec().gang()));
+  RETURN_IF_ERROR(CheckLimits(job.spec().limits()));
+  const int runs = job.spec().runs_size();
+  if (runs < 1 || runs > kRunsMax) {
+    return Invalid(absl::StrCat("the job has ", runs, " runs, must be 1 to ", kRunsMax));
+  }
+  for (const v1::RunSpec& run : job.spec().runs()) {
+    if (run.workload_case() == v1::RunSpec::WORKLOAD_NOT_SET) {
+      return Invalid("a run has no workload, or one that is newer than this coordinator");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateReport(const v1::Report& report) {
+  if (report.identity().incarnation().empty()) return Invalid("identity.incarnation is empty");
+  RETURN_IF_ERROR(CheckNode(report.node()));
+  for (const v1::LeaseReport& lease : report.leases()) RETURN_IF_ERROR(CheckRanks(lease));
+  for (const v1::StreamReport& stream : report.streams()) {
+    if (stream.kind() != v1::STREAM_KIND_RANK && stream.kind() != v1::STREAM_KIND_NODE) {
+      return Invalid("streams: a kind is STREAM_KIND_UNKNOWN or newer than this coordinator");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace rackmark

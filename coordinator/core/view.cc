@@ -1,0 +1,145 @@
+#include "coordinator/core/view.h"
+
+#include <algorithm>
+
+#include "coordinator/core/observe.h"
+#include "coordinator/core/queue.h"
+#include "coordinator/core/timers.h"
+
+namespace rackmark {
+namespace {
+
+int Severity(v1::Verdict verdict) {
+  switch (verdict) {
+    case v1::VERDICT_PASS: return 0;
+    case v1::VERDICT_SKIPPED: return 1;
+    case v1::VERDICT_INVALID: return 2;
+    case v1::VERDICT_FAIL: return 3;
+    case v1::VERDICT_TIMEOUT: return 4;
+    case v1::VERDICT_ERROR: return 5;
+    case v1::VERDICT_CANCELLED: return 6;
+    default: return 5;
+  }
+}
+
+void AddDevices(const State& state, const NodeState& node, v1::NodeStatus& status) {
+  const v1::Report* report = ReportOf(state, node.id);
+  for (const plan::Slot& slot : PlanNode(state, node).slots) {
+    v1::DeviceStatus* device = status.add_devices();
+    device->set_index(slot.device);
+    device->set_lease_id(slot.holder.value);
+    device->set_healthy(slot.healthy);
+    if (report == nullptr) continue;
+    for (const v1::DeviceReport& said : report->devices()) {
+      if (said.index() == slot.device) device->set_reason(said.unhealthy_reason());
+    }
+  }
+}
+
+// Rank 0's note and the least advanced rank, while ranks are at work on the run.
+void AddProgress(const State& state, const RunState& run, v1::RunStatus& status) {
+  const auto lease = state.hard.leases.find(run.lease);
+  if (lease == state.hard.leases.end() || lease->second.run != run.id) return;
+  for (const v1::RankPlace& place : lease->second.placement.ranks()) {
+    const v1::RankReport* rank = RankOf(state, lease->second, place);
+    if (rank == nullptr) continue;
+    if (place.rank() == 0) status.set_note(rank->note());
+    if (status.rank_phase() == v1::RANK_PHASE_UNKNOWN || rank->phase() < status.rank_phase()) {
+      status.set_rank_phase(rank->phase());
+    }
+  }
+}
+
+}  // namespace
+
+v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now) {
+  const NodeState& node = state.hard.nodes.at(id);
+  v1::NodeStatus status;
+  status.set_node_id(id.value);
+  *status.mutable_info() = node.info;
+  status.set_phase(node.phase);
+  status.set_reason(node.reason);
+  AddDevices(state, node, status);
+  const auto soft = state.soft.nodes.find(id);
+  if (soft != state.soft.nodes.end() && soft->second.reported) {
+    status.set_silent_ns(std::max<Nanos>(0, now - soft->second.last_report));
+    if (soft->second.clock.has_value()) *status.mutable_clock() = *soft->second.clock;
+  }
+  return status;
+}
+
+v1::JobPhase PhaseOf(const HardState& hard, const JobState& job) {
+  if (job.verdict.has_value()) return v1::JOB_PHASE_ENDED;
+  if (!job.leases.empty()) return v1::JOB_PHASE_ACTIVE;
+  for (RunId run : RunsOf(job)) {
+    if (hard.runs.at(run).phase == v1::RUN_PHASE_QUEUED) return v1::JOB_PHASE_QUEUED;
+  }
+  return v1::JOB_PHASE_ACTIVE;
+}
+
+v1::JobStatus ViewJob(const State& state, JobId id) {
+  const JobState& job = state.hard.jobs.at(id);
+  v1::JobStatus status;
+  status.set_job_id(id.value);
+  status.set_name(job.job.name());
+  status.set_phase(PhaseOf(state.hard, job));
+  if (job.verdict.has_value()) status.set_verdict(*job.verdict);
+  status.set_runs_total(static_cast<uint32_t>(job.job.spec().runs_size()));
+  for (RunId run : RunsOf(job)) {
+    const bool ended = state.hard.runs.at(run).phase == v1::RUN_PHASE_ENDED;
+    status.set_runs_ended(status.runs_ended() + (ended ? 1 : 0));
+  }
+  status.set_submitted_unix_ns(job.submitted_unix_ns);
+  if (job.ended_unix_ns.has_value()) status.set_ended_unix_ns(*job.ended_unix_ns);
+  *status.mutable_by() = job.by;
+  for (std::string& reason : WaitingReasons(state, id)) {
+    status.add_waiting_reasons(std::move(reason));
+  }
+  return status;
+}
+
+v1::RunStatus ViewRun(const State& state, RunId id, Nanos now) {
+  const RunState& run = state.hard.runs.at(id);
+  const v1::RunSpec& spec = SpecOf(state.hard, run);
+  v1::RunStatus status;
+  status.set_run_id(id.value);
+  status.set_job_id(run.job.value);
+  status.set_phase(run.phase);
+  status.set_attempt(run.attempt);
+  if (run.verdict.has_value()) status.set_verdict(*run.verdict);
+  *status.mutable_placement() = run.placement;
+  if (run.failure.has_value()) {
+    *status.mutable_failure() = *run.failure;
+  } else if (!run.earlier.empty()) {
+    *status.mutable_failure() = run.earlier.back();
+  }
+  *status.mutable_point() = spec.point();
+  status.set_repetition(spec.repetition());
+  for (const std::string& reason : run.reasons) status.add_reasons(reason);
+  const PhaseClock clock = RunClock(state, run);
+  if (clock.deadline.has_value()) {
+    status.set_phase_elapsed_ns(std::max<Nanos>(0, now - clock.since));
+    AddProgress(state, run, status);
+  }
+  return status;
+}
+
+std::vector<v1::NodeFacts> FactsOf(const State& state, const RunState& run) {
+  std::vector<v1::NodeFacts> facts;
+  for (NodeId id : NodesOf(run.placement)) {
+    const NodeState& node = state.hard.nodes.at(id);
+    v1::NodeFacts& fact = facts.emplace_back();
+    fact.set_node_id(id.value);
+    fact.set_name(node.info.name());
+    *fact.mutable_environment() = node.info.environment();
+    const auto soft = state.soft.nodes.find(id);
+    if (soft != state.soft.nodes.end() && soft->second.clock.has_value()) {
+      *fact.mutable_clock() = *soft->second.clock;
+    }
+  }
+  return facts;
+}
+
+v1::Verdict WorstOf(v1::Verdict a, v1::Verdict b) { return Severity(a) >= Severity(b) ? a : b; }
+
+}  // namespace rackmark
