@@ -1,0 +1,88 @@
+// rackmark-rank: one rank of a gang, a child of rackmark-worker. People do not start it.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/exit_codes.h"
+#include "common/ids.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "common/time.h"
+#include "worker/rank/emitter.h"
+#include "worker/rank/inbox.h"
+#include "worker/rank/link.h"
+#include "worker/rank/pipe.h"
+#include "worker/rank/recorder.h"
+#include "worker/rank/runner.h"
+#include "worker/rank/segment_name.h"
+
+namespace rackmark {
+namespace {
+
+int Complain(int exit_code, std::string_view why) {
+  std::fprintf(stderr, "rackmark-rank: %.*s\n", static_cast<int>(why.size()), why.data());
+  return exit_code;
+}
+
+int RunRank(int fd) {
+  const absl::StatusOr<std::string> boot_id = BootId();
+  if (!boot_id.ok()) return Complain(kExitError, FromAbsl(boot_id.status().message()));
+  const Clock& clock = SystemClock();
+  SegmentName segment;
+  Inbox inbox;
+  Pipe pipe(fd, absl::StrCat(*boot_id, "/", RandomHex(8)));
+  Recorder recorder;
+  Link link({.fd = fd,
+             .inbox = &inbox,
+             .pipe = &pipe,
+             .clock = &clock,
+             .end_process = [&segment](int exit_code, std::string_view why) {
+               segment.Remove();
+               // No destructors: the runner may be anywhere.
+               _exit(Complain(exit_code, why));
+             }});
+  // After the link: while this one's thread waits for a daemon that reads nothing, the dead-man
+  // timer still runs.
+  Emitter emitter(&pipe, &recorder, &clock);
+  Runner runner({.inbox = &inbox,
+                 .pipe = &pipe,
+                 .emitter = &emitter,
+                 .recorder = &recorder,
+                 .segment = &segment,
+                 .clock = &clock});
+  const absl::Status ended = runner.Run();
+  segment.Remove();
+  if (!ended.ok()) return Complain(kExitError, FromAbsl(ended.message()));
+  return kExitPass;
+}
+
+int Main(int argc, char** argv) {
+  Flags flags("rackmark-rank", "--fd N",
+              "One rank of a gang. rackmark-worker starts it; it is not for people.");
+  std::optional<int64_t> fd;
+  flags.Add("fd", &fd, "inherited socket to the worker daemon", 3, 1 << 20);
+  if (const auto exit_code = flags.ParseMain(argc, argv)) return *exit_code;
+  if (!fd) {
+    return Complain(kExitUsage,
+                    "--fd is missing; this program is started by rackmark-worker, which gives it "
+                    "a socket");
+  }
+  struct stat what {};
+  if (fstat(static_cast<int>(*fd), &what) != 0 || !S_ISSOCK(what.st_mode)) {
+    return Complain(kExitUsage, absl::StrCat("--fd ", *fd,
+                                             " is no open socket; this program is "
+                                             "started by rackmark-worker, which gives it one"));
+  }
+  InitLog("rackmark-rank", LogLevel::kInfo);
+  return RunRank(static_cast<int>(*fd));
+}
+
+}  // namespace
+}  // namespace rackmark
+
+int main(int argc, char** argv) { return rackmark::Main(argc, argv); }

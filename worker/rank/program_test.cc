@@ -1,0 +1,274 @@
+// The real rackmark-rank program, driven over its socket pair as the daemon drives it.
+#include <dirent.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/exit_codes.h"
+#include "samples/chunk_codec.h"
+#include "worker/rank/fake_daemon.h"
+
+namespace rackmark {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::RunSpec NullSpec(Nanos duration) {
+  v1::RunSpec spec;
+  spec.set_seed(1);
+  spec.mutable_null()->set_duration_ns(duration);
+  spec.mutable_null()->set_samples_per_step(3);
+  return spec;
+}
+
+v1::RunSpec ServeSpec(uint32_t tensor_parallel, Nanos window) {
+  v1::RunSpec spec;
+  spec.set_seed(11);
+  v1::ServeWorkload* serve = spec.mutable_serve();
+  serve->set_model("nano-1m");
+  serve->set_tensor_parallel(tensor_parallel);
+  serve->set_kv_block_tokens(16);
+  serve->set_kv_memory_bytes(8 << 20);
+  serve->set_max_batch(4);
+  serve->set_prefill_chunk(64);
+  v1::Load* load = serve->mutable_load();
+  load->mutable_auto_()->set_share(0.5);
+  load->mutable_auto_()->set_calibration_ns(200 * kMillisecond);
+  load->set_arrivals(v1::ARRIVAL_PROCESS_POISSON);
+  load->set_duration_ns(window);
+  load->set_warmup_ns(100 * kMillisecond);
+  load->mutable_prompt_tokens()->set_min(8);
+  load->mutable_prompt_tokens()->set_max(24);
+  load->mutable_output_tokens()->set_min(2);
+  load->mutable_output_tokens()->set_max(12);
+  return spec;
+}
+
+// A gang of real processes that have met.
+struct TestGang {
+  std::vector<std::unique_ptr<FakeDaemon>> ranks;
+  std::vector<v1::AddressCard> cards;
+
+  void Start(uint32_t world) {
+    for (uint32_t rank = 0; rank < world; ++rank) {
+      ranks.push_back(std::make_unique<FakeDaemon>(FakeDaemon::Place{rank, world}));
+    }
+    for (auto& rank : ranks) {
+      const auto card = rank->AwaitCard();
+      ASSERT_TRUE(card.has_value());
+      cards.push_back(*card);
+    }
+    for (auto& rank : ranks) rank->Connect(cards);
+    Expect(v1::RANK_PHASE_READY);
+  }
+  void Order(uint64_t run, v1::RunGoal goal, const v1::RunSpec& spec) {
+    for (auto& rank : ranks) rank->Order(run, goal, spec);
+  }
+  void Expect(v1::RankPhase phase) {
+    for (auto& rank : ranks) {
+      const auto status = rank->AwaitPhase(phase);
+      ASSERT_TRUE(status.has_value());
+      ASSERT_EQ(status->phase(), phase) << status->failure().detail();
+    }
+  }
+  void RunToEnd(uint64_t run, const v1::RunSpec& spec) {
+    Order(run, v1::RUN_GOAL_PREPARED, spec);
+    Expect(v1::RANK_PHASE_PREPARED);
+    Order(run, v1::RUN_GOAL_DONE, spec);
+    Expect(v1::RANK_PHASE_DONE);
+  }
+};
+
+using Points = std::vector<std::pair<int64_t, double>>;
+std::map<std::string, Points> AllPoints(const FakeDaemon& rank) {
+  std::map<std::string, Points> out;
+  for (const v1::FromRank& frame : rank.frames()) {
+    for (const v1::Column& column : frame.samples().columns()) {
+      Points& points = out[frame.samples().dictionary(static_cast<int>(column.name()))];
+      EXPECT_TRUE(ForEachPoint(column, [&](int64_t t, double v) { points.emplace_back(t, v); }));
+    }
+  }
+  return out;
+}
+
+std::vector<v1::RankPhase> Phases(const FakeDaemon& rank) {
+  std::vector<v1::RankPhase> out;
+  for (const v1::FromRank& frame : rank.frames()) {
+    if (!frame.has_status()) continue;
+    if (out.empty() || out.back() != frame.status().phase()) out.push_back(frame.status().phase());
+  }
+  return out;
+}
+
+// Samples come before SamplesEnd, and SamplesEnd directly before DONE.
+void ExpectOrderlyEnd(const FakeDaemon& rank) {
+  const auto& frames = rank.frames();
+  ASSERT_GE(frames.size(), 2U);
+  EXPECT_EQ(frames[frames.size() - 1].status().phase(), v1::RANK_PHASE_DONE);
+  EXPECT_TRUE(frames[frames.size() - 2].has_samples_end());
+}
+
+int RunProgram(const std::string& arguments) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    execl("/bin/sh", "sh", "-c",
+          (std::string(RACKMARK_RANK_PROGRAM) + " " + arguments + " >/dev/null 2>&1").c_str(),
+          nullptr);
+    _exit(127);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(ProgramTest, RefusesWhatItDoesNotKnow) {
+  EXPECT_EQ(RunProgram("--version"), kExitPass);
+  EXPECT_EQ(RunProgram(""), kExitUsage);
+  EXPECT_EQ(RunProgram("--fd"), kExitUsage);
+  EXPECT_EQ(RunProgram("--fd 200"), kExitUsage);
+  EXPECT_EQ(RunProgram("--fd 3 3</dev/null"), kExitUsage);
+  EXPECT_EQ(RunProgram("--nonsense"), kExitUsage);
+  EXPECT_EQ(RunProgram("word"), kExitUsage);
+}
+
+TEST(ProgramTest, TwoRanksMeasureTheNullWorkload) {
+  TestGang gang;
+  ASSERT_NO_FATAL_FAILURE(gang.Start(2));
+  EXPECT_EQ(gang.cards[0].boot_id(), gang.cards[1].boot_id());
+  EXPECT_FALSE(gang.cards[0].shm_name().empty());
+  EXPECT_TRUE(gang.cards[1].shm_name().empty());
+  struct stat segment {};
+  EXPECT_NE(stat(("/dev/shm/" + gang.cards[0].shm_name()).c_str(), &segment), 0)
+      << "all have attached, so the name must be gone";
+  ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(1, NullSpec(300 * kMillisecond)));
+  for (auto& rank : gang.ranks) {
+    ExpectOrderlyEnd(*rank);
+    EXPECT_EQ(Phases(*rank),
+              (std::vector<v1::RankPhase>{v1::RANK_PHASE_CARDED, v1::RANK_PHASE_READY,
+                                          v1::RANK_PHASE_PREPARING, v1::RANK_PHASE_PREPARED,
+                                          v1::RANK_PHASE_WARMING, v1::RANK_PHASE_MEASURING,
+                                          v1::RANK_PHASE_VERIFYING, v1::RANK_PHASE_DONE}));
+    auto points = AllPoints(*rank);
+    ASSERT_EQ(points["null.steps"].size(), 1U);
+    EXPECT_EQ(points["null.steps"][0].second, 300);
+    EXPECT_EQ(points["null.samples"][0].second, 900);
+    EXPECT_EQ(points["step.host"].size(), 900U);
+    EXPECT_GT(points["instrument.ns_per_sample"].at(0).second, 0);
+    EXPECT_FALSE(points["rank.rss"].empty());
+    EXPECT_EQ(rank->frames().back().identity().cluster_id(), "c1");
+    EXPECT_EQ(rank->frames().back().identity().epoch(), 3U);
+  }
+  auto points = AllPoints(*gang.ranks[0]);
+  ASSERT_EQ(points["window.start"].size(), 1U);
+  EXPECT_EQ(points["window.end"].at(0).first - points["window.start"].at(0).first,
+            300 * kMillisecond);
+  EXPECT_EQ(AllPoints(*gang.ranks[1]).count("window.start"), 0U);
+  // The same processes take the next run, and end in order.
+  ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(2, NullSpec(20 * kMillisecond)));
+  for (auto& rank : gang.ranks) {
+    rank->Stop();
+    EXPECT_EQ(rank->AwaitExit(), kExitPass);
+  }
+}
+
+TEST(ProgramTest, AFailedPrepareNamesItsCauseAndTheRankGoesOn) {
+  TestGang gang;
+  ASSERT_NO_FATAL_FAILURE(gang.Start(1));
+  FakeDaemon& rank = *gang.ranks[0];
+  v1::RunSpec spec = ServeSpec(1, kSecond);
+  spec.mutable_serve()->set_model("no-such-model");
+  rank.Order(1, v1::RUN_GOAL_PREPARED, spec);
+  const auto failed = rank.AwaitPhase(v1::RANK_PHASE_PREPARED);
+  ASSERT_TRUE(failed.has_value());
+  EXPECT_EQ(failed->phase(), v1::RANK_PHASE_FAILED);
+  EXPECT_EQ(failed->failure().phase(), v1::RANK_PHASE_PREPARING);
+  EXPECT_EQ(failed->failure().rank(), 0U);
+  EXPECT_THAT(failed->failure().detail(), HasSubstr("no-such-model"));
+  EXPECT_EQ(failed->run_id(), 1U);
+  ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(2, NullSpec(20 * kMillisecond)));
+}
+
+TEST(ProgramTest, RanksOnDifferentHostsHaveNoTransport) {
+  FakeDaemon a({.rank = 0, .world = 2, .host_id = "one"});
+  FakeDaemon b({.rank = 1, .world = 2, .host_id = "two"});
+  const auto card_a = a.AwaitCard();
+  const auto card_b = b.AwaitCard();
+  ASSERT_TRUE(card_a && card_b);
+  for (FakeDaemon* rank : {&a, &b}) {
+    rank->Connect({*card_a, *card_b});
+    const auto failed = rank->AwaitPhase(v1::RANK_PHASE_READY);
+    ASSERT_TRUE(failed.has_value());
+    EXPECT_EQ(failed->failure().kind(), v1::FAILURE_KIND_UNSUPPORTED);
+    EXPECT_EQ(failed->failure().detail(),
+              "no common transport: ranks 0 and 1 are on different hosts and this build has no "
+              "Gloo yet");
+  }
+}
+
+TEST(ProgramTest, EndOfFileEndsBothSidesOfARunAtOnceAndLeavesNoSegment) {
+  TestGang gang;
+  ASSERT_NO_FATAL_FAILURE(gang.Start(2));
+  gang.Order(1, v1::RUN_GOAL_PREPARED, NullSpec(600 * kSecond));
+  gang.Expect(v1::RANK_PHASE_PREPARED);
+  // Only rank 0 is told to measure: it waits in a barrier for rank 1.
+  gang.ranks[0]->Order(1, v1::RUN_GOAL_DONE, NullSpec(600 * kSecond));
+  ASSERT_EQ(gang.ranks[0]->AwaitPhase(v1::RANK_PHASE_WARMING)->phase(), v1::RANK_PHASE_WARMING);
+  for (auto& rank : gang.ranks) {
+    rank->Hang();
+    EXPECT_EQ(rank->AwaitExit(), kExitError);
+  }
+  // A leader whose gang never met has a name to remove.
+  FakeDaemon lonely({.rank = 0, .world = 2});
+  const auto card = lonely.AwaitCard();
+  ASSERT_TRUE(card.has_value());
+  const std::string path = "/dev/shm/" + card->shm_name();
+  struct stat segment {};
+  EXPECT_EQ(stat(path.c_str(), &segment), 0);
+  lonely.Hang();
+  EXPECT_EQ(lonely.AwaitExit(), kExitError);
+  EXPECT_NE(stat(path.c_str(), &segment), 0);
+}
+
+TEST(ProgramTest, ASilentDaemonMeansDeath) {
+  FakeDaemon rank({.rank = 0, .world = 1, .dead_man = 50 * kMillisecond});
+  EXPECT_EQ(rank.AwaitExit(), kExitFenced);
+}
+
+TEST(ProgramTest, AStopEndsARunThatIsOn) {
+  TestGang gang;
+  ASSERT_NO_FATAL_FAILURE(gang.Start(2));
+  const v1::RunSpec spec = NullSpec(600 * kSecond);
+  gang.Order(1, v1::RUN_GOAL_PREPARED, spec);
+  gang.Expect(v1::RANK_PHASE_PREPARED);
+  gang.Order(1, v1::RUN_GOAL_DONE, spec);
+  gang.Expect(v1::RANK_PHASE_MEASURING);
+  for (auto& rank : gang.ranks) rank->Stop();
+  for (auto& rank : gang.ranks) EXPECT_EQ(rank->AwaitExit(), kExitPass);
+}
+
+TEST(ProgramTest, AnotherRunSupersedesTheOneThatIsOn) {
+  TestGang gang;
+  ASSERT_NO_FATAL_FAILURE(gang.Start(1));
+  gang.Order(1, v1::RUN_GOAL_DONE, NullSpec(600 * kSecond));
+  gang.Expect(v1::RANK_PHASE_MEASURING);
+  gang.Order(2, v1::RUN_GOAL_PREPARED, NullSpec(20 * kMillisecond));
+  const auto over = gang.ranks[0]->AwaitPhase(v1::RANK_PHASE_FAILED);
+  ASSERT_TRUE(over.has_value());
+  EXPECT_EQ(over->failure().kind(), v1::FAILURE_KIND_CANCELLED);
+  EXPECT_EQ(over->run_id(), 1U);
+  gang.Expect(v1::RANK_PHASE_PREPARED);
+  EXPECT_EQ(gang.ranks[0]->frames().back().status().run_id(), 2U);
+}
+
+}  // namespace
+}  // namespace rackmark
