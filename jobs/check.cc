@@ -1,10 +1,11 @@
 // CheckJob: the bounds again, for a Job that came over the wire.
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "jobs/bounds.h"
+#include "jobs/feasible.h"
 #include "jobs/spec.h"
-#include "model/presets.h"
 
 namespace rackmark {
 namespace {
@@ -58,7 +59,6 @@ void CheckLoad(Checker& check, const v1::Load& load) {
 }
 
 void CheckServe(Checker& check, const v1::ServeWorkload& serve, const v1::Gang& gang) {
-  check.That(FindModel(serve.model()).ok(), "serve.model", "is a model that is unknown here");
   check.That(serve.tensor_parallel() == gang.devices(), "serve.tensor_parallel",
              "differs from gang.devices");
   check.In<uint32_t>("serve.kv_block_tokens", serve.kv_block_tokens(), 1, kBlockTokensMax);
@@ -66,6 +66,11 @@ void CheckServe(Checker& check, const v1::ServeWorkload& serve, const v1::Gang& 
   check.In<uint32_t>("serve.max_batch", serve.max_batch(), 1, kBatchMax);
   check.In<uint32_t>("serve.prefill_chunk", serve.prefill_chunk(), 1, kPrefillChunkMax);
   CheckLoad(check, serve.load());
+  if (!check.status().ok()) return;
+  if (const std::optional<Misfit> misfit = FindMisfit(serve)) {
+    check.That(false, misfit->field == Misfit::Field::kModel ? "serve.model" : "serve",
+               absl::StrCat("does not fit (", misfit->sentence, ")"));
+  }
 }
 
 void CheckRun(Checker& check, const v1::RunSpec& run, const v1::Gang& gang) {

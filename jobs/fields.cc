@@ -105,7 +105,10 @@ std::string Fields::PathOf(std::string_view key) const {
 }
 
 void Fields::Problem(std::string_view key, std::string_view sentence) const {
-  problems_->At(Place(key), PathOf(key), sentence);
+  const YamlNode& place = Place(key);
+  // An empty value has no place of its own: yaml-cpp gives that of whatever comes next.
+  if (place.kind == YamlNode::Kind::kNull) return problems_->AtKey(place, PathOf(key), sentence);
+  problems_->At(place, PathOf(key), sentence);
 }
 
 Fields Fields::Map(std::string_view key, std::vector<std::string> known) const {
@@ -165,7 +168,8 @@ uint64_t Fields::Integer(std::string_view key, Range<uint64_t> range) const {
                               " is quoted text where a whole number is needed; remove the quotes"));
     return range.fallback.value_or(range.min);
   }
-  return Read(*this, key, node, range, units::ParseInteger, [](uint64_t v) { return absl::StrCat(v); });
+  return Read(*this, key, node, range, units::ParseInteger,
+              [](uint64_t v) { return absl::StrCat(v); });
 }
 
 uint32_t Fields::Small(std::string_view key, Range<uint32_t> range) const {

@@ -1,10 +1,11 @@
 #include "jobs/run_spec.h"
 
+#include <algorithm>
 #include <limits>
+#include <optional>
 
-#include "common/text.h"
 #include "jobs/bounds.h"
-#include "model/presets.h"
+#include "jobs/feasible.h"
 
 namespace rackmark {
 namespace {
@@ -60,21 +61,21 @@ v1::Load ReadLoad(const Fields& load) {
   return out;
 }
 
-void CheckModel(const Fields& serve, const std::string& name) {
-  if (!serve.Has("model") || FindModel(name).ok()) return;
-  const std::vector<std::string> names = ModelNames();
-  const std::string nearest = Nearest(name, names);
-  std::string list;
-  for (const std::string& each : names) absl::StrAppend(&list, list.empty() ? "" : ", ", each);
-  const std::string remedy = nearest.empty() ? absl::StrCat("the models are ", list)
-                                             : absl::StrCat("did you mean \"", nearest, "\"?");
-  serve.Problem("model", absl::StrCat("model \"", EscapeControl(name.substr(0, 64)),
-                                      "\" is unknown; ", remedy));
+// Only of a workload without other problems: its numbers would name the wrong thing.
+void CheckFit(const Fields& spec, const Fields& serve, const v1::ServeWorkload& out) {
+  if (!spec.problems().status().ok()) return;
+  const std::optional<Misfit> misfit = FindMisfit(out);
+  if (!misfit) return;
+  switch (misfit->field) {
+    case Misfit::Field::kModel: return serve.Problem("model", misfit->sentence);
+    case Misfit::Field::kDevices: return spec.Problem("gang", misfit->sentence);
+    case Misfit::Field::kTokens: return spec.Problem("load", misfit->sentence);
+    case Misfit::Field::kKvMemory: return serve.Problem("kv_memory", misfit->sentence);
+  }
 }
 
 void ReadServe(const Fields& serve, const v1::Gang& gang, v1::ServeWorkload& out) {
   out.set_model(serve.Text("model", std::nullopt));
-  CheckModel(serve, out.model());
   out.set_tensor_parallel(
       serve.Small("tensor_parallel", {1, kDevicesMax, std::max(1U, gang.devices())}));
   if (out.tensor_parallel() != gang.devices()) {
@@ -147,6 +148,7 @@ v1::RunSpec ReadRunSpec(const Fields& spec, const v1::Gang& gang) {
                  "output_tokens");
   }
   *run.mutable_serve()->mutable_load() = ReadLoad(spec.Map("load", load_keys));
+  CheckFit(spec, serve, run.serve());
   return run;
 }
 
