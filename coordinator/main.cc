@@ -1,0 +1,206 @@
+// rackmark-coordinator: opens the data folder, recovers State from its log, serves until told to
+// stop. This file only puts the parts together, in the order in which they may be torn down.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "common/exit_codes.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "common/time.h"
+#include "common/version.h"
+#include "coordinator/live.h"
+#include "coordinator/loop.h"
+#include "coordinator/options.h"
+#include "coordinator/reporter.h"
+#include "coordinator/serve/auth.h"
+#include "coordinator/serve/client_service.h"
+#include "coordinator/serve/ingest.h"
+#include "coordinator/serve/watch_hub.h"
+#include "coordinator/serve/worker_service.h"
+#include "coordinator/store/sql_store.h"
+#include "rpc/credentials.h"
+#include "rpc/identity.h"
+#include "rpc/limits.h"
+#include "rpc/listener.h"
+
+namespace rackmark {
+namespace {
+
+// Calls in flight end within it; the streams of workers are cut after it.
+constexpr Nanos kShutdownGrace = 200 * kMillisecond;
+
+struct Failed {
+  int exit;
+  absl::Status status;
+};
+using Step = std::optional<Failed>;
+
+// What is on disk is unknown, or another leads: nothing more may be told to anybody (law 1).
+void Fence(const absl::Status& status) {
+  Log(LogLevel::kError, absl::StrCat("fenced itself: ", status.message()));
+  _exit(kExitFenced);
+}
+
+v1::Timing TimingOf(const CoreConfig& config) {
+  v1::Timing timing;
+  timing.set_sync_interval_ns(config.sync_interval);
+  timing.set_fence_ns(config.fence_after);
+  return timing;
+}
+
+class Coordinator {
+ public:
+  Coordinator(CoordinatorOptions options, StopSignal* stop)
+      : options_(std::move(options)), stop_(stop) {}
+
+  Step Run() {
+    if (Step failed = Open()) return failed;
+    if (Step failed = Serve()) return failed;
+    const auto cause = stop_->Wait(-1);
+    Log(LogLevel::kInfo, absl::StrCat("stopping: ", cause.value_or("")));
+    return std::nullopt;
+  }
+
+  // Calls first, while everything that they wait for still runs.
+  ~Coordinator() {
+    if (listener_) listener_->Shutdown(kShutdownGrace);
+    if (hub_) hub_->Stop();
+    if (reporter_) reporter_->Stop();
+    if (ingest_) ingest_->Stop();
+    if (loop_) loop_->Stop();
+  }
+
+ private:
+  Step Open() {
+    if (auto status = CheckListenSafety(options_.listen, options_.security); !status.ok()) {
+      return Failed{kExitRefused, status};
+    }
+    auto lock = FolderLock::Take(options_.data);
+    if (!lock.ok()) {
+      return Failed{absl::IsAlreadyExists(lock.status()) ? kExitInUse : kExitUsage, lock.status()};
+    }
+    lock_ = *std::move(lock);
+    auto stores = OpenSqlStores(options_.data);
+    if (!stores.ok()) return Failed{kExitBadDatabase, stores.status()};
+    stores_ = *std::move(stores);
+    auto boot_id = BootId();
+    if (!boot_id.ok()) return Failed{kExitInternal, boot_id.status()};
+    auto incarnation = NewIncarnation();
+    if (!incarnation.ok()) return Failed{kExitInternal, incarnation.status()};
+    boot_id_ = *boot_id;
+    loop_ = std::make_unique<Loop>(Loop::Options{options_.timing, stores_.events.get(),
+                                                 &SystemClock(), kInboxCommandsMax, Fence});
+    if (auto status = loop_->Recover(boot_id_, *incarnation); !status.ok()) {
+      return Failed{kExitBadDatabase, Annotate(status, options_.data + "/events.db")};
+    }
+    identity_ = MakeIdentity(loop_->cluster_id(), loop_->epoch(), *incarnation);
+    return std::nullopt;
+  }
+
+  Step Serve() {
+    auto policy = PeerPolicy::Create(options_.security);
+    if (!policy.ok()) {
+      const bool refused = absl::IsPermissionDenied(policy.status());
+      return Failed{refused ? kExitRefused : kExitUsage, policy.status()};
+    }
+    gate_ = std::make_unique<Gate>(*policy, loop_->cluster_id());
+    MakeParts();
+    loop_->Start();
+    auto listener =
+        Listener::Start({workers_.get(), clients_.get()}, options_.listen, options_.security);
+    if (!listener.ok()) {
+      const bool in_use = absl::IsAlreadyExists(listener.status());
+      return Failed{in_use ? kExitInUse : kExitRefused, listener.status()};
+    }
+    listener_ = *std::move(listener);
+    Log(LogLevel::kInfo, absl::StrCat("cluster ", loop_->cluster_id().substr(0, 8), ", epoch ",
+                                      loop_->epoch(), ", serving ", listener_->address()));
+    return TellReady();
+  }
+
+  void MakeParts() {
+    reporter_ = std::make_unique<Reporter>(Reporter::Options{loop_.get(), stores_.samples.get(),
+                                                             SummarizeWithReport, Fence, 64,
+                                                             kMessageBytesMax - (64 << 10)});
+    Ingest::Options ingest;
+    ingest.store = stores_.samples.get();
+    ingest.live = &live_;
+    ingest.cluster_id = loop_->cluster_id();
+    ingest.knows = [this](uint64_t run, uint32_t attempt) { return Knows(run, attempt); };
+    ingest.fatal = Fence;
+    ingest.bytes_max = kIngestBytesMax;
+    ingest_ = std::make_unique<Ingest>(std::move(ingest));
+    WatchHub::Options hub;
+    hub.loop = loop_.get();
+    hub.live = &live_;
+    hub.identity = identity_;
+    hub_ = std::make_unique<WatchHub>(std::move(hub));
+    workers_ = std::make_unique<WorkerService>(
+        WorkerService::Options{loop_.get(), ingest_.get(), gate_.get(), &SystemClock(), identity_,
+                               boot_id_, TimingOf(options_.timing)});
+    clients_ = std::make_unique<ClientService>(
+        ClientService::Options{loop_.get(), reporter_.get(), hub_.get(), gate_.get(), identity_});
+    loop_->AddListener(workers_.get());
+    loop_->AddListener(hub_.get());
+    loop_->AddListener(reporter_.get());
+  }
+
+  absl::StatusOr<bool> Knows(uint64_t run, uint32_t attempt) {
+    bool knows = false;
+    RETURN_IF_ERROR(loop_->ReadAndWait([&](const State& state, Now) {
+      const auto it = state.hard.runs.find(RunId{run});
+      knows = it != state.hard.runs.end() && attempt <= it->second.attempt;
+    }));
+    return knows;
+  }
+
+  Step TellReady() {
+    if (!options_.ready_fd) return std::nullopt;
+    const std::string line = listener_->address() + "\n";
+    const ssize_t wrote = write(*options_.ready_fd, line.data(), line.size());
+    close(*options_.ready_fd);
+    if (wrote == static_cast<ssize_t>(line.size())) return std::nullopt;
+    return Failed{kExitError, absl::UnavailableError("nobody reads --ready-fd")};
+  }
+
+  const CoordinatorOptions options_;
+  StopSignal* const stop_;
+  std::unique_ptr<FolderLock> lock_;
+  SqlStores stores_;
+  std::string boot_id_;
+  v1::Identity identity_;
+  LiveBoard live_;
+  std::unique_ptr<Gate> gate_;
+  std::unique_ptr<Loop> loop_;
+  std::unique_ptr<Reporter> reporter_;
+  std::unique_ptr<Ingest> ingest_;
+  std::unique_ptr<WatchHub> hub_;
+  std::unique_ptr<WorkerService> workers_;
+  std::unique_ptr<ClientService> clients_;
+  std::unique_ptr<Listener> listener_;
+};
+
+int Main(int argc, char** argv) {
+  ParsedOptions parsed = ParseCoordinatorOptions(argc, argv);
+  if (parsed.exit) return *parsed.exit;
+  InitLog("rackmark-coordinator", parsed.options.log_level);
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT: --ready-fd and sockets report EPIPE instead
+  auto stop = StopSignal::Install(parsed.options.lifeline_fd);
+  if (!stop.ok()) {
+    Log(LogLevel::kError, FromAbsl(stop.status().message()));
+    return kExitInternal;
+  }
+  Coordinator coordinator(std::move(parsed.options), stop->get());
+  const Step failed = coordinator.Run();
+  if (!failed) return kExitPass;
+  Log(LogLevel::kError, FromAbsl(failed->status.message()));
+  return failed->exit;
+}
+
+}  // namespace
+}  // namespace rackmark
+
+int main(int argc, char** argv) { return rackmark::Main(argc, argv); }

@@ -1,0 +1,130 @@
+#include "coordinator/options.h"
+
+#include <charconv>
+#include <cstdio>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "common/exit_codes.h"
+#include "common/program.h"
+
+namespace rackmark {
+namespace {
+
+struct Raw {
+  std::string data = "rackmark-data";
+  std::string listen;
+  std::string tls_cert, tls_key, tls_ca;
+  std::string token_file;
+  std::string log_level = "info";
+  std::optional<int64_t> lifeline_fd, ready_fd;
+  std::optional<std::string> sync_interval, suspect_after, lost_after, fence_after, release_after;
+};
+
+struct TimingFlag {
+  const char* name;
+  std::optional<std::string> Raw::*text;
+  Nanos CoreConfig::*value;
+  const char* help;
+};
+constexpr TimingFlag kTimingFlags[] = {
+    {"sync-interval", &Raw::sync_interval, &CoreConfig::sync_interval,
+     "a worker reports at least this often (5s)"},
+    {"suspect-after", &Raw::suspect_after, &CoreConfig::suspect_after,
+     "silence after which nothing new is placed on a node (12s)"},
+    {"lost-after", &Raw::lost_after, &CoreConfig::lost_after,
+     "silence after which a node's gangs fail (15s)"},
+    {"fence-after", &Raw::fence_after, &CoreConfig::fence_after,
+     "a worker without answers ends its ranks after this (30s)"},
+    {"release-after", &Raw::release_after, &CoreConfig::release_after,
+     "silence after which a node's devices leave their leases (40s)"},
+};
+
+void AddFlags(Flags& flags, Raw& raw) {
+  flags.Add("data", &raw.data, "folder of the databases; made if it is not there (rackmark-data)");
+  flags.Add("listen", &raw.listen,
+            "unix:/path or host:port to serve on (unix:DATA/coordinator.sock)");
+  flags.Add("tls-cert", &raw.tls_cert, "PEM certificate chain of this coordinator");
+  flags.Add("tls-key", &raw.tls_key, "PEM key of that certificate, mode 0600");
+  flags.Add("tls-ca", &raw.tls_ca, "PEM certificates that may sign clients and workers");
+  flags.Add("token-file", &raw.token_file, "lines 'role name token', mode 0600");
+  for (const TimingFlag& flag : kTimingFlags) flags.Add(flag.name, &(raw.*flag.text), flag.help);
+  constexpr int64_t kFdMax = std::numeric_limits<int>::max();
+  flags.Add("lifeline-fd", &raw.lifeline_fd, "stop in order when this descriptor ends", 0, kFdMax);
+  flags.Add("ready-fd", &raw.ready_fd, "write the address here, once served, and close", 0, kFdMax);
+  flags.Add("log-level", &raw.log_level, "debug, info, warning or error (info)");
+}
+
+absl::Status UsageError(std::string_view text) { return absl::InvalidArgumentError(ToAbsl(text)); }
+
+absl::StatusOr<LogLevel> LevelByName(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "info") return LogLevel::kInfo;
+  if (name == "warning") return LogLevel::kWarning;
+  if (name == "error") return LogLevel::kError;
+  return UsageError(
+      absl::StrCat("--log-level ", name, " is unknown; use debug, info, warning or error"));
+}
+
+absl::StatusOr<CoordinatorOptions> Check(const Raw& raw) {
+  CoordinatorOptions options;
+  options.data = raw.data;
+  if (options.data.empty()) return UsageError("--data is empty; name a folder");
+  ASSIGN_OR_RETURN(
+      options.listen,
+      ParseEndpoint(raw.listen.empty() ? absl::StrCat("unix:", raw.data, "/coordinator.sock")
+                                       : raw.listen));
+  const bool any = !raw.tls_cert.empty() || !raw.tls_key.empty() || !raw.tls_ca.empty();
+  const bool all = !raw.tls_cert.empty() && !raw.tls_key.empty() && !raw.tls_ca.empty();
+  if (any && !all) return UsageError("--tls-cert, --tls-key and --tls-ca go together; give all");
+  if (all) options.security.tls = TlsFiles{raw.tls_cert, raw.tls_key, raw.tls_ca};
+  options.security.token_file = raw.token_file;
+  for (const TimingFlag& flag : kTimingFlags) {
+    if (!(raw.*flag.text)) continue;
+    auto duration = ParseDurationFlag(*(raw.*flag.text));
+    if (!duration.ok()) return Annotate(duration.status(), absl::StrCat("--", flag.name));
+    options.timing.*flag.value = *duration;
+  }
+  RETURN_IF_ERROR(CheckConfig(options.timing));
+  if (raw.lifeline_fd) options.lifeline_fd = static_cast<int>(*raw.lifeline_fd);
+  if (raw.ready_fd) options.ready_fd = static_cast<int>(*raw.ready_fd);
+  ASSIGN_OR_RETURN(options.log_level, LevelByName(raw.log_level));
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<Nanos> ParseDurationFlag(std::string_view text) {
+  constexpr std::pair<std::string_view, Nanos> kUnits[] = {
+      {"ms", kMillisecond}, {"s", kSecond}, {"m", 60 * kSecond}};
+  int64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number);
+  const std::string_view unit(parsed.ptr, static_cast<size_t>(end - parsed.ptr));
+  constexpr Nanos kMax = 24 * 3600 * kSecond;
+  for (const auto& [name, scale] : kUnits) {
+    if (parsed.ec == std::errc() && unit == name && number > 0 && number <= kMax / scale) {
+      return number * scale;
+    }
+  }
+  return UsageError(absl::StrCat("'", ToAbsl(text),
+                                 "' is no duration; write a whole number with a unit, up to "
+                                 "24 hours: 500ms, 5s, 2m"));
+}
+
+ParsedOptions ParseCoordinatorOptions(int argc, char** argv) {
+  Raw raw;
+  Flags flags(
+      "rackmark-coordinator", "[flags]",
+      "Schedules benchmark jobs on worker daemons, keeps what they measured, and judges it.");
+  AddFlags(flags, raw);
+  if (const auto exit = flags.ParseMain(argc, argv)) return {{}, exit};
+  auto options = Check(raw);
+  if (options.ok()) return {*std::move(options), std::nullopt};
+  const std::string message(options.status().message());
+  std::fprintf(stderr, "rackmark-coordinator: %s\n", message.c_str());
+  return {{}, kExitUsage};
+}
+
+}  // namespace rackmark

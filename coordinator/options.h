@@ -1,0 +1,36 @@
+// The coordinator's command line, parsed and checked. A value; main's thread.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common/log.h"
+#include "common/status.h"
+#include "coordinator/core/config.h"
+#include "rpc/endpoint.h"
+#include "rpc/security.h"
+
+namespace rackmark {
+
+struct CoordinatorOptions {
+  std::string data;
+  Endpoint listen;
+  Security security;
+  CoreConfig timing;
+  std::optional<int> lifeline_fd;
+  std::optional<int> ready_fd;
+  LogLevel log_level = LogLevel::kInfo;
+};
+
+// Either options, or what main should return at once (help, version, or a usage error that was
+// printed).
+struct ParsedOptions {
+  CoordinatorOptions options;
+  std::optional<int> exit;
+};
+ParsedOptions ParseCoordinatorOptions(int argc, char** argv);
+
+// "500ms", "5s", "2m": what the flags take.
+absl::StatusOr<Nanos> ParseDurationFlag(std::string_view text);
+
+}  // namespace rackmark

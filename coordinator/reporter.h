@@ -1,0 +1,76 @@
+// Judges runs: reads the chunks of the last attempt, has them summarised and judged, stores the
+// summary, and hands the verdict back as a Command (PROTOCOL 3). Also puts a job's report together
+// on demand. Own thread; a crash anywhere re-judges from the chunks to the same bytes.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "coordinator/loop.h"
+#include "coordinator/store/store.h"
+#include "rackmark/v1/summary.pb.h"
+
+namespace rackmark {
+
+// Calls the visitor for each chunk of the run's last attempt; passes on the first error.
+using ChunkSource = std::function<absl::Status(const SampleStore::ChunkVisitor&)>;
+// Pure: the finished summary, with verdict and reasons. `known` is what State says of the run:
+// run_id, attempt, spec, placement, nodes, failure, earlier_failures.
+using SummarizeRun =
+    std::function<absl::StatusOr<v1::RunSummary>(v1::RunSummary known, const ChunkSource& chunks)>;
+// The real one: report/.
+absl::StatusOr<v1::RunSummary> SummarizeWithReport(v1::RunSummary known, const ChunkSource& chunks);
+
+class Reporter : public LoopListener {
+ public:
+  struct Options {
+    Loop* loop = nullptr;
+    SampleStore* samples = nullptr;
+    SummarizeRun summarize;
+    // The disk's state is unknown: must end the process.
+    std::function<void(const absl::Status&)> fatal;
+    size_t reports_max = 64;      // waiting
+    size_t report_bytes_max = 0;  // of one JobSummary: a reply must hold it
+  };
+  using Done = std::function<void(absl::StatusOr<v1::JobSummary>)>;
+
+  explicit Reporter(Options options);
+  ~Reporter() override;  // Stop()
+  // Before the loop stops. Reports that wait are answered UNAVAILABLE.
+  void Stop();
+
+  // On the loop's thread: takes what it needs from State. NOT_FOUND: no such job;
+  // FAILED_PRECONDITION: not ended yet; RESOURCE_EXHAUSTED: too many wait. Else `done` comes later,
+  // on the reporter's thread.
+  absl::Status Assemble(const State& state, JobId job, Done done);
+
+  void DesiredChanged(NodeId, const State&) override {}
+  void RunToJudge(RunId run) override;  // a set, so that it cannot grow beyond State
+  void Committed(const State&, Now) override {}
+
+ private:
+  struct Report {
+    v1::JobSummary summary;  // its runs as State knows them
+    Done done;
+  };
+  void Run();
+  void Judge(RunId run);
+  absl::StatusOr<v1::RunSummary> Summarize(v1::RunSummary known);
+  void Finish(Report report);
+  void Fit(v1::JobSummary& summary) const;
+
+  const Options options_;
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  bool stopping_ = false;
+  std::set<RunId> to_judge_;
+  std::deque<Report> reports_;
+  std::thread thread_;
+};
+
+}  // namespace rackmark

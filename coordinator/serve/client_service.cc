@@ -1,0 +1,204 @@
+#include "coordinator/serve/client_service.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "common/version.h"
+#include "coordinator/core/view.h"
+#include "rpc/limits.h"
+#include "rpc/status_bridge.h"
+
+namespace rackmark {
+namespace {
+
+constexpr uint32_t kListDefault = 100;
+constexpr uint32_t kListMax = 10'000;
+constexpr size_t kReasonBytesMax = 1024;
+constexpr size_t kSubmissionIdBytesMax = 128;
+
+uint32_t LimitOf(uint32_t asked) { return asked == 0 ? kListDefault : std::min(asked, kListMax); }
+
+// Near the bound of a message the rest of a list is left out: a limit that the client could have
+// set itself.
+bool IsFull(size_t bytes) { return bytes > static_cast<size_t>(kMessageBytesMax) * 9 / 10; }
+
+}  // namespace
+
+absl::StatusOr<v1::Principal> ClientService::Admit(std::string_view rpc,
+                                                   const grpc::CallbackServerContext& context,
+                                                   const v1::Identity& theirs) const {
+  ASSIGN_OR_RETURN(auto principal, options_.gate->Admit(rpc, context));
+  RETURN_IF_ERROR(options_.gate->CheckIdentity(theirs));
+  return principal;
+}
+
+template <typename Request, typename Reply>
+grpc::ServerUnaryReactor* ClientService::Read(std::string_view rpc,
+                                              grpc::CallbackServerContext* context,
+                                              const Request* request, Reply* reply,
+                                              std::function<absl::Status(const State&, Now)> read) {
+  auto* reactor = context->DefaultReactor();
+  *reply->mutable_identity() = options_.identity;
+  absl::Status status = Admit(rpc, *context, request->identity()).status();
+  if (status.ok()) {
+    status = options_.loop->Read([reactor, read = std::move(read)](const Outcome& outcome) {
+      reactor->Finish(
+          ToGrpc(outcome.state == nullptr ? outcome.status : read(*outcome.state, outcome.now)));
+    });
+  }
+  if (!status.ok()) reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ClientService::Submit(grpc::CallbackServerContext* context,
+                                                const v1::SubmitRequest* request,
+                                                v1::SubmitReply* reply) {
+  auto* reactor = context->DefaultReactor();
+  *reply->mutable_identity() = options_.identity;
+  const auto principal = Admit("Submit", *context, request->identity());
+  absl::Status status = principal.status();
+  if (status.ok() && request->submission_id().size() > kSubmissionIdBytesMax) {
+    status = absl::InvalidArgumentError("submission_id is longer than 128 bytes");
+  }
+  if (status.ok()) {
+    status = options_.loop->Post({*principal, SubmitJob{request->job(), request->submission_id()}},
+                                 [reactor, reply](const Outcome& outcome) {
+                                   if (outcome.status.ok()) {
+                                     const auto& submitted = std::get<Submitted>(outcome.reply);
+                                     reply->set_job_id(submitted.job.value);
+                                     reply->set_note(submitted.note);
+                                   }
+                                   reactor->Finish(ToGrpc(outcome.status));
+                                 });
+  }
+  if (!status.ok()) reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ClientService::Cancel(grpc::CallbackServerContext* context,
+                                                const v1::CancelRequest* request,
+                                                v1::CancelReply* reply) {
+  auto* reactor = context->DefaultReactor();
+  *reply->mutable_identity() = options_.identity;
+  const auto principal = Admit("Cancel", *context, request->identity());
+  absl::Status status = principal.status();
+  if (status.ok()) {
+    const CancelJob cancel = {JobId{request->job_id()},
+                              request->reason().substr(0, kReasonBytesMax)};
+    status = options_.loop->Post({*principal, cancel}, [reactor, reply](const Outcome& outcome) {
+      if (outcome.status.ok()) {
+        reply->set_was_running(std::get<Cancelled>(outcome.reply).was_running);
+      }
+      reactor->Finish(ToGrpc(outcome.status));
+    });
+  }
+  if (!status.ok()) reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ClientService::ListNodes(grpc::CallbackServerContext* context,
+                                                   const v1::ListNodesRequest* request,
+                                                   v1::ListNodesReply* reply) {
+  return Read("ListNodes", context, request, reply, [reply](const State& state, Now now) {
+    size_t bytes = 0;
+    for (const auto& [id, node] : state.hard.nodes) {
+      v1::NodeStatus* view = reply->add_nodes();
+      *view = ViewNode(state, id, now.monotonic);
+      bytes += view->ByteSizeLong();
+      if (IsFull(bytes)) break;
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* ClientService::ListJobs(grpc::CallbackServerContext* context,
+                                                  const v1::ListJobsRequest* request,
+                                                  v1::ListJobsReply* reply) {
+  const uint32_t limit = LimitOf(request->limit());
+  return Read("ListJobs", context, request, reply, [reply, limit](const State& state, Now) {
+    size_t bytes = 0;
+    const auto& jobs = state.hard.jobs;
+    for (auto it = jobs.rbegin(); it != jobs.rend(); ++it) {
+      if (reply->jobs_size() >= static_cast<int>(limit) || IsFull(bytes)) break;
+      *reply->add_jobs() = ViewJob(state, it->first);
+      bytes += reply->jobs(reply->jobs_size() - 1).ByteSizeLong();
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* ClientService::ListRuns(grpc::CallbackServerContext* context,
+                                                  const v1::ListRunsRequest* request,
+                                                  v1::ListRunsReply* reply) {
+  const JobId job{request->job_id()};
+  // A job's runs: all of them; the last ones of all jobs otherwise.
+  const uint32_t limit =
+      request->limit() == 0 && !job.IsNone() ? kListMax : LimitOf(request->limit());
+  return Read("ListRuns", context, request, reply,
+              [reply, job, limit](const State& state, Now now) -> absl::Status {
+                std::vector<RunId> runs;
+                if (job.IsNone()) {
+                  const auto& all = state.hard.runs;
+                  for (auto it = all.rbegin(); it != all.rend() && runs.size() < limit; ++it) {
+                    runs.push_back(it->first);
+                  }
+                } else {
+                  const auto it = state.hard.jobs.find(job);
+                  if (it == state.hard.jobs.end()) {
+                    return absl::NotFoundError(absl::StrCat("there is no job ", job.value));
+                  }
+                  runs = RunsOf(it->second);
+                  if (runs.size() > limit) runs.resize(limit);
+                }
+                size_t bytes = 0;
+                for (const RunId run : runs) {
+                  if (IsFull(bytes)) break;
+                  *reply->add_runs() = ViewRun(state, run, now.monotonic);
+                  bytes += reply->runs(reply->runs_size() - 1).ByteSizeLong();
+                }
+                return absl::OkStatus();
+              });
+}
+
+grpc::ServerUnaryReactor* ClientService::GetReport(grpc::CallbackServerContext* context,
+                                                   const v1::GetReportRequest* request,
+                                                   v1::GetReportReply* reply) {
+  auto* reactor = context->DefaultReactor();
+  *reply->mutable_identity() = options_.identity;
+  absl::Status status = Admit("GetReport", *context, request->identity()).status();
+  if (status.ok()) {
+    const JobId job{request->job_id()};
+    Reporter* reporter = options_.reporter;
+    status = options_.loop->Read([reactor, reply, job, reporter](const Outcome& outcome) {
+      if (outcome.state == nullptr) return reactor->Finish(ToGrpc(outcome.status));
+      const absl::Status asked = reporter->Assemble(
+          *outcome.state, job, [reactor, reply](absl::StatusOr<v1::JobSummary> summary) {
+            if (summary.ok()) *reply->mutable_summary() = *std::move(summary);
+            reactor->Finish(ToGrpc(summary.status()));
+          });
+      if (!asked.ok()) reactor->Finish(ToGrpc(asked));
+    });
+  }
+  if (!status.ok()) reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ClientService::GetVersion(grpc::CallbackServerContext* context,
+                                                    const v1::GetVersionRequest* request,
+                                                    v1::GetVersionReply* reply) {
+  auto* reactor = context->DefaultReactor();
+  *reply->mutable_identity() = options_.identity;
+  reply->set_version(std::string(Version()));
+  reply->set_git_commit(std::string(GitCommit()));
+  reactor->Finish(ToGrpc(Admit("GetVersion", *context, request->identity()).status()));
+  return reactor;
+}
+
+grpc::ServerWriteReactor<v1::WatchJobReply>* ClientService::WatchJob(
+    grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
+  return options_.hub->Watch(context, JobId{request->job_id()},
+                             Admit("WatchJob", *context, request->identity()).status());
+}
+
+}  // namespace rackmark

@@ -1,0 +1,59 @@
+// People and scripts: submissions and reads. gRPC's threads only check and enqueue; the answer is
+// made on the loop's thread after the commit. Owned by main; must outlive the listener and the
+// loop.
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+#include "coordinator/loop.h"
+#include "coordinator/reporter.h"
+#include "coordinator/serve/auth.h"
+#include "coordinator/serve/watch_hub.h"
+#include "rackmark/v1/client_api.grpc.pb.h"
+
+namespace rackmark {
+
+class ClientService : public v1::ClientService::CallbackService {
+ public:
+  struct Options {
+    Loop* loop = nullptr;
+    Reporter* reporter = nullptr;
+    WatchHub* hub = nullptr;
+    const Gate* gate = nullptr;
+    v1::Identity identity;  // ours: in every reply
+  };
+  explicit ClientService(Options options) : options_(std::move(options)) {}
+
+  grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext*, const v1::SubmitRequest*,
+                                   v1::SubmitReply*) override;
+  grpc::ServerUnaryReactor* Cancel(grpc::CallbackServerContext*, const v1::CancelRequest*,
+                                   v1::CancelReply*) override;
+  grpc::ServerUnaryReactor* ListNodes(grpc::CallbackServerContext*, const v1::ListNodesRequest*,
+                                      v1::ListNodesReply*) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext*, const v1::ListJobsRequest*,
+                                     v1::ListJobsReply*) override;
+  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext*, const v1::ListRunsRequest*,
+                                     v1::ListRunsReply*) override;
+  grpc::ServerUnaryReactor* GetReport(grpc::CallbackServerContext*, const v1::GetReportRequest*,
+                                      v1::GetReportReply*) override;
+  grpc::ServerUnaryReactor* GetVersion(grpc::CallbackServerContext*, const v1::GetVersionRequest*,
+                                       v1::GetVersionReply*) override;
+  grpc::ServerWriteReactor<v1::WatchJobReply>* WatchJob(grpc::CallbackServerContext*,
+                                                        const v1::WatchJobRequest*) override;
+
+ private:
+  // Role and identity; the same two steps in front of every call.
+  absl::StatusOr<v1::Principal> Admit(std::string_view rpc,
+                                      const grpc::CallbackServerContext& context,
+                                      const v1::Identity& theirs) const;
+  // Runs `read` on the loop's thread and finishes with its status.
+  template <typename Request, typename Reply>
+  grpc::ServerUnaryReactor* Read(std::string_view rpc, grpc::CallbackServerContext* context,
+                                 const Request* request, Reply* reply,
+                                 std::function<absl::Status(const State&, Now)> read);
+
+  const Options options_;
+};
+
+}  // namespace rackmark

@@ -1,0 +1,147 @@
+#include "coordinator/serve/ingest.h"
+
+#include <chrono>
+
+#include "samples/chunk_codec.h"
+
+namespace rackmark {
+
+Ingest::Ingest(Options options) : options_(std::move(options)) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+Ingest::~Ingest() { Stop(); }
+
+void Ingest::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    ready_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+  std::deque<Item> left;
+  {
+    std::lock_guard lock(mutex_);
+    left.swap(waiting_);
+  }
+  for (Item& item : left) item.done(absl::UnavailableError("the coordinator is stopping"));
+}
+
+uint64_t Ingest::refused() const {
+  std::lock_guard lock(mutex_);
+  return refused_;
+}
+
+absl::Status Ingest::Offer(v1::SampleBatch batch, Done done) {
+  const size_t bytes = batch.ByteSizeLong();
+  std::lock_guard lock(mutex_);
+  if (stopping_) return absl::UnavailableError("the coordinator is stopping");
+  if (waiting_bytes_ + bytes > options_.bytes_max) {
+    ++refused_;
+    return absl::ResourceExhaustedError(
+        "too many samples wait for the coordinator's disk; they stay in the spool, send again");
+  }
+  waiting_bytes_ += bytes;
+  waiting_.push_back({std::move(batch), std::move(done), bytes});
+  ready_.notify_one();
+  return absl::OkStatus();
+}
+
+std::vector<Ingest::Item> Ingest::Gather() {
+  std::unique_lock lock(mutex_);
+  ready_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+  // One fsync for what several ranks seal at about the same time.
+  ready_.wait_for(lock, std::chrono::nanoseconds(options_.gather),
+                  [this] { return stopping_ || waiting_bytes_ >= options_.gather_bytes; });
+  if (stopping_) return {};
+  std::vector<Item> items;
+  size_t bytes = 0;
+  while (!waiting_.empty() && bytes < options_.gather_bytes) {
+    bytes += waiting_.front().bytes;
+    items.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+  waiting_bytes_ -= bytes;
+  return items;
+}
+
+void Ingest::Run() {
+  while (true) {
+    std::vector<Item> items = Gather();
+    if (items.empty()) return;
+    Store(std::move(items));
+  }
+}
+
+// Empty = take it. An error means that nobody can say now.
+absl::StatusOr<std::string> Ingest::WhyRefused(const v1::Chunk& chunk) {
+  if (const absl::Status status = CheckChunk(chunk); !status.ok()) {
+    return std::string(status.message());
+  }
+  const v1::ChunkHeader& header = chunk.header();
+  if (header.cluster_id() != options_.cluster_id) {
+    return absl::StrCat("the chunk belongs to another cluster (", header.cluster_id().substr(0, 8),
+                        ")");
+  }
+  if (header.kind() != v1::STREAM_KIND_RANK && header.kind() != v1::STREAM_KIND_NODE) {
+    return std::string("the stream is of an unknown kind");
+  }
+  if (header.seq() == 0 || header.attempt() == 0) return std::string("the chunk has no key");
+  const std::pair<uint64_t, uint32_t> key(header.run(), header.attempt());
+  if (known_.count(key) > 0) return std::string();
+  ASSIGN_OR_RETURN(const bool knows, options_.knows(key.first, key.second));
+  if (!knows) {
+    return absl::StrCat("no attempt ", key.second, " of run ", key.first, " was ever started");
+  }
+  if (known_.size() >= kKnownMax) known_.clear();
+  known_.insert(key);
+  return std::string();
+}
+
+// Moves what may be stored to `good`. keys[i]: the streams in items[i], with why one is refused.
+absl::Status Ingest::Sort(std::vector<Item>& items, std::vector<v1::Chunk>& good,
+                          std::vector<std::map<StreamKey, std::string>>& keys) {
+  for (Item& item : items) {
+    std::map<StreamKey, std::string>& streams = keys.emplace_back();
+    for (v1::Chunk& chunk : *item.batch.mutable_chunks()) {
+      std::string& refused = streams[KeyOf(chunk.header())];
+      if (!refused.empty()) continue;
+      ASSIGN_OR_RETURN(refused, WhyRefused(chunk));
+      if (refused.empty()) good.push_back(std::move(chunk));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Ingest::Store(std::vector<Item> items) {
+  std::vector<v1::Chunk> good;
+  std::vector<std::map<StreamKey, std::string>> keys;
+  if (const absl::Status status = Sort(items, good, keys); !status.ok()) {
+    for (Item& item : items) item.done(status);
+    return;
+  }
+  const auto marks = options_.store->PutChunks(good);
+  if (!marks.ok()) {
+    options_.fatal(Annotate(marks.status(), "storing samples"));
+    for (Item& item : items) item.done(marks.status());
+    return;
+  }
+  std::map<StreamKey, uint64_t> stored;
+  for (const StreamMark& mark : *marks) stored[mark.key] = mark.seq;
+  for (size_t i = 0; i < items.size(); ++i) {
+    v1::SampleAck ack;
+    for (const auto& [key, refused] : keys[i]) {
+      v1::Watermark* mark = ack.add_watermarks();
+      mark->set_run_id(key.run);
+      mark->set_attempt(key.attempt);
+      mark->set_kind(key.kind);
+      mark->set_stream(key.stream);
+      mark->set_refused(refused);
+      if (refused.empty()) mark->set_seq(stored[key]);
+    }
+    items[i].done(std::move(ack));
+  }
+  for (const v1::Chunk& chunk : good) options_.live->Add(chunk);
+}
+
+}  // namespace rackmark

@@ -1,0 +1,80 @@
+// Takes chunks from all workers to the sample store: checks them, gathers some for one transaction,
+// and answers only when they are on disk. Own thread, past the core (law 2). Offer from any thread.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/status.h"
+#include "common/time.h"
+#include "coordinator/live.h"
+#include "coordinator/store/store.h"
+#include "rackmark/v1/worker_api.pb.h"
+
+namespace rackmark {
+
+class Ingest {
+ public:
+  struct Options {
+    SampleStore* store = nullptr;
+    LiveBoard* live = nullptr;
+    std::string cluster_id;
+    // Whether committed state has started this attempt. Called on ingest's thread; may wait.
+    std::function<absl::StatusOr<bool>(uint64_t run, uint32_t attempt)> knows;
+    // The disk's state is unknown: must end the process.
+    std::function<void(const absl::Status&)> fatal;
+    Nanos gather = 20 * kMillisecond;  // one transaction takes what comes within this ...
+    size_t gather_bytes = 4 << 20;     // ... or this much
+    size_t bytes_max = 0;              // waiting, over all streams
+  };
+  // The watermarks of all streams in the batch, after the commit.
+  using Done = std::function<void(absl::StatusOr<v1::SampleAck>)>;
+
+  explicit Ingest(Options options);
+  ~Ingest();  // Stop()
+  Ingest(const Ingest&) = delete;
+  Ingest& operator=(const Ingest&) = delete;
+
+  // RESOURCE_EXHAUSTED (counted) when too much waits: the worker keeps it in its spool and comes
+  // again. `done` is then dropped.
+  absl::Status Offer(v1::SampleBatch batch, Done done);
+  // What waits is answered UNAVAILABLE, unstored.
+  void Stop();
+  uint64_t refused() const;
+
+ private:
+  struct Item {
+    v1::SampleBatch batch;
+    Done done;
+    size_t bytes = 0;
+  };
+  static constexpr size_t kKnownMax = 65'536;
+
+  void Run();
+  std::vector<Item> Gather();
+  void Store(std::vector<Item> items);
+  absl::StatusOr<std::string> WhyRefused(const v1::Chunk& chunk);
+  absl::Status Sort(std::vector<Item>& items, std::vector<v1::Chunk>& good,
+                    std::vector<std::map<StreamKey, std::string>>& keys);
+
+  const Options options_;
+  mutable std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<Item> waiting_;
+  size_t waiting_bytes_ = 0;
+  uint64_t refused_ = 0;
+  bool stopping_ = false;
+  std::set<std::pair<uint64_t, uint32_t>> known_;  // ingest's thread
+  std::thread thread_;
+};
+
+}  // namespace rackmark

@@ -1,0 +1,151 @@
+#include "coordinator/serve/watch_hub.h"
+
+#include <chrono>
+#include <utility>
+
+#include "coordinator/core/view.h"
+#include "coordinator/serve/latest_writer.h"
+#include "rpc/status_bridge.h"
+
+namespace rackmark {
+
+class WatchStream final
+    : public LatestWriter<grpc::ServerWriteReactor<v1::WatchJobReply>, v1::WatchJobReply> {
+ public:
+  WatchStream(WatchHub* hub, grpc::CallbackServerContext* context, uint64_t number, JobId job)
+      : LatestWriter(context), hub_(hub), number_(number), job_(job) {}
+
+  using LatestWriter::KeepAlive;
+
+  void OnCancel() override { End(grpc::Status::CANCELLED); }
+
+  // On the loop's thread.
+  void Look(const State& state, Now now) {
+    const auto it = state.hard.jobs.find(job_);
+    if (it == state.hard.jobs.end()) {
+      return End(ToGrpc(absl::NotFoundError(absl::StrCat("there is no job ", job_.value))));
+    }
+    v1::WatchJobReply reply = Build(state, it->second, now);
+    const bool last = reply.job().phase() == v1::JOB_PHASE_ENDED;
+    std::string bytes = reply.SerializeAsString();
+    if (bytes == seen_) return;
+    seen_ = std::move(bytes);
+    if (last) {
+      SendLast(std::move(reply));
+    } else {
+      Send(std::move(reply));
+    }
+  }
+
+ private:
+  v1::WatchJobReply Build(const State& state, const JobState& job, Now now) {
+    v1::WatchJobReply reply;
+    *reply.mutable_identity() = hub_->options_.identity;
+    *reply.mutable_job() = ViewJob(state, job_);
+    const bool first = seen_.empty();
+    for (const RunId run : RunsOf(job)) {
+      const RunState& at = state.hard.runs.at(run);
+      const bool ended = at.phase == v1::RUN_PHASE_ENDED;
+      if (at.phase == v1::RUN_PHASE_QUEUED) continue;
+      if (ended && !ended_.insert(run).second) continue;
+      // What ended before somebody looked is no news, except to who comes after the end.
+      if (ended && first && !job.verdict) continue;
+      *reply.add_runs() = ViewRun(state, run, now.monotonic);
+      if (at.phase != v1::RUN_PHASE_MEASURING) continue;
+      if (auto live = hub_->options_.live->Figures(run.value)) *reply.mutable_live() = *live;
+    }
+    if (job.lease) {
+      const auto lease = state.hard.leases.find(*job.lease);
+      if (lease != state.hard.leases.end()) reply.set_lease_phase(lease->second.phase);
+    }
+    return reply;
+  }
+
+  void Merge(const v1::WatchJobReply& older, v1::WatchJobReply& newer) override {
+    for (const v1::RunStatus& run : older.runs()) {
+      if (run.phase() == v1::RUN_PHASE_ENDED) *newer.add_runs() = run;
+    }
+  }
+  void Stamp(v1::WatchJobReply&) override {}
+  void Detach() override { hub_->Forget(number_); }
+
+  WatchHub* const hub_;
+  const uint64_t number_;
+  const JobId job_;
+  std::string seen_;       // the last message built
+  std::set<RunId> ended_;  // told, or ended before
+};
+
+WatchHub::WatchHub(Options options) : options_(std::move(options)) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+WatchHub::~WatchHub() { Stop(); }
+
+void WatchHub::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    stop_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+grpc::ServerWriteReactor<v1::WatchJobReply>* WatchHub::Watch(grpc::CallbackServerContext* context,
+                                                             JobId job, absl::Status admitted) {
+  std::shared_ptr<WatchStream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    stream = std::make_shared<WatchStream>(this, context, ++last_number_, job);
+    stream->KeepAlive();
+    if (admitted.ok() && watchers_.size() >= options_.watchers_max) {
+      admitted = absl::ResourceExhaustedError(
+          absl::StrCat("already ", options_.watchers_max, " watchers; use `rackmark runs`"));
+    }
+    if (admitted.ok()) watchers_[last_number_] = stream;
+  }
+  if (admitted.ok()) {
+    admitted = options_.loop->Read([stream](const Outcome& outcome) {
+      if (outcome.state == nullptr) return stream->End(ToGrpc(outcome.status));
+      stream->Look(*outcome.state, outcome.now);
+    });
+  }
+  if (!admitted.ok()) stream->End(ToGrpc(admitted));
+  return stream.get();
+}
+
+void WatchHub::Forget(uint64_t number) {
+  std::shared_ptr<WatchStream> gone;  // let go without the lock
+  std::lock_guard lock(mutex_);
+  const auto it = watchers_.find(number);
+  if (it == watchers_.end()) return;
+  gone = std::move(it->second);
+  watchers_.erase(it);
+}
+
+std::vector<std::shared_ptr<WatchStream>> WatchHub::Watchers() {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<WatchStream>> out;
+  for (const auto& [number, stream] : watchers_) out.push_back(stream);
+  return out;
+}
+
+void WatchHub::Committed(const State& state, Now now) {
+  for (const auto& stream : Watchers()) stream->Look(state, now);
+}
+
+void WatchHub::Run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    stop_.wait_for(lock, std::chrono::nanoseconds(options_.rhythm), [this] { return stopping_; });
+    if (stopping_ || watchers_.empty()) continue;
+    lock.unlock();
+    // A full inbox drops a beat, nothing more.
+    (void)options_.loop->Read([this](const Outcome& outcome) {
+      if (outcome.state != nullptr) Committed(*outcome.state, outcome.now);
+    });
+    lock.lock();
+  }
+}
+
+}  // namespace rackmark

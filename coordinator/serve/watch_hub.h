@@ -1,0 +1,63 @@
+// Everybody who watches a job: each gets the job's state at once, after each commit that changes
+// it, and about every 500 ms while a run is at work. Messages are built on the loop's thread from
+// committed state; a slow reader skips messages, but hears of every run that ended. Own thread for
+// the rhythm. Must outlive the listener's calls; stopped before the loop.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/ids.h"
+#include "common/time.h"
+#include "coordinator/live.h"
+#include "coordinator/loop.h"
+#include "grpcpp/support/server_callback.h"
+#include "rackmark/v1/client_api.pb.h"
+
+namespace rackmark {
+
+class WatchStream;
+
+class WatchHub : public LoopListener {
+ public:
+  struct Options {
+    Loop* loop = nullptr;
+    const LiveBoard* live = nullptr;
+    v1::Identity identity;
+    Nanos rhythm = 500 * kMillisecond;
+    size_t watchers_max = 256;
+  };
+  explicit WatchHub(Options options);
+  ~WatchHub() override;  // Stop()
+
+  grpc::ServerWriteReactor<v1::WatchJobReply>* Watch(grpc::CallbackServerContext* context,
+                                                     JobId job, absl::Status admitted);
+  // No more rhythm. Open streams stay until the listener cuts them.
+  void Stop();
+
+  void DesiredChanged(NodeId, const State&) override {}
+  void RunToJudge(RunId) override {}
+  void Committed(const State& state, Now now) override;
+
+ private:
+  friend class WatchStream;
+  void Run();
+  void Forget(uint64_t number);
+  std::vector<std::shared_ptr<WatchStream>> Watchers();
+
+  const Options options_;
+  std::mutex mutex_;
+  std::condition_variable stop_;
+  bool stopping_ = false;
+  uint64_t last_number_ = 0;
+  std::map<uint64_t, std::shared_ptr<WatchStream>> watchers_;
+  std::thread thread_;
+};
+
+}  // namespace rackmark

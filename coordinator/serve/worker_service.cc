@@ -1,0 +1,216 @@
+#include "coordinator/serve/worker_service.h"
+
+#include <utility>
+
+#include "coordinator/core/desired.h"
+#include "coordinator/serve/latest_writer.h"
+#include "rpc/status_bridge.h"
+
+namespace rackmark {
+
+// One Sync stream: read a Report, let the loop answer it, read the next. Whoever is in that chain
+// ends the stream; pushes only ever send.
+class SyncStream final
+    : public LatestWriter<grpc::ServerBidiReactor<v1::Report, v1::SyncReply>, v1::SyncReply> {
+ public:
+  SyncStream(WorkerService* service, grpc::CallbackServerContext* context, uint64_t number)
+      : LatestWriter(context), service_(service), number_(number) {
+    auto principal = service_->options_.gate->Admit("Sync", *context);
+    refused_ = principal.status();
+    if (principal.ok()) principal_ = *std::move(principal);
+  }
+
+  void Begin() {
+    KeepAlive();
+    if (refused_.ok()) {
+      StartRead(&report_);
+    } else {
+      End(ToGrpc(refused_));
+    }
+  }
+  uint64_t number() const { return number_; }
+  // On the loop's thread, as Answer is: an answer of the same turn may have said it already.
+  void PushDesired(v1::SyncReply reply) {
+    if (reply.desired().version() == version_sent_) return;
+    version_sent_ = reply.desired().version();
+    Send(std::move(reply));
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return End(grpc::Status::OK);
+    const Nanos received = service_->options_.clock->Monotonic();
+    if (const absl::Status status = Check(); !status.ok()) return End(ToGrpc(status));
+    auto self = std::static_pointer_cast<SyncStream>(shared_from_this());
+    const Command command = {principal_, NodeReported{report_, number_}};
+    const absl::Status posted = service_->options_.loop->Post(
+        command, [self, received](const Outcome& outcome) { self->Answer(outcome, received); });
+    if (!posted.ok()) End(ToGrpc(posted));
+  }
+
+ private:
+  absl::Status Check() const {
+    RETURN_IF_ERROR(service_->options_.gate->CheckIdentity(report_.identity()));
+    if (principal_.how() == "mtls" && principal_.name() != report_.node().name()) {
+      return absl::PermissionDeniedError(absl::StrCat("the certificate is for ", principal_.name(),
+                                                      ", not for the node that the report names; "
+                                                      "start the worker with --name ",
+                                                      principal_.name()));
+    }
+    return absl::OkStatus();
+  }
+
+  // On the loop's thread, after the commit.
+  void Answer(const Outcome& outcome, Nanos received) {
+    if (!outcome.status.ok()) return End(ToGrpc(outcome.status));
+    const NodeId node = std::get<Heard>(outcome.reply).node;
+    {
+      std::lock_guard lock(node_mutex_);
+      node_ = node;
+    }
+    auto self = std::static_pointer_cast<SyncStream>(shared_from_this());
+    if (!service_->Attach(node, self)) {
+      return End(ToGrpc(absl::AbortedError("a newer Sync stream of this worker has taken over")));
+    }
+    v1::SyncReply reply = service_->ReplyFor(node, *outcome.state);
+    version_sent_ = reply.desired().version();
+    reply.set_answers_report(report_.report_number());
+    reply.set_worker_send_ns(report_.worker_send_ns());
+    reply.set_coordinator_receive_ns(received);
+    Send(std::move(reply));
+    StartRead(&report_);
+  }
+
+  // A push that overtakes an answer still answers.
+  void Merge(const v1::SyncReply& older, v1::SyncReply& newer) override {
+    if (newer.answers_report() != 0) return;
+    newer.set_answers_report(older.answers_report());
+    newer.set_worker_send_ns(older.worker_send_ns());
+    newer.set_coordinator_receive_ns(older.coordinator_receive_ns());
+  }
+  void Stamp(v1::SyncReply& reply) override {
+    reply.set_coordinator_send_ns(service_->options_.clock->Monotonic());
+  }
+  void Detach() override {
+    NodeId node;
+    {
+      std::lock_guard lock(node_mutex_);
+      node = node_;
+    }
+    if (!node.IsNone()) service_->Forget(node, number_);
+  }
+
+  WorkerService* const service_;
+  const uint64_t number_;
+  absl::Status refused_;
+  v1::Principal principal_;
+  v1::Report report_;
+  uint64_t version_sent_ = 0;
+  std::mutex node_mutex_;
+  NodeId node_;
+};
+
+namespace {
+
+// Exactly one thing is under way at a time: a read, a batch in ingest, or the write of its ack.
+class SampleStream final : public grpc::ServerBidiReactor<v1::SampleBatch, v1::SampleAck> {
+ public:
+  SampleStream(const WorkerService::Options& options, grpc::CallbackServerContext* context)
+      : options_(options), refused_(options.gate->Admit("PushSamples", *context).status()) {}
+
+  void Begin() {
+    if (refused_.ok()) {
+      StartRead(&batch_);
+    } else {
+      Finish(ToGrpc(refused_));
+    }
+  }
+  void OnReadDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::OK);
+    absl::Status status = options_.gate->CheckProtocolOf(batch_.identity());
+    if (status.ok()) {
+      status = options_.ingest->Offer(
+          std::move(batch_), [this](absl::StatusOr<v1::SampleAck> ack) { Ack(std::move(ack)); });
+    }
+    if (!status.ok()) Finish(ToGrpc(status));
+  }
+  void OnWriteDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::OK);
+    batch_.Clear();
+    StartRead(&batch_);
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  void Ack(absl::StatusOr<v1::SampleAck> ack) {
+    if (!ack.ok()) return Finish(ToGrpc(ack.status()));
+    ack_ = *std::move(ack);
+    *ack_.mutable_identity() = options_.identity;
+    StartWrite(&ack_);
+  }
+
+  const WorkerService::Options& options_;
+  const absl::Status refused_;
+  v1::SampleBatch batch_;
+  v1::SampleAck ack_;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<v1::Report, v1::SyncReply>* WorkerService::Sync(
+    grpc::CallbackServerContext* context) {
+  auto stream = std::make_shared<SyncStream>(this, context, ++streams_);
+  stream->Begin();
+  return stream.get();
+}
+
+grpc::ServerBidiReactor<v1::SampleBatch, v1::SampleAck>* WorkerService::PushSamples(
+    grpc::CallbackServerContext* context) {
+  auto* stream = new SampleStream(options_, context);
+  stream->Begin();
+  return stream;
+}
+
+bool WorkerService::Attach(NodeId node, const std::shared_ptr<SyncStream>& stream) {
+  std::shared_ptr<SyncStream> former;
+  {
+    std::lock_guard lock(mutex_);
+    std::shared_ptr<SyncStream>& attached = attached_[node];
+    if (attached == stream) return true;
+    if (attached != nullptr && attached->number() > stream->number()) return false;
+    former = std::exchange(attached, stream);
+  }
+  if (former != nullptr) former->Cancel();
+  return true;
+}
+
+void WorkerService::Forget(NodeId node, uint64_t number) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = attached_.find(node);
+    if (it != attached_.end() && it->second->number() == number) attached_.erase(it);
+  }
+  // With a full inbox, or in the last moments, silence will say the same a little later.
+  (void)options_.loop->Post({CorePrincipal(), StreamBroken{node, number}}, [](const Outcome&) {});
+}
+
+v1::SyncReply WorkerService::ReplyFor(NodeId node, const State& state) const {
+  v1::SyncReply reply;
+  *reply.mutable_identity() = options_.identity;
+  *reply.mutable_desired() = DesiredOf(state, node);
+  reply.set_coordinator_boot_id(options_.boot_id);
+  *reply.mutable_timing() = options_.timing;
+  reply.set_node_id(node.value);
+  return reply;
+}
+
+void WorkerService::DesiredChanged(NodeId node, const State& state) {
+  std::shared_ptr<SyncStream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = attached_.find(node);
+    if (it != attached_.end()) stream = it->second;
+  }
+  if (stream != nullptr) stream->PushDesired(ReplyFor(node, state));
+}
+
+}  // namespace rackmark
