@@ -30,7 +30,8 @@ class Collective {
   // data (n) becomes the sum over ranks, added in one binary tree over rank numbers (stride 1, then
   // 2, then 4): the same bits on every rank, for every n, whatever the algorithm.
   virtual absl::StatusOr<CollectiveTiming> AllReduceSum(float* data, size_t n) = 0;
-  // all (world, bytes) = everybody's `mine` (bytes), in rank order. mine may lie inside all.
+  // all (world, bytes) = everybody's `mine` (bytes), in rank order. mine may be its own place in
+  // all.
   virtual absl::StatusOr<CollectiveTiming> AllGather(const void* mine, size_t bytes, void* all) = 0;
   // data (bytes) of root becomes everybody's.
   virtual absl::StatusOr<CollectiveTiming> Broadcast(int root, void* data, size_t bytes) = 0;

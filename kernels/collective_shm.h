@@ -34,6 +34,7 @@ class ShmSegment {
   static absl::StatusOr<std::shared_ptr<ShmSegment>> Create(const Options& options);
   // Ranks 1 .. world-1. NOT_FOUND: another host or namespace, or the leader is gone.
   // PERMISSION_DENIED: the nonce differs. FAILED_PRECONDITION: another layout version or size.
+  // ALREADY_EXISTS: the rank has attached before.
   static absl::StatusOr<std::shared_ptr<ShmSegment>> Attach(std::string_view name,
                                                             std::string_view nonce, int rank);
   ~ShmSegment();  // the leader's removes the name, if AwaitAll did not
@@ -60,7 +61,7 @@ class ShmSegment {
  private:
   ShmSegment() = default;
   absl::Status Map(int fd, size_t bytes);
-  void Join(int rank);
+  absl::Status Join(int rank);
   std::string AbsentRanks() const;
 
   std::string name_, nonce_;
