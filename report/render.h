@@ -1,0 +1,26 @@
+// The renderings of a job's summary. Pure, and they only format: every number was computed in
+// summarize and judge. A missing number is shown as missing with its reason, never as 0. Names,
+// labels, stderr tails and paths are hostile text and are escaped for where they go.
+#pragma once
+
+#include <string>
+
+#include "rackmark/v1/summary.pb.h"
+
+namespace rackmark {
+
+// JSON by report/schema/report.schema.json: field names carry the units, a missing number is null,
+// ASCII only, "</" is written as "<\/". Ends with a newline.
+std::string RenderJson(const v1::JobSummary& job);
+
+struct TerminalOptions {
+  int width = 80;      // columns; lines are cut or wrapped to it, 40 at least
+  bool color = false;  // ANSI colours
+};
+// A table for people, ends with a newline.
+std::string RenderTerminal(const v1::JobSummary& job, const TerminalOptions& options);
+
+// One self-contained page: SVG charts, no script, no network. Light and dark.
+std::string RenderHtml(const v1::JobSummary& job);
+
+}  // namespace rackmark
