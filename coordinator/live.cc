@@ -1,7 +1,6 @@
 #include "coordinator/live.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -84,7 +83,7 @@ void LiveBoard::AddSketches(RunFigures& figures, const v1::ChunkPayload& payload
         payload.dictionary(static_cast<int>(sketch.name())) != kTtftSketch ||
         sketch.relative_error() != figures.ttft_ms.relative_error() ||
         static_cast<size_t>(sketch.counts_size()) > QuantileSketch::kMaxBuckets ||
-        std::abs(sketch.first_bucket()) > kBucketBound) {
+        sketch.first_bucket() < -kBucketBound || sketch.first_bucket() > kBucketBound) {
       continue;
     }
     if (!figures.ttft_from_sketches) figures.ttft_ms = QuantileSketch();

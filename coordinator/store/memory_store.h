@@ -17,22 +17,24 @@ class MemoryEventStore : public EventStore {
   const std::string& cluster_id() const override { return cluster_id_; }
   uint64_t last_seq() const override { return events_.size(); }
 
- private:
+ protected:  // for stores that fail on purpose
   absl::Status DoAppend(std::span<const v1::Event> events) override;
   absl::Status DoLoad(uint64_t from_seq, const EventVisitor& visit) override;
 
+ private:
   const std::string cluster_id_;
   std::vector<v1::Event> events_;
 };
 
 class MemorySampleStore : public SampleStore {
- private:
+ protected:  // for stores that fail on purpose
   absl::StatusOr<std::vector<StreamMark>> DoPutChunks(std::span<const v1::Chunk> chunks) override;
   absl::StatusOr<uint64_t> DoWatermark(const StreamKey& key) override;
   absl::Status DoForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) override;
   absl::Status DoPutReport(uint64_t run, std::string_view bytes) override;
   absl::StatusOr<std::optional<std::string>> DoGetReport(uint64_t run) override;
 
+ private:
   std::mutex mutex_;
   std::map<StreamKey, std::map<uint64_t, v1::Chunk>> streams_;
   std::map<uint64_t, std::string> reports_;
