@@ -1,0 +1,42 @@
+// What was asked for: a command and its flags, from argv. Pure but for --help.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/program.h"
+#include "common/status.h"
+
+namespace rackmark {
+
+enum class Output { kTable, kJson, kHtml };
+
+// All flags of all commands; each command accepts its own.
+struct CommandLine {
+  std::string command;
+  std::vector<std::string> words;  // FILE, JOB or N
+  Output output = Output::kTable;
+  std::optional<std::string> coordinator;
+  std::string token_file;
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_authority;
+  std::vector<std::string> sets;
+  std::optional<int64_t> local;
+  std::optional<int64_t> cpu_slots;
+  std::string data = "rackmark-data";
+  std::optional<std::string> out;
+  bool keep = false;
+};
+
+// `arguments` without the program's name; `environment_coordinator` is $RACKMARK_COORDINATOR.
+// INVALID_ARGUMENT: one sentence for kExitUsage.
+absl::StatusOr<CommandLine> ParseCommandLine(
+    const std::vector<std::string>& arguments,
+    const std::optional<std::string>& environment_coordinator);
+
+// The text of `rackmark help`, or of `rackmark help COMMAND`.
+std::string HelpText(const std::string& command);
+
+}  // namespace rackmark

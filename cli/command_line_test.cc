@@ -1,0 +1,75 @@
+#include "cli/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace rackmark {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string ErrorOf(const std::vector<std::string>& arguments) {
+  const auto line = ParseCommandLine(arguments, std::nullopt);
+  EXPECT_FALSE(line.ok());
+  return line.ok() ? "" : std::string(line.status().message());
+}
+
+TEST(CommandLine, RunTakesAllItsFlags) {
+  const auto line = ParseCommandLine(
+      {"run", "job.yaml", "--local", "2", "--set", "load.rate=12/s", "--set=seed=3", "--output",
+       "json", "--out", "dir", "--data=history", "--cpu-slots", "4", "--keep"},
+      "unix:/ignored");
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->command, "run");
+  EXPECT_THAT(line->words, ElementsAre("job.yaml"));
+  EXPECT_EQ(line->local, 2);
+  EXPECT_EQ(line->cpu_slots, 4);
+  EXPECT_THAT(line->sets, ElementsAre("load.rate=12/s", "seed=3"));
+  EXPECT_EQ(line->output, Output::kJson);
+  EXPECT_EQ(line->out, "dir");
+  EXPECT_EQ(line->data, "history");
+  EXPECT_TRUE(line->keep);
+  EXPECT_FALSE(line->coordinator);  // --local wins over the environment
+}
+
+TEST(CommandLine, CoordinatorComesFromFlagOrEnvironment) {
+  EXPECT_EQ(ParseCommandLine({"nodes"}, "unix:/a")->coordinator, "unix:/a");
+  EXPECT_EQ(ParseCommandLine({"nodes", "--coordinator", "h:1"}, "unix:/a")->coordinator, "h:1");
+  EXPECT_EQ(ParseCommandLine({"report", "j3", "--output", "html"}, "h:1")->output, Output::kHtml);
+}
+
+TEST(CommandLine, MistakesSayWhatToDo) {
+  const std::pair<std::vector<std::string>, const char*> table[] = {
+      {{"rnu"}, "did you mean \"run\"?"},
+      {{"frobnicate"}, "unknown command \"frobnicate\"; see rackmark help"},
+      {{"run"}, "usage: rackmark run FILE [flags]; see rackmark help run"},
+      {{"run", "a", "b", "--local", "1"}, "usage: rackmark run FILE"},
+      {{"run", "a"}, "or --local N to start a cluster here"},
+      {{"submit", "a"}, "use --coordinator ENDPOINT or $RACKMARK_COORDINATOR"},
+      {{"run", "a", "--local", "0"}, "--local"},
+      {{"run", "a", "--local", "x"}, "--local"},
+      {{"run", "a", "--local", "2", "--coordinator", "h:1"}, "exclude each other"},
+      {{"run", "a", "--coordinator", "h:1", "--keep"}, "means nothing without --local"},
+      {{"run", "a", "--locl", "2"}, "did you mean --local?"},
+      {{"nodes", "--local", "2"}, "unknown flag --local"},
+      {{"nodes", "--coordinator", "h:1", "--output", "html"}, "write table or json"},
+      {{"report", "1", "--coordinator", "h:1", "--output", "xml"}, "write table, json or html"},
+      {{"nodes", "--coordinator", "h:1", "--tls-cert", "a"}, "go together; give all"},
+  };
+  for (const auto& [arguments, says] : table) EXPECT_THAT(ErrorOf(arguments), HasSubstr(says));
+}
+
+TEST(CommandLine, HelpIsEverywhere) {
+  EXPECT_EQ(ParseCommandLine({}, std::nullopt)->command, "help");
+  EXPECT_EQ(ParseCommandLine({"--help"}, std::nullopt)->command, "help");
+  const auto line = ParseCommandLine({"run", "--help"}, std::nullopt);
+  ASSERT_TRUE(line.ok());
+  EXPECT_EQ(line->command, "help");
+  EXPECT_THAT(HelpText(line->words.front()), HasSubstr("--local"));
+  EXPECT_THAT(HelpText("nodes"), testing::Not(HasSubstr("--local")));
+  EXPECT_THAT(HelpText(""), HasSubstr("130 CANCELLED"));
+}
+
+}  // namespace
+}  // namespace rackmark

@@ -1,0 +1,100 @@
+#include "cli/coordinator_client.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "rpc/identity.h"
+#include "rpc/status_bridge.h"
+
+namespace rackmark {
+bool IsConnectionLoss(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsUnknown(status) || absl::IsAborted(status) || absl::IsCancelled(status);
+}
+
+CoordinatorClient::CoordinatorClient(const std::shared_ptr<grpc::Channel>& channel,
+                                     std::string incarnation)
+    : stub_(v1::ClientService::NewStub(channel)), incarnation_(std::move(incarnation)) {}
+
+v1::Identity CoordinatorClient::identity() const {
+  std::lock_guard lock(mutex_);
+  return MakeIdentity(cluster_id_, epoch_, incarnation_);
+}
+
+absl::Status CoordinatorClient::Meet(const v1::Identity& theirs) {
+  RETURN_IF_ERROR(CheckProtocol(theirs));
+  std::lock_guard lock(mutex_);
+  if (!cluster_id_.empty()) RETURN_IF_ERROR(CheckCluster(theirs, cluster_id_));
+  cluster_id_ = theirs.cluster_id();
+  epoch_ = std::max(epoch_, theirs.epoch());
+  return absl::OkStatus();
+}
+
+template <typename Request, typename Reply>
+absl::StatusOr<Reply> CoordinatorClient::Call(
+    grpc::Status (v1::ClientService::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+    Request request, Nanos patience) {
+  const Nanos deadline = SystemClock().Monotonic() + patience;
+  Nanos pause = 50 * kMillisecond;
+  while (true) {
+    *request.mutable_identity() = identity();
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::nanoseconds(std::max(patience, kSecond)));
+    Reply reply;
+    const absl::Status status = FromGrpc((stub_.get()->*method)(&context, request, &reply));
+    if (status.ok()) {
+      RETURN_IF_ERROR(Meet(reply.identity()));
+      return reply;
+    }
+    if (!IsConnectionLoss(status) || SystemClock().Monotonic() + pause >= deadline) return status;
+    std::this_thread::sleep_for(std::chrono::nanoseconds(pause));
+    pause = std::min<Nanos>(2 * pause, kSecond);
+  }
+}
+
+absl::StatusOr<v1::GetVersionReply> CoordinatorClient::GetVersion(Nanos patience) {
+  return Call(&v1::ClientService::Stub::GetVersion, v1::GetVersionRequest(), patience);
+}
+
+absl::StatusOr<v1::SubmitReply> CoordinatorClient::Submit(const v1::Job& job,
+                                                          const std::string& submission_id,
+                                                          Nanos patience) {
+  v1::SubmitRequest request;
+  *request.mutable_job() = job;
+  request.set_submission_id(submission_id);
+  return Call(&v1::ClientService::Stub::Submit, std::move(request), patience);
+}
+
+absl::StatusOr<v1::CancelReply> CoordinatorClient::Cancel(uint64_t job_id,
+                                                          const std::string& reason,
+                                                          Nanos patience) {
+  v1::CancelRequest request;
+  request.set_job_id(job_id);
+  request.set_reason(reason);
+  return Call(&v1::ClientService::Stub::Cancel, std::move(request), patience);
+}
+
+absl::StatusOr<v1::ListNodesReply> CoordinatorClient::ListNodes(Nanos patience) {
+  return Call(&v1::ClientService::Stub::ListNodes, v1::ListNodesRequest(), patience);
+}
+
+absl::StatusOr<v1::ListJobsReply> CoordinatorClient::ListJobs(Nanos patience) {
+  return Call(&v1::ClientService::Stub::ListJobs, v1::ListJobsRequest(), patience);
+}
+
+absl::StatusOr<v1::ListRunsReply> CoordinatorClient::ListRuns(uint64_t job_id, Nanos patience) {
+  v1::ListRunsRequest request;
+  request.set_job_id(job_id);
+  return Call(&v1::ClientService::Stub::ListRuns, std::move(request), patience);
+}
+
+absl::StatusOr<v1::GetReportReply> CoordinatorClient::GetReport(uint64_t job_id, Nanos patience) {
+  v1::GetReportRequest request;
+  request.set_job_id(job_id);
+  return Call(&v1::ClientService::Stub::GetReport, std::move(request), patience);
+}
+
+}  // namespace rackmark

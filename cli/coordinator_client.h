@@ -1,0 +1,55 @@
+// The CLI's calls to a coordinator: one blocking function per RPC, each with a deadline and our
+// Identity. Reads and Submit are repeated while nobody answers, because each of them may be called
+// again (client_api.proto). Any thread.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "common/status.h"
+#include "common/time.h"
+#include "grpcpp/channel.h"
+#include "rackmark/v1/client_api.grpc.pb.h"
+
+namespace rackmark {
+
+class CoordinatorClient {
+ public:
+  CoordinatorClient(const std::shared_ptr<grpc::Channel>& channel, std::string incarnation);
+
+  // `patience`: how long an unreachable coordinator is called again before UNAVAILABLE.
+  absl::StatusOr<v1::GetVersionReply> GetVersion(Nanos patience);
+  absl::StatusOr<v1::SubmitReply> Submit(const v1::Job& job, const std::string& submission_id,
+                                         Nanos patience);
+  absl::StatusOr<v1::CancelReply> Cancel(uint64_t job_id, const std::string& reason,
+                                         Nanos patience);
+  absl::StatusOr<v1::ListNodesReply> ListNodes(Nanos patience);
+  absl::StatusOr<v1::ListJobsReply> ListJobs(Nanos patience);
+  absl::StatusOr<v1::ListRunsReply> ListRuns(uint64_t job_id, Nanos patience);
+  absl::StatusOr<v1::GetReportReply> GetReport(uint64_t job_id, Nanos patience);
+
+  v1::ClientService::Stub& stub() { return *stub_; }
+  v1::Identity identity() const;
+  // Checks who answered and remembers it; FAILED_PRECONDITION if we cannot talk with them.
+  absl::Status Meet(const v1::Identity& theirs);
+  std::string cluster_id() const { return identity().cluster_id(); }
+
+ private:
+  template <typename Request, typename Reply>
+  absl::StatusOr<Reply> Call(grpc::Status (v1::ClientService::Stub::*method)(grpc::ClientContext*,
+                                                                             const Request&,
+                                                                             Reply*),
+                             Request request, Nanos patience);
+
+  const std::unique_ptr<v1::ClientService::Stub> stub_;
+  const std::string incarnation_;
+  mutable std::mutex mutex_;
+  std::string cluster_id_;  // guarded by mutex_
+  uint64_t epoch_ = 0;      // guarded by mutex_
+};
+
+// Whether a broken call may be made again: nobody was there, or the line broke.
+bool IsConnectionLoss(const absl::Status& status);
+
+}  // namespace rackmark

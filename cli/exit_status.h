@@ -1,0 +1,17 @@
+// From a verdict or an error to the exit status that scripts rely on (common/exit_codes.h). Pure.
+#pragma once
+
+#include "common/status.h"
+#include "rackmark/v1/run.pb.h"
+
+namespace rackmark {
+
+int ExitOf(v1::Verdict verdict);
+
+// An error of a call to the coordinator.
+int ExitOfCall(const absl::Status& status);
+
+// "PASS", "INVALID", ...; "-" while there is none.
+std::string VerdictWord(v1::Verdict verdict);
+
+}  // namespace rackmark

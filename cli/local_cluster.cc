@@ -1,0 +1,277 @@
+#include "cli/local_cluster.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#include <utility>
+
+#include "cli/child.h"
+#include "common/exit_codes.h"
+#include "common/text.h"
+#include "rpc/endpoint.h"
+
+namespace rackmark {
+namespace {
+
+constexpr Nanos kReadyTimeout = 20 * kSecond;
+constexpr Nanos kStopPatience = 5 * kSecond;
+constexpr uintmax_t kLogBytesMax = 16 << 20;  // a larger log is set aside at the next start
+
+std::string Absolute(const std::string& path) {
+  std::error_code error;
+  const auto absolute = std::filesystem::absolute(path, error);
+  return error ? path : absolute.string();
+}
+
+// A folder that only we can enter, short enough for a socket's path.
+absl::StatusOr<std::string> MakeSocketFolder() {
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  std::vector<std::string> parents;
+  if (runtime != nullptr && runtime[0] == '/') parents.emplace_back(runtime);
+  parents.emplace_back("/tmp");
+  int error = 0;
+  for (const std::string& parent : parents) {
+    std::string path = parent + "/rackmark-XXXXXX";
+    if (path.size() > 80) continue;
+    if (mkdtemp(path.data()) != nullptr) return path;
+    error = errno;
+  }
+  return ErrnoStatus(error, "make a folder for the socket below /tmp");
+}
+
+// The last lines that a program wrote to its log from `offset` on: why it did not start.
+std::string LogTail(const std::string& path, uintmax_t offset) {
+  std::ifstream file(path);
+  file.seekg(static_cast<std::streamoff>(offset));
+  std::string line;
+  std::string last;
+  while (std::getline(file, line)) {
+    if (!line.empty()) last = line;
+  }
+  return EscapeControl(last.substr(0, 1000));
+}
+
+uintmax_t SizeOf(const std::string& path) {
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(path, error);
+  return error ? 0 : size;
+}
+
+// The endpoint that the coordinator writes when it listens; empty if it ended before.
+std::string ReadReady(int fd) {
+  std::string text;
+  const Nanos deadline = SystemClock().Monotonic() + kReadyTimeout;
+  while (text.find('\n') == std::string::npos) {
+    const Nanos left = deadline - SystemClock().Monotonic();
+    pollfd poller{fd, POLLIN, 0};
+    if (left <= 0 || poll(&poller, 1, static_cast<int>(left / kMillisecond) + 1) < 0) break;
+    std::array<char, 256> bytes{};
+    const ssize_t n = poller.revents == 0 ? 0 : read(fd, bytes.data(), bytes.size());
+    if (n <= 0) break;
+    text.append(bytes.data(), static_cast<size_t>(n));
+  }
+  return text.substr(0, text.find('\n'));
+}
+
+std::string EndText(int status) {
+  if (WIFSIGNALED(status)) return absl::StrCat("was killed by signal ", WTERMSIG(status));
+  return absl::StrCat("ended with status ", WEXITSTATUS(status));
+}
+
+// Waits for the process; kills it after `patience`. Its wait status.
+template <typename Process>
+int Reap(Process& process, Nanos patience) {
+  const Nanos deadline = SystemClock().Monotonic() + patience;
+  int status = 0;
+  while (waitpid(process.pid, &status, WNOHANG) == 0) {
+    if (SystemClock().Monotonic() > deadline) {
+      kill(process.pid, SIGKILL);
+      waitpid(process.pid, &status, 0);
+      break;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  process.pid = 0;
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<uint32_t> SlotsFor(const v1::Gang& gang, const LocalOptions& options) {
+  const auto impossible = [](const std::string& text) { return absl::OutOfRangeError(text); };
+  if (gang.kind() != v1::DEVICE_KIND_CPU) {
+    return impossible(
+        "this job needs GPU devices, and --local offers CPU slots only; use a coordinator whose "
+        "workers have GPUs (--coordinator), or --set gang.device=cpu");
+  }
+  const uint32_t n = options.workers;
+  if (gang.has_per_node() && gang.devices() / gang.per_node() > n) {
+    const uint32_t nodes = gang.devices() / gang.per_node();
+    return impossible(absl::StrCat("the gang needs ", nodes, " nodes with ", gang.per_node(),
+                                   " devices each, and --local ", n, " starts ", n,
+                                   "; use --local ", nodes, " or change gang.per_node"));
+  }
+  const uint32_t needed = gang.has_per_node() ? gang.per_node() : (gang.devices() + n - 1) / n;
+  const uint32_t slots = options.cpu_slots.value_or(needed);
+  if (slots < needed) {
+    return impossible(absl::StrCat("the gang needs ", needed,
+                                   " devices on a node, and --cpu-slots ", slots, " offers ", slots,
+                                   "; use --cpu-slots ", needed, " or a smaller gang"));
+  }
+  if (slots > kLocalSlotsMax) {
+    return impossible(absl::StrCat("the gang needs ", slots, " CPU slots on each of ", n,
+                                   " local workers, and ", kLocalSlotsMax,
+                                   " are the most; use fewer gang.devices or more workers"));
+  }
+  return slots;
+}
+
+std::vector<std::string> CoordinatorArguments(const LocalOptions& options,
+                                              const std::string& endpoint) {
+  return {"--data", Absolute(options.data), "--listen",
+          endpoint, "--lifeline-fd",        std::to_string(kChildLifelineFd)};
+}
+
+std::vector<std::string> WorkerArguments(const LocalOptions& options, const std::string& endpoint,
+                                         uint32_t index, uint32_t slots) {
+  const std::string name = absl::StrCat("local-", index);
+  return {"--coordinator", endpoint,
+          "--name",        name,
+          "--data",        absl::StrCat(Absolute(options.data), "/workers/", name),
+          "--cpu-slots",   std::to_string(slots),
+          "--lifeline-fd", std::to_string(kChildLifelineFd)};
+}
+
+LocalCluster::LocalCluster(LocalOptions options, uint32_t slots, Teller tell)
+    : options_(std::move(options)), slots_(slots), tell_(std::move(tell)) {}
+
+LocalCluster::~LocalCluster() { Stop(); }
+
+absl::Status LocalCluster::Prepare() {
+  ASSIGN_OR_RETURN(folder_, MakeSocketFolder());
+  endpoint_ = absl::StrCat("unix:", folder_, "/coordinator.sock");
+  RETURN_IF_ERROR(ParseEndpoint(endpoint_).status());
+  std::error_code error;
+  const std::string logs = options_.data + "/logs";
+  std::filesystem::create_directories(logs, error);
+  if (error) {
+    return ErrnoStatus(error.value(), absl::StrCat("create folder ", logs, " (see --data)"));
+  }
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return ErrnoStatus(errno, "make the lifeline pipe");
+  lifeline_read_ = fds[0];
+  lifeline_write_ = fds[1];
+  processes_.push_back({"coordinator", options_.programs + "/rackmark-coordinator",
+                        CoordinatorArguments(options_, endpoint_), logs + "/coordinator.log"});
+  for (uint32_t i = 0; i < options_.workers; ++i) {
+    processes_.push_back({absl::StrCat("worker local-", i), options_.programs + "/rackmark-worker",
+                          WorkerArguments(options_, endpoint_, i, slots_),
+                          absl::StrCat(logs, "/local-", i, ".log")});
+  }
+  for (const Process& process : processes_) {
+    if (SizeOf(process.log_file) <= kLogBytesMax) continue;
+    std::filesystem::rename(process.log_file, process.log_file + ".old", error);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LocalCluster::Spawn(Process& process, std::optional<int> ready_fd) {
+  ChildOptions child;
+  child.program = process.program;
+  child.arguments = process.arguments;
+  if (ready_fd) {
+    child.arguments.insert(child.arguments.end(), {"--ready-fd", std::to_string(kChildReadyFd)});
+  }
+  child.log_file = process.log_file;
+  child.lifeline_fd = lifeline_read_;
+  child.ready_fd = ready_fd;
+  ASSIGN_OR_RETURN(process.pid, StartChild(child));
+  return absl::OkStatus();
+}
+
+std::optional<StartFailure> LocalCluster::StartCoordinator() {
+  Process& process = processes_.front();
+  const uintmax_t offset = SizeOf(process.log_file);
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) {
+    return StartFailure{ErrnoStatus(errno, "make a pipe"), std::nullopt};
+  }
+  const absl::Status spawned = Spawn(process, fds[1]);
+  close(fds[1]);
+  const std::string ready = spawned.ok() ? ReadReady(fds[0]) : "";
+  close(fds[0]);
+  if (!spawned.ok()) return StartFailure{spawned, std::nullopt};
+  if (!ready.empty()) return std::nullopt;
+  const int status = Reap(process, 2 * kSecond);
+  std::string why = LogTail(process.log_file, offset);
+  if (why.empty()) why = EndText(status);
+  return StartFailure{absl::UnavailableError(absl::StrCat("the local coordinator did not start: ",
+                                                          why, " (log: ", process.log_file, ")")),
+                      WIFEXITED(status) ? std::optional<int>(WEXITSTATUS(status)) : std::nullopt};
+}
+
+std::optional<StartFailure> LocalCluster::Start() {
+  if (const absl::Status status = Prepare(); !status.ok()) {
+    return StartFailure{status, std::nullopt};
+  }
+  if (auto failure = StartCoordinator()) return failure;
+  for (size_t i = 1; i < processes_.size(); ++i) {
+    if (const absl::Status status = Spawn(processes_[i], std::nullopt); !status.ok()) {
+      return StartFailure{status, std::nullopt};
+    }
+  }
+  return std::nullopt;
+}
+
+absl::Status LocalCluster::Supervise() {
+  for (Process& process : processes_) {
+    int status = 0;
+    if (process.pid == 0 || waitpid(process.pid, &status, WNOHANG) != process.pid) continue;
+    process.pid = 0;
+    if (++process.restarts > kRestartsMax) {
+      return absl::InternalError(absl::StrCat("the local ", process.name, " ", EndText(status),
+                                              " for the ", process.restarts, "th time; see ",
+                                              process.log_file));
+    }
+    RETURN_IF_ERROR(Spawn(process, std::nullopt));
+    tell_(absl::StrCat("the local ", process.name, " ", EndText(status), "; started it again (",
+                       process.restarts, " of ", kRestartsMax, ")"));
+  }
+  return absl::OkStatus();
+}
+
+void LocalCluster::Stop() {
+  // Workers first, so that none of them sees its coordinator vanish and writes about it.
+  for (size_t i = 1; i < processes_.size(); ++i) {
+    if (processes_[i].pid > 0) kill(processes_[i].pid, SIGTERM);
+  }
+  for (size_t i = 1; i < processes_.size(); ++i) {
+    if (processes_[i].pid > 0) Reap(processes_[i], kStopPatience);
+  }
+  if (!processes_.empty() && processes_.front().pid > 0) {
+    kill(processes_.front().pid, SIGTERM);
+    Reap(processes_.front(), kStopPatience);
+  }
+  processes_.clear();
+  for (int* fd : {&lifeline_read_, &lifeline_write_}) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+  }
+  if (folder_.empty()) return;
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+  folder_.clear();
+}
+
+}  // namespace rackmark

@@ -1,0 +1,192 @@
+#include "cli/local_cluster.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "cli/child.h"
+
+namespace rackmark {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+v1::Gang Cpus(uint32_t devices, std::optional<uint32_t> per_node) {
+  v1::Gang gang;
+  gang.set_devices(devices);
+  gang.set_kind(v1::DEVICE_KIND_CPU);
+  if (per_node) gang.set_per_node(*per_node);
+  return gang;
+}
+
+TEST(SlotsFor, SpreadsTheGang) {
+  LocalOptions two;
+  EXPECT_EQ(*SlotsFor(Cpus(2, 1), two), 1u);
+  EXPECT_EQ(*SlotsFor(Cpus(1, std::nullopt), two), 1u);
+  EXPECT_EQ(*SlotsFor(Cpus(5, std::nullopt), two), 3u);
+  EXPECT_EQ(*SlotsFor(Cpus(8, 4), two), 4u);
+  two.cpu_slots = 7;
+  EXPECT_EQ(*SlotsFor(Cpus(2, 1), two), 7u);
+}
+
+TEST(SlotsFor, ImpossibleGangsAreRefusedWithTheRemedy) {
+  LocalOptions two;
+  EXPECT_THAT(
+      std::string(SlotsFor(Cpus(4, 1), two).status().message()),
+      HasSubstr("needs 4 nodes with 1 devices each, and --local 2 starts 2; use --local 4"));
+  EXPECT_THAT(std::string(SlotsFor(Cpus(65536, std::nullopt), two).status().message()),
+              HasSubstr("256 are the most"));
+  v1::Gang gpus = Cpus(2, 1);
+  gpus.set_kind(v1::DEVICE_KIND_GPU);
+  EXPECT_THAT(std::string(SlotsFor(gpus, two).status().message()), HasSubstr("CPU slots only"));
+  two.cpu_slots = 1;
+  EXPECT_THAT(
+      std::string(SlotsFor(Cpus(8, std::nullopt), two).status().message()),
+      HasSubstr("needs 4 devices on a node, and --cpu-slots 1 offers 1; use --cpu-slots 4"));
+}
+
+TEST(Arguments, AreWhatTheProgramsTake) {
+  LocalOptions options;
+  options.data = "/data";
+  EXPECT_THAT(CoordinatorArguments(options, "unix:/s"),
+              ElementsAre("--data", "/data", "--listen", "unix:/s", "--lifeline-fd", "3"));
+  EXPECT_THAT(WorkerArguments(options, "unix:/s", 1, 4),
+              ElementsAre("--coordinator", "unix:/s", "--name", "local-1", "--data",
+                          "/data/workers/local-1", "--cpu-slots", "4", "--lifeline-fd", "3"));
+}
+
+// Shell scripts in place of the programs: what is tested is who starts, who ends, who is told.
+class ClusterTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string folder = testing::TempDir() + "rackmark-cli-XXXXXX";
+    ASSERT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    options_.workers = 2;
+    options_.data = folder_ + "/data";
+    options_.programs = folder_;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void Script(const std::string& name, const std::string& body) {
+    const std::string path = folder_ + "/" + name;
+    std::ofstream(path) << "#!/bin/sh\n" << body << "\n";
+    chmod(path.c_str(), 0700);
+  }
+  std::unique_ptr<LocalCluster> Make() {
+    return std::make_unique<LocalCluster>(
+        options_, 1, [this](const std::string& line) { told_.push_back(line); });
+  }
+  std::string Text(const std::string& path) {
+    std::ifstream file(path);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+  }
+  // Until `done` or 5 s.
+  template <typename Done>
+  static bool Eventually(const Done& done) {
+    for (int i = 0; i < 1000; ++i) {
+      if (done()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+  }
+
+  // Both live until the lifeline ends or SIGTERM comes.
+  static constexpr const char* kCoordinator = "echo listening >&4; exec 4>&-; read -r line <&3";
+  static constexpr const char* kWorker = "echo $$ >> \"$6/../pids\"; read -r line <&3";
+
+  std::string folder_;
+  LocalOptions options_;
+  std::vector<std::string> told_;
+};
+
+TEST_F(ClusterTest, StartsStopsAndLeavesNothing) {
+  Script("rackmark-coordinator", kCoordinator);
+  Script("rackmark-worker", "mkdir -p \"$6\"; " + std::string(kWorker));
+  auto cluster = Make();
+  const auto failure = cluster->Start();
+  ASSERT_FALSE(failure) << failure->status;
+  EXPECT_THAT(cluster->endpoint(), StartsWith("unix:/"));
+  const std::string socket = cluster->endpoint().substr(5);
+  const std::string folder = std::filesystem::path(socket).parent_path();
+  struct stat info {};
+  ASSERT_EQ(stat(folder.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  const std::string pids = options_.data + "/workers/pids";
+  EXPECT_TRUE(Eventually([&] {
+    const std::string text = Text(pids);
+    return std::count(text.begin(), text.end(), '\n') == 2;
+  }));
+  EXPECT_TRUE(cluster->Supervise().ok());
+  cluster->Stop();
+  EXPECT_FALSE(std::filesystem::exists(folder));
+  std::istringstream lines(Text(pids));
+  for (pid_t pid = 0; lines >> pid;) EXPECT_NE(kill(pid, 0), 0);
+  EXPECT_TRUE(told_.empty());
+}
+
+TEST_F(ClusterTest, ARefusalIsToldWithItsWordsAndStatus) {
+  Script("rackmark-coordinator", "echo data folder is in use >&2; exit 13");
+  Script("rackmark-worker", kWorker);
+  const auto failure = Make()->Start();
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->exit_code, 13);
+  EXPECT_THAT(std::string(failure->status.message()), HasSubstr("data folder is in use"));
+}
+
+TEST_F(ClusterTest, AMissingProgramIsASentence) {
+  const auto failure = Make()->Start();
+  ASSERT_TRUE(failure);
+  EXPECT_THAT(std::string(failure->status.message()), HasSubstr("rackmark-coordinator"));
+}
+
+TEST_F(ClusterTest, TheDeadAreStartedAgainButNotForEver) {
+  Script("rackmark-coordinator", kCoordinator);
+  Script("rackmark-worker", "exit 9");
+  options_.workers = 1;
+  auto cluster = Make();
+  ASSERT_FALSE(cluster->Start());
+  absl::Status status;
+  EXPECT_TRUE(Eventually([&] {
+    status = cluster->Supervise();
+    return !status.ok();
+  }));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("worker local-0 ended with status 9"));
+  ASSERT_EQ(told_.size(), 3u);
+  EXPECT_THAT(told_[0], HasSubstr("started it again (1 of 3)"));
+}
+
+TEST_F(ClusterTest, ChildrenEndWithTheLifeline) {
+  Script("child", "read -r line <&3; echo gone");
+  int fds[2];
+  ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+  ChildOptions options;
+  options.program = folder_ + "/child";
+  options.log_file = folder_ + "/log";
+  options.lifeline_fd = fds[0];
+  const auto pid = StartChild(options);
+  ASSERT_TRUE(pid.ok()) << pid.status();
+  EXPECT_EQ(waitpid(*pid, nullptr, WNOHANG), 0);
+  EXPECT_EQ(getpgid(*pid), *pid);
+  close(fds[1]);  // what the kernel does for us when we are killed
+  int status = 0;
+  EXPECT_EQ(waitpid(*pid, &status, 0), *pid);
+  EXPECT_EQ(Text(options.log_file), "gone\n");
+  close(fds[0]);
+}
+
+}  // namespace
+}  // namespace rackmark

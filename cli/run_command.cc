@@ -1,0 +1,292 @@
+// run and local: a job's life as its user sees it.
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "cli/commands.h"
+#include "cli/exit_status.h"
+#include "cli/local_cluster.h"
+#include "cli/report_output.h"
+#include "cli/screen.h"
+#include "cli/support.h"
+#include "cli/watcher.h"
+#include "common/exit_codes.h"
+#include "common/ids.h"
+
+namespace rackmark {
+namespace {
+
+constexpr Nanos kReconnectPatience = 60 * kSecond;
+constexpr Nanos kWorkersPatience = 20 * kSecond;
+constexpr Nanos kCancelPatience = 20 * kSecond;
+constexpr Nanos kTurn = 100 * kMillisecond;
+
+// A further Ctrl-C after the first. StopSignal stays set, so it is asked for by itself.
+bool StoppedAgain() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  const timespec now{0, 0};
+  return sigtimedwait(&set, nullptr, &now) > 0;
+}
+
+struct Session {
+  const CommandLine& line;
+  StopSignal& stop;
+  Screen screen{2};
+  std::unique_ptr<LocalCluster> cluster = nullptr;
+  std::unique_ptr<CoordinatorClient> client = nullptr;
+};
+
+int Tell(Session& session, const absl::Status& status, int exit) {
+  session.screen.Clear();
+  return Complain(status, exit);
+}
+
+LocalOptions LocalOptionsOf(const CommandLine& line, uint32_t workers) {
+  LocalOptions options;
+  options.workers = workers;
+  if (line.cpu_slots) options.cpu_slots = static_cast<uint32_t>(*line.cpu_slots);
+  options.data = line.data;
+  return options;
+}
+
+// Missing = it runs; else what main should return.
+std::optional<int> StartCluster(Session& session, LocalOptions options, uint32_t slots) {
+  auto programs = ProgramFolder();
+  if (!programs.ok()) return Complain(programs.status(), kExitInternal);
+  options.programs = *std::move(programs);
+  session.cluster = std::make_unique<LocalCluster>(
+      std::move(options), slots, [&session](const std::string& text) { session.screen.Say(text); });
+  const auto failure = session.cluster->Start();
+  if (!failure) return std::nullopt;
+  const bool in_use = failure->exit_code == kExitInUse;
+  const absl::Status told =
+      in_use ? Annotate(failure->status, "--data names another folder for a second cluster")
+             : failure->status;
+  return Tell(session, told, failure->exit_code.value_or(kExitError));
+}
+
+// Placement must not depend on which worker joined first, so all of them are waited for.
+std::optional<int> WaitForWorkers(Session& session) {
+  const uint32_t wanted = session.cluster->options().workers;
+  const Nanos deadline = SystemClock().Monotonic() + kWorkersPatience;
+  while (true) {
+    const auto nodes = session.client->ListNodes(kCallPatience);
+    if (!nodes.ok()) return Tell(session, nodes.status(), ExitOfCall(nodes.status()));
+    uint32_t up = 0;
+    for (const v1::NodeStatus& node : nodes->nodes()) {
+      up += node.phase() == v1::NODE_PHASE_UP && node.has_silent_ns() ? 1U : 0U;
+    }
+    if (up >= wanted) return std::nullopt;
+    if (session.stop.Wait(kTurn / 2)) return kExitCancelled;
+    if (const absl::Status status = session.cluster->Supervise(); !status.ok()) {
+      return Tell(session, status, kExitError);
+    }
+    if (SystemClock().Monotonic() < deadline) continue;
+    return Tell(session,
+                absl::UnavailableError(absl::StrCat("only ", up, " of ", wanted,
+                                                    " local workers joined; see the logs in ",
+                                                    session.cluster->options().data, "/logs")),
+                kExitError);
+  }
+}
+
+// Follows a job to its end, through restarts, and cancels it when asked to stop.
+class Follower {
+ public:
+  Follower(Session& session, uint64_t job_id)
+      : session_(session),
+        job_id_(job_id),
+        start_(SystemClock().Monotonic()),
+        watcher_(*session.client, job_id, kReconnectPatience) {}
+  ~Follower() {
+    if (canceller_.joinable()) canceller_.join();
+  }
+
+  // Missing = the job has ended, see verdict(); else what main should return.
+  std::optional<int> Run() {
+    while (true) {
+      for (const WatchUpdate& update : watcher_.Next(kTurn)) {
+        if (const auto exit = Take(update)) return exit;
+      }
+      if (ended_) return std::nullopt;
+      if (session_.cluster) {
+        const absl::Status status = session_.cluster->Supervise();
+        if (!status.ok()) return Tell(session_, status, kExitError);
+      }
+      if (const auto exit = CheckStop()) return exit;
+      if (last_.has_job()) session_.screen.Show(last_, Elapsed());
+    }
+  }
+
+  v1::Verdict verdict() const { return last_.job().verdict(); }
+  bool cancelled() const { return cancelled_at_.has_value(); }
+
+ private:
+  Nanos Elapsed() const { return SystemClock().Monotonic() - start_; }
+
+  std::optional<int> Take(const WatchUpdate& update) {
+    switch (update.kind) {
+      case WatchUpdate::Kind::kReply:
+        last_ = update.reply;
+        ended_ = last_.job().phase() == v1::JOB_PHASE_ENDED;
+        // Each one is shown to the screen, so that a short phase has its line in a pipe.
+        session_.screen.Show(last_, Elapsed());
+        return std::nullopt;
+      case WatchUpdate::Kind::kLost:
+        session_.screen.Say(absl::StrCat("lost the coordinator (", update.status.message(),
+                                         "); trying again for up to 60 s"));
+        return std::nullopt;
+      case WatchUpdate::Kind::kBack:
+        session_.screen.Say("the coordinator is back");
+        return std::nullopt;
+      case WatchUpdate::Kind::kFailed: break;
+    }
+    return Tell(session_, update.status, ExitOfCall(update.status));
+  }
+
+  std::optional<int> CheckStop() {
+    if (!cancelled_at_) {
+      if (const auto cause = session_.stop.Wait(0)) {
+        cancelled_at_ = SystemClock().Monotonic();
+        session_.screen.Say(absl::StrCat(*cause, ": cancelling the job (once more to leave now)"));
+        canceller_ = std::thread([this, reason = *cause] {
+          // Its failure shows as the job not ending, which is bounded below.
+          (void)session_.client->Cancel(job_id_, reason, 3 * kSecond);
+        });
+      }
+      return std::nullopt;
+    }
+    const bool too_long = SystemClock().Monotonic() - *cancelled_at_ > kCancelPatience;
+    if (!too_long && !StoppedAgain()) return std::nullopt;
+    session_.screen.Say("left before the coordinator confirmed that the job is cancelled");
+    return kExitCancelled;
+  }
+
+  Session& session_;
+  const uint64_t job_id_;
+  const Nanos start_;
+  v1::WatchJobReply last_;
+  bool ended_ = false;
+  std::optional<Nanos> cancelled_at_;
+  std::thread canceller_;
+  Watcher watcher_;
+};
+
+// Shows the report, writes its files, and turns the verdict into the exit status.
+int Finish(Session& session, uint64_t job_id, v1::Verdict verdict) {
+  session.screen.Clear();
+  const auto reply = session.client->GetReport(job_id, kCallPatience);
+  if (!reply.ok()) {
+    const absl::Status status = Annotate(reply.status(), "the job ended, but has no report");
+    return Complain(status, verdict == v1::VERDICT_PASS ? kExitInternal : ExitOf(verdict));
+  }
+  const v1::JobSummary& summary = reply->summary();
+  Print(ReportText(summary, session.line.output));
+  const std::string folder = session.line.out.value_or(
+      absl::StrCat("rackmark-out/", DisplayJob(session.client->cluster_id(), JobId{job_id})));
+  const auto files = WriteReport(summary, folder);
+  if (!files.ok()) return Complain(files.status(), kExitError);
+  const std::string paths =
+      absl::StrCat("\nreport: ", files->html, "\n        ", files->json, "\n");
+  if (session.line.output == Output::kJson) {
+    session.screen.Say(paths);
+  } else {
+    Print(paths);
+  }
+  return ExitOf(summary.verdict());
+}
+
+int SubmitAndFollow(Session& session, const v1::Job& job) {
+  const auto submitted = session.client->Submit(job, RandomHex(16), kCallPatience);
+  if (!submitted.ok()) return Tell(session, submitted.status(), ExitOfCall(submitted.status()));
+  const uint64_t job_id = submitted->job_id();
+  session.screen.Say(absl::StrCat("job ", DisplayJob(session.client->cluster_id(), JobId{job_id}),
+                                  ": ", job.name(), ", ", job.spec().runs_size(),
+                                  job.spec().runs_size() == 1 ? " run on " : " runs on ",
+                                  job.spec().gang().devices(), " devices"));
+  Follower follower(session, job_id);
+  if (const auto exit = follower.Run()) return *exit;
+  const int exit = Finish(session, job_id, follower.verdict());
+  return follower.cancelled() ? kExitCancelled : exit;
+}
+
+// Keeps a cluster alive until somebody ends it.
+int Stay(Session& session) {
+  while (!session.stop.Wait(kTurn)) {
+    if (const absl::Status status = session.cluster->Supervise(); !status.ok()) {
+      return Tell(session, status, kExitError);
+    }
+  }
+  return kExitPass;
+}
+
+}  // namespace
+
+int RunJob(const CommandLine& line, StopSignal& stop) {
+  const auto job = LoadJob(line);
+  if (!job.ok()) return Complain(job.status(), kExitBadSpec);
+  Session session{line, stop};
+  std::string endpoint = line.coordinator.value_or("");
+  if (line.local) {
+    const LocalOptions options = LocalOptionsOf(line, static_cast<uint32_t>(*line.local));
+    const auto slots = SlotsFor(job->spec().gang(), options);
+    if (!slots.ok()) {
+      return Complain(Annotate(slots.status(), line.words.front()), kExitImpossible);
+    }
+    if (const auto exit = StartCluster(session, options, *slots)) return *exit;
+    endpoint = session.cluster->endpoint();
+  }
+  auto client = Connect(endpoint, line);
+  if (!client.ok()) {
+    return Complain(client.status(), absl::IsInvalidArgument(client.status())
+                                         ? kExitUsage
+                                         : ExitOfCall(client.status()));
+  }
+  session.client = *std::move(client);
+  if (line.local) {
+    if (const auto exit = WaitForWorkers(session)) return *exit;
+  }
+  const int exit = SubmitAndFollow(session, *job);
+  if (line.keep && exit != kExitCancelled) {
+    session.screen.Say(absl::StrCat("the cluster stays at ", endpoint, " until Ctrl-C"));
+    Stay(session);
+  }
+  return exit;
+}
+
+int RunLocal(const CommandLine& line, StopSignal& stop) {
+  int64_t workers = 0;
+  const std::string& word = line.words.front();
+  if (word.empty() || word.size() > 2 || word.find_first_not_of("0123456789") != word.npos ||
+      (workers = std::stoi(word)) < 1 || workers > kLocalWorkersMax) {
+    return Complain(absl::InvalidArgumentError(
+                        absl::StrCat("local takes a number of workers, 1 to ", kLocalWorkersMax)),
+                    kExitUsage);
+  }
+  Session session{line, stop};
+  LocalOptions options = LocalOptionsOf(line, static_cast<uint32_t>(workers));
+  const uint32_t cpus = std::max(1U, std::thread::hardware_concurrency());
+  const uint32_t slots =
+      options.cpu_slots.value_or(std::max<uint32_t>(1, cpus / static_cast<uint32_t>(workers)));
+  if (const auto exit = StartCluster(session, options, slots)) return *exit;
+  const std::string& endpoint = session.cluster->endpoint();
+  if (line.output == Output::kJson) {
+    Print(absl::StrCat("{\"endpoint\": \"", endpoint, "\"}\n"));
+  } else {
+    Print(absl::StrCat(endpoint, "\n"));
+    session.screen.Say(absl::StrCat("a coordinator and ", workers,
+                                    " workers run until Ctrl-C; try ",
+                                    "rackmark run FILE --coordinator ", endpoint));
+  }
+  return Stay(session);
+}
+
+}  // namespace rackmark

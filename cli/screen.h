@@ -1,0 +1,39 @@
+// Where progress goes: a few lines that are redrawn in place on a terminal, or plain lines in a
+// pipe. Always stderr, so that stdout holds results only. One thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/time.h"
+#include "rackmark/v1/client_api.pb.h"
+
+namespace rackmark {
+
+class Screen {
+ public:
+  explicit Screen(int fd);
+  ~Screen();  // Clear
+  Screen(const Screen&) = delete;
+  Screen& operator=(const Screen&) = delete;
+
+  // Draws on a terminal at most 4 times a second; in a pipe at each new phase and every 5 s.
+  void Show(const v1::WatchJobReply& reply, Nanos elapsed);
+  // One line that stays.
+  void Say(const std::string& line);
+  // Removes the live lines and brings the cursor back.
+  void Clear();
+
+ private:
+  void Draw(const std::vector<std::string>& lines);
+  void Write(const std::string& bytes);
+
+  const int fd_;
+  const bool terminal_;
+  const bool style_;
+  size_t drawn_ = 0;  // live lines on the terminal
+  std::string last_phase_;
+  Nanos last_shown_ = 0;
+};
+
+}  // namespace rackmark

@@ -1,0 +1,36 @@
+// What several commands need: the job's file, the coordinator's channel, errors and JSON on their
+// streams. Main's thread.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cli/command_line.h"
+#include "cli/coordinator_client.h"
+#include "common/status.h"
+#include "rackmark/v1/job.pb.h"
+
+namespace rackmark {
+
+constexpr Nanos kCallPatience = 10 * kSecond;
+
+// "rackmark: <sentence>" on stderr; returns `exit`.
+int Complain(const absl::Status& status, int exit);
+
+// The job of the command line's FILE with its --set flags. Any error is kExitBadSpec.
+absl::StatusOr<v1::Job> LoadJob(const CommandLine& line);
+
+absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoint,
+                                                           const CommandLine& line);
+
+// One JSON document with the proto's field names; missing fields are not in it.
+std::string JsonOf(const google::protobuf::Message& message);
+void Print(std::string_view text);
+
+// "3", "j3" or "1a2b3c4d-j3", as `rackmark jobs` shows it. The cluster part must be `cluster_id`'s.
+absl::StatusOr<uint64_t> ParseJobName(std::string_view text, std::string_view cluster_id);
+
+}  // namespace rackmark

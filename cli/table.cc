@@ -1,0 +1,113 @@
+#include "cli/table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cli/exit_status.h"
+#include "common/ids.h"
+#include "common/status.h"
+#include "common/text.h"
+#include "common/time.h"
+
+namespace rackmark {
+namespace {
+
+// "RUN_PHASE_MEASURING" -> "measuring".
+std::string Word(const std::string& name, size_t prefix) {
+  std::string word = name.substr(std::min(prefix, name.size()));
+  for (char& c : word) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  return word;
+}
+
+std::string PlacementText(const v1::Placement& placement) {
+  std::string text;
+  for (const v1::RankPlace& rank : placement.ranks()) {
+    if (text.size() > 60) return text + " ...";
+    absl::StrAppend(&text, text.empty() ? "" : " ", rank.node(), ":", rank.device());
+  }
+  return text;
+}
+
+std::string PointText(const v1::RunStatus& run) {
+  std::vector<std::pair<std::string, std::string>> point(run.point().begin(), run.point().end());
+  std::sort(point.begin(), point.end());
+  std::string text;
+  for (const auto& [path, value] : point) {
+    absl::StrAppend(&text, text.empty() ? "" : " ", path, "=", value);
+  }
+  if (run.repetition() > 0) absl::StrAppend(&text, text.empty() ? "" : " ", "#", run.repetition());
+  return text.empty() ? "-" : text;
+}
+
+std::string WhyText(const v1::RunStatus& run) {
+  if (run.reasons_size() > 0) return run.reasons(0);
+  return run.failure().detail();
+}
+
+}  // namespace
+
+Table::Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
+
+void Table::Add(std::vector<std::string> cells) {
+  RACKMARK_CHECK(cells.size() == rows_.front().size());
+  for (std::string& cell : cells) cell = EscapeControl(cell);
+  rows_.push_back(std::move(cells));
+}
+
+std::string Table::ToString() const {
+  std::vector<size_t> widths(rows_.front().size());
+  for (const auto& row : rows_) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows_) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string NodesTable(const v1::ListNodesReply& reply) {
+  Table table({"NODE", "PHASE", "DEVICES", "FREE", "LAST HEARD", "REASON"});
+  for (const v1::NodeStatus& node : reply.nodes()) {
+    int free = 0;
+    for (const v1::DeviceStatus& device : node.devices()) {
+      free += device.lease_id() == 0 && device.healthy() ? 1 : 0;
+    }
+    table.Add({node.info().name(), Word(v1::NodePhase_Name(node.phase()), 11),
+               absl::StrCat(node.info().devices_size()), absl::StrCat(free),
+               node.has_silent_ns() ? FormatDuration(node.silent_ns()) + " ago" : "missing",
+               node.reason()});
+  }
+  return table.ToString();
+}
+
+std::string JobsTable(const v1::ListJobsReply& reply) {
+  Table table({"JOB", "NAME", "PHASE", "VERDICT", "RUNS", "SUBMITTED", "BY"});
+  for (const v1::JobStatus& job : reply.jobs()) {
+    table.Add({DisplayJob(reply.identity().cluster_id(), JobId{job.job_id()}), job.name(),
+               Word(v1::JobPhase_Name(job.phase()), 10), VerdictWord(job.verdict()),
+               absl::StrCat(job.runs_ended(), "/", job.runs_total()),
+               FormatUnixTime(job.submitted_unix_ns()), job.by().name()});
+  }
+  return table.ToString();
+}
+
+std::string RunsTable(const v1::ListRunsReply& reply) {
+  const std::string& cluster = reply.identity().cluster_id();
+  Table table({"RUN", "JOB", "POINT", "PHASE", "ATTEMPT", "VERDICT", "PLACEMENT", "WHY"});
+  for (const v1::RunStatus& run : reply.runs()) {
+    table.Add({DisplayRun(cluster, RunId{run.run_id()}), DisplayJob(cluster, JobId{run.job_id()}),
+               PointText(run), Word(v1::RunPhase_Name(run.phase()), 10),
+               absl::StrCat(run.attempt()), VerdictWord(run.verdict()),
+               PlacementText(run.placement()), WhyText(run)});
+  }
+  return table.ToString();
+}
+
+}  // namespace rackmark
