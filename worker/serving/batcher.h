@@ -52,7 +52,6 @@ class Batcher {
   const BatcherOptions options_;
   PlanState state_;  // one step ahead of what runs
   std::deque<EngineRequest> queue_;
-  uint64_t reserved_blocks_ = 0;  // worst cases of all that run
 };
 
 }  // namespace rackmark

@@ -2,6 +2,7 @@
 // told; both in constant time. Pure, one thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -38,6 +38,8 @@ struct StepPlan {
   };
 
   PlanKind kind = PlanKind::kStep;
+  // Nothing ran just before: what a follower waited for this plan was idleness, not a late plan.
+  bool after_idle = false;
   uint64_t step = 0;  // counts from 1 since the engine was made
   std::vector<Admit> admits;
   std::vector<NewBlock> blocks;  // appended to the slot's table in this order
