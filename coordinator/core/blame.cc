@@ -50,7 +50,7 @@ v1::Failure DeathOf(const State& state, const LeaseState& lease, const v1::RankP
   // Where it was when it died is the daemon's to say; "EXITED" would tell nobody anything.
   const v1::RankPhase phase = failure.phase();
   Blame(state, lease, place, failure);
-  if (phase != v1::RANK_PHASE_UNKNOWN) failure.set_phase(phase);
+  failure.set_phase(phase);
   return failure;
 }
 

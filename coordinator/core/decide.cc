@@ -61,10 +61,11 @@ std::string ImpossibleNote(const State& state, const v1::Gang& gang) {
     for (const plan::Slot& slot : node.slots) known += slot.kind == gang.kind() ? 1u : 0u;
   }
   std::string note = absl::StrCat("the gang needs ", gang.devices(), " ",
-                                  gang.kind() == v1::DEVICE_KIND_GPU ? "GPU" : "CPU", " devices");
+                                  gang.kind() == v1::DEVICE_KIND_GPU ? "GPU" : "CPU",
+                                  gang.devices() == 1 ? " device" : " devices");
   if (gang.has_per_node()) absl::StrAppend(&note, ", ", gang.per_node(), " on each node");
-  absl::StrAppend(&note, "; the ", inventory.size(), " known nodes have ", known,
-                  ": it waits until nodes join");
+  absl::StrAppend(&note, ", the known nodes (", inventory.size(), ") have ", known,
+                  "; it waits until nodes join");
   return note;
 }
 

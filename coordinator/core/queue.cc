@@ -48,7 +48,8 @@ std::vector<std::string> Sentences(const State& state, const plan::Shortage& sho
   reasons.push_back(absl::StrCat(need, "; ", shortage.free, " of ", shortage.known, " known ",
                                  shortage.known == 1 ? "is" : "are", " free"));
   if (shortage.impossible) {
-    reasons.push_back(absl::StrCat("does not fit the ", shortage.nodes, " known nodes at all"));
+    reasons.push_back(
+        absl::StrCat("does not fit the known nodes (", shortage.nodes, ") even when all is free"));
   }
   if (shortage.per_node.has_value()) {
     reasons.push_back(absl::StrCat(shortage.nodes_with_per_node, " of ",
@@ -141,7 +142,11 @@ std::vector<std::string> WaitingReasons(const State& state, JobId id) {
   }
   for (JobId other : state.hard.open_jobs) {
     if (other == id) break;
-    if (WantsGang(state, state.hard.jobs.at(other))) {
+    const JobState& older = state.hard.jobs.at(other);
+    if (!WantsGang(state, older)) continue;
+    const auto blocked = plan::Place(inventory, older.job.spec().gang());
+    const auto* shortage = std::get_if<plan::Shortage>(&blocked);
+    if (shortage == nullptr || shortage->fits_when_freed) {
       return {absl::StrCat("waits behind job ", other.value)};
     }
   }

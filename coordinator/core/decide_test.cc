@@ -1,0 +1,215 @@
+// What single commands do; whole stories are tests/scenarios.
+#include "coordinator/core/decide.h"
+
+#include "coordinator/core/desired.h"
+#include "coordinator/core/timers.h"
+#include "coordinator/core/view.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rackmark {
+namespace {
+
+using testing::HasSubstr;
+
+class CoreTest : public testing::Test {
+ protected:
+  CoreTest() { Must(TakeLeadership{"c1", "coordinator/1", "boot-c"}); }
+
+  template <typename Body>
+  absl::StatusOr<TurnResult> Do(Body body) {
+    Command command;
+    command.by.set_name("tester");
+    command.body = std::move(body);
+    return Turn(state_, command, Now{now_, 7});
+  }
+  template <typename Body>
+  TurnResult Must(Body body) {
+    auto result = Do(std::move(body));
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() ? *std::move(result) : TurnResult{};
+  }
+
+  static v1::Report ReportOf(const std::string& name, const std::string& incarnation,
+                             uint64_t number) {
+    v1::Report report;
+    report.mutable_identity()->set_incarnation(incarnation);
+    report.mutable_node()->set_name(name);
+    report.mutable_node()->set_boot_id("boot-" + name);
+    report.mutable_node()->add_devices()->set_kind(v1::DEVICE_KIND_CPU);
+    report.add_devices()->set_healthy(true);
+    report.set_report_number(number);
+    return report;
+  }
+
+  static v1::Job OneRun() {
+    v1::Job job;
+    job.set_name("demo");
+    job.mutable_spec()->mutable_gang()->set_devices(1);
+    job.mutable_spec()->mutable_gang()->set_kind(v1::DEVICE_KIND_CPU);
+    v1::Limits& limits = *job.mutable_spec()->mutable_limits();
+    limits.set_setup_ns(kSecond);
+    limits.set_prepare_ns(kSecond);
+    limits.set_measure_ns(kSecond);
+    limits.set_drain_ns(kSecond);
+    limits.set_attempts(1);
+    job.mutable_spec()->add_runs()->mutable_null();
+    return job;
+  }
+
+  Nanos now_ = 100 * kSecond;
+  State state_;
+};
+
+TEST_F(CoreTest, RefusesEverythingBeforeLeadership) {
+  State fresh;
+  const auto result = Decide(fresh, {{}, SubmitJob{OneRun(), "x"}}, Now{});
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(CoreTest, DecideChangesNothing) {
+  const auto decision = Decide(state_, {{}, SubmitJob{OneRun(), "x"}}, Now{now_, 7});
+  ASSERT_TRUE(decision.ok());
+  EXPECT_EQ(decision->events.size(), 1u);
+  EXPECT_EQ(decision->events[0].seq(), state_.hard.last_seq + 1);
+  EXPECT_TRUE(state_.hard.jobs.empty());
+}
+
+TEST_F(CoreTest, EventsNameTheirAuthor) {
+  Must(NodeReported{ReportOf("n1", "i1", 1), 1});
+  const TurnResult result = Must(SubmitJob{OneRun(), "x"});
+  ASSERT_EQ(result.events.size(), 2u);
+  EXPECT_EQ(result.events[0].by().name(), "tester");
+  EXPECT_EQ(result.events[0].unix_ns(), 7);
+  EXPECT_EQ(result.events[1].by().name(), "coordinator");
+  EXPECT_EQ(result.push, std::set<NodeId>{NodeId{1}});
+}
+
+TEST_F(CoreTest, ReportsAreNoEvents) {
+  Must(NodeReported{ReportOf("n1", "i1", 1), 1});
+  const TurnResult again = Must(NodeReported{ReportOf("n1", "i1", 2), 1});
+  EXPECT_TRUE(again.events.empty());
+  EXPECT_TRUE(again.push.empty());
+  EXPECT_EQ(std::get<Heard>(again.reply).node, NodeId{1});
+}
+
+TEST_F(CoreTest, RefusesForeignLaterAndReplacedWorkers) {
+  v1::Report report = ReportOf("n1", "i1", 1);
+  report.mutable_identity()->set_cluster_id("c2");
+  EXPECT_EQ(Do(NodeReported{report, 1}).status().code(), absl::StatusCode::kFailedPrecondition);
+  report.mutable_identity()->set_cluster_id("c1");
+  report.mutable_identity()->set_epoch(2);
+  EXPECT_EQ(Do(NodeReported{report, 1}).status().code(), absl::StatusCode::kAborted);
+  EXPECT_TRUE(state_.hard.nodes.empty());
+
+  Must(NodeReported{ReportOf("n1", "i1", 1), 1});
+  Must(NodeReported{ReportOf("n1", "i2", 1), 2});
+  EXPECT_EQ(Do(NodeReported{ReportOf("n1", "i1", 2), 1}).status().code(),
+            absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(state_.hard.nodes.at(NodeId{1}).incarnation, "i2");
+}
+
+TEST_F(CoreTest, RefusesUnknownEnumsByName) {
+  v1::Report report = ReportOf("n1", "i1", 1);
+  report.mutable_node()->mutable_devices(0)->set_kind(v1::DEVICE_KIND_UNKNOWN);
+  EXPECT_THAT(Do(NodeReported{report, 1}).status().ToString(), HasSubstr("DEVICE_KIND_UNKNOWN"));
+  report = ReportOf("n1", "i1", 1);
+  report.add_leases()->add_ranks();
+  EXPECT_THAT(Do(NodeReported{report, 1}).status().ToString(), HasSubstr("RANK_PHASE_UNKNOWN"));
+  EXPECT_EQ(Do(JudgeRun{RunId{9}, 1, v1::VERDICT_PASS, "", {}}).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST_F(CoreTest, VersionsOfAnotherEpochSayNothing) {
+  v1::Report report = ReportOf("n1", "i1", 1);
+  report.set_reflects_version(5);
+  Must(NodeReported{report, 1});
+  EXPECT_EQ(state_.soft.nodes.at(NodeId{1}).reflects, 0u);
+  report.set_report_number(2);
+  report.mutable_identity()->set_epoch(1);
+  Must(NodeReported{report, 1});
+  EXPECT_EQ(state_.soft.nodes.at(NodeId{1}).reflects, 5u);
+}
+
+// The limit is reached neither a nanosecond early nor late.
+TEST_F(CoreTest, SilenceToTheNanosecond) {
+  Must(NodeReported{ReportOf("n1", "i1", 1), 1});
+  const Nanos heard = now_;
+  const auto tick_to = [&](Nanos until) {
+    std::vector<v1::Event> events;
+    while (now_ < until) {
+      now_ = std::min(until, NextDeadline(state_));
+      for (v1::Event& event : Must(Tick{}).events) events.push_back(std::move(event));
+    }
+    return events;
+  };
+  EXPECT_TRUE(tick_to(heard + 12 * kSecond - 1).empty());
+  EXPECT_EQ(NextDeadline(state_), heard + 12 * kSecond);
+  EXPECT_EQ(tick_to(heard + 12 * kSecond).size(), 1u);
+  EXPECT_TRUE(tick_to(heard + 15 * kSecond - 1).empty());
+  EXPECT_EQ(NextDeadline(state_), heard + 15 * kSecond);
+  ASSERT_EQ(tick_to(heard + 15 * kSecond).size(), 1u);
+  EXPECT_EQ(state_.hard.nodes.at(NodeId{1}).phase, v1::NODE_PHASE_LOST);
+}
+
+TEST_F(CoreTest, ClockOffsetIsThatOfTheBestExchange) {
+  const auto report_with = [&](uint64_t number, Nanos out, Nanos back) {
+    v1::Report report = ReportOf("n1", "i1", number);
+    v1::ClockExchange& x = *report.mutable_exchange();
+    x.set_worker_send_ns(1000);  // The worker's clock is 5000 behind ours.
+    x.set_coordinator_receive_ns(6000 + out);
+    x.set_coordinator_send_ns(6000 + out + 50);
+    x.set_worker_receive_ns(1000 + out + 50 + back);
+    x.set_worker_boot_id("boot-n1");
+    x.set_coordinator_boot_id("boot-c");
+    return report;
+  };
+  Must(NodeReported{report_with(1, 300, 100), 1});
+  EXPECT_EQ(ViewNode(state_, NodeId{1}, now_).clock().offset_ns(), 5100);
+  EXPECT_EQ(ViewNode(state_, NodeId{1}, now_).clock().uncertainty_ns(), 200);
+  Must(NodeReported{report_with(2, 10, 10), 1});
+  EXPECT_EQ(ViewNode(state_, NodeId{1}, now_).clock().offset_ns(), 5000);
+  Must(NodeReported{report_with(3, 900, 100), 1});
+  EXPECT_EQ(ViewNode(state_, NodeId{1}, now_).clock().uncertainty_ns(), 10);
+  // An exchange with a coordinator on another boot is of another clock.
+  v1::Report foreign = report_with(4, 1, 1);
+  foreign.mutable_exchange()->set_coordinator_boot_id("other");
+  Must(NodeReported{foreign, 1});
+  EXPECT_EQ(ViewNode(state_, NodeId{1}, now_).clock().uncertainty_ns(), 10);
+}
+
+TEST_F(CoreTest, MissingIsMissingInViews) {
+  Must(NodeReported{ReportOf("n1", "i1", 1), 1});
+  Must(TakeLeadership{"", "coordinator/2", "boot-c"});
+  const v1::NodeStatus status = ViewNode(state_, NodeId{1}, now_);
+  EXPECT_FALSE(status.has_silent_ns());
+  EXPECT_FALSE(status.has_clock());
+  EXPECT_EQ(state_.hard.epoch, 2u);
+  EXPECT_EQ(state_.hard.cluster_id, "c1");
+}
+
+TEST_F(CoreTest, CheckEventRefusesWhatTheTablesDoNotAllow) {
+  v1::Event event;
+  event.set_format(1);
+  event.set_seq(state_.hard.last_seq + 1);
+  event.mutable_run_measuring()->set_run_id(1);
+  EXPECT_THAT(CheckEvent(state_.hard, event).ToString(), HasSubstr("no run 1"));
+  Must(SubmitJob{OneRun(), "x"});
+  EXPECT_FALSE(CheckEvent(state_.hard, event).ok());
+  event.set_seq(state_.hard.last_seq + 1);
+  EXPECT_THAT(CheckEvent(state_.hard, event).ToString(), HasSubstr("RUN_PHASE_QUEUED"));
+  event.set_format(2);
+  EXPECT_THAT(CheckEvent(state_.hard, event).ToString(), HasSubstr("format 2"));
+  event.set_format(1);
+  event.clear_change();
+  EXPECT_FALSE(CheckEvent(state_.hard, event).ok());
+}
+
+TEST_F(CoreTest, WorstVerdict) {
+  EXPECT_EQ(WorstOf(v1::VERDICT_PASS, v1::VERDICT_SKIPPED), v1::VERDICT_SKIPPED);
+  EXPECT_EQ(WorstOf(v1::VERDICT_ERROR, v1::VERDICT_FAIL), v1::VERDICT_ERROR);
+  EXPECT_EQ(WorstOf(v1::VERDICT_CANCELLED, v1::VERDICT_PASS), v1::VERDICT_CANCELLED);
+}
+
+}  // namespace
+}  // namespace rackmark

@@ -1,0 +1,279 @@
+#include "tests/scenarios/script.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "coordinator/core/desired.h"
+#include "coordinator/core/view.h"
+#include "tests/scenarios/describe.h"
+#include "tests/scenarios/sim.h"
+
+namespace rackmark {
+namespace {
+
+// One command line: words, and name=value options.
+struct Line {
+  std::string verb;
+  std::vector<std::string> words;
+  std::map<std::string, std::string> options;
+
+  std::string Word(size_t i) const { return i < words.size() ? words[i] : ""; }
+  std::string Text(const std::string& name, const std::string& otherwise) const {
+    const auto found = options.find(name);
+    return found == options.end() ? otherwise : found->second;
+  }
+  uint32_t Count(const std::string& name, uint32_t otherwise) const {
+    uint32_t value = otherwise;
+    if (options.count(name) != 0) RACKMARK_CHECK(absl::SimpleAtoi(options.at(name), &value));
+    return value;
+  }
+};
+
+Line Parse(const std::string& text) {
+  Line line;
+  std::istringstream in(text);
+  in >> line.verb;
+  for (std::string word; in >> word;) {
+    const size_t equals = word.find('=');
+    if (equals == std::string::npos) {
+      line.words.push_back(word);
+    } else {
+      line.options[word.substr(0, equals)] = word.substr(equals + 1);
+    }
+  }
+  return line;
+}
+
+// "15s", "200ms".
+Nanos Duration(const std::string& text) {
+  int64_t value = 0;
+  const bool ms = text.size() > 2 && text.substr(text.size() - 2) == "ms";
+  const bool ok = absl::SimpleAtoi(text.substr(0, text.size() - (ms ? 2 : 1)), &value);
+  RACKMARK_CHECK(ok && text.back() == 's');
+  return value * (ms ? kMillisecond : kSecond);
+}
+
+uint64_t Number(const std::string& id) {
+  uint64_t value = 0;
+  RACKMARK_CHECK(absl::SimpleAtoi(id.substr(1), &value));
+  return value;
+}
+
+v1::Job MakeJob(const Line& line) {
+  v1::Job job;
+  job.set_name(line.Word(0));
+  v1::Gang& gang = *job.mutable_spec()->mutable_gang();
+  gang.set_devices(line.Count("gang", 1));
+  if (line.options.count("per_node") != 0) gang.set_per_node(line.Count("per_node", 1));
+  gang.set_kind(line.Text("kind", "cpu") == "gpu" ? v1::DEVICE_KIND_GPU : v1::DEVICE_KIND_CPU);
+  v1::Limits& limits = *job.mutable_spec()->mutable_limits();
+  limits.set_setup_ns(Duration(line.Text("setup", "20s")));
+  limits.set_prepare_ns(Duration(line.Text("prepare", "20s")));
+  limits.set_measure_ns(Duration(line.Text("measure", "60s")));
+  limits.set_drain_ns(Duration(line.Text("drain", "10s")));
+  limits.set_attempts(line.Count("attempts", 2));
+  for (uint32_t i = 0; i < line.Count("runs", 1); ++i) {
+    v1::RunSpec* run = job.mutable_spec()->add_runs();
+    run->set_repetition(i);
+    run->mutable_null()->set_samples_per_step(1);
+  }
+  return job;
+}
+
+class Script {
+ public:
+  Script();
+  absl::StatusOr<std::string> Run(std::string_view text);
+
+ private:
+  using Handler = std::function<void(const Line&)>;
+
+  void AddCommands();
+  void AddFaults();
+  void Trace();
+  void Say(std::string_view text) { absl::StrAppend(&out_, "> ", ToAbsl(text), "\n"); }
+  void SyncNodes(const std::vector<std::string>& names, uint32_t times);
+  void Report(const absl::Status& status);
+  void Advance(const Line& line);
+  std::vector<std::string> Names(const Line& line, size_t from) const;
+
+  Sim sim_;
+  size_t traced_ = 0;
+  std::string out_;
+  std::map<std::string, Handler> handlers_;
+};
+
+void Script::Trace() {
+  for (; traced_ < sim_.log().size(); ++traced_) Say(DescribeEvent(sim_.log()[traced_]));
+}
+
+void Script::Report(const absl::Status& status) {
+  Trace();
+  if (!status.ok()) Say(absl::StrCat("error ", status.ToString()));
+}
+
+std::vector<std::string> Script::Names(const Line& line, size_t from) const {
+  std::vector<std::string> names;
+  for (size_t i = from; i < line.words.size(); ++i) names.push_back(line.words[i]);
+  return names.empty() ? sim_.names() : names;
+}
+
+void Script::SyncNodes(const std::vector<std::string>& names, uint32_t times) {
+  for (uint32_t i = 0; i < times; ++i) {
+    for (const std::string& name : names) Report(sim_.Sync(name));
+  }
+}
+
+// Time passes in ticks of a second; `with` nodes report in each, the others are silent.
+void Script::Advance(const Line& line) {
+  const Nanos step = sim_.state().config.tick_max;
+  std::vector<std::string> with;
+  if (line.options.count("with") != 0) {
+    with = absl::StrSplit(line.options.at("with"), ',');
+  }
+  for (Nanos left = Duration(line.Word(0)); left > 0; left -= step) {
+    sim_.Advance(std::min(left, step));
+    Report(sim_.Do({{}, Tick{}}).status());
+    SyncNodes(with, 1);
+  }
+}
+
+void Script::AddCommands() {
+  handlers_["lead"] = [this](const Line&) { Report(sim_.Lead().status()); };
+  handlers_["node"] = [this](const Line& line) {
+    sim_.AddWorker(line.Word(0), line.Count("cpu", 0), line.Count("gpu", 0));
+    Report(sim_.Sync(line.Word(0)));
+  };
+  handlers_["submit"] = [this](const Line& line) {
+    auto result = sim_.Do({{}, SubmitJob{MakeJob(line), line.Text("id", line.Word(0))}});
+    Report(result.status());
+    if (!result.ok()) return;
+    const Submitted& reply = std::get<Submitted>(result->reply);
+    if (reply.already) Say(absl::StrCat("already submitted as j", reply.job.value));
+    if (!reply.note.empty()) Say(absl::StrCat("note ", reply.note));
+  };
+  handlers_["cancel"] = [this](const Line& line) {
+    auto result = sim_.Do({{}, CancelJob{JobId{Number(line.Word(0))}, line.Text("reason", "")}});
+    Report(result.status());
+    if (result.ok()) Say(std::get<Cancelled>(result->reply).was_running ? "was open" : "was over");
+  };
+  handlers_["judge"] = [this](const Line& line) {
+    v1::Verdict verdict = v1::VERDICT_UNKNOWN;
+    v1::Verdict_Parse("VERDICT_" + line.Word(1), &verdict);
+    const RunId run{Number(line.Word(0))};
+    const uint32_t attempt = line.Count("attempt", sim_.state().hard.runs.at(run).attempt);
+    Report(sim_.Do({{}, JudgeRun{run, attempt, verdict, "hash", {}}}).status());
+  };
+  handlers_["sync"] = [this](const Line& line) { SyncNodes(Names(line, 0), line.Count("x", 1)); };
+  handlers_["advance"] = [this](const Line& line) { Advance(line); };
+  handlers_["stall"] = [this](const Line& line) {
+    sim_.Advance(Duration(line.Word(0)));
+    Report(sim_.Do({{}, Tick{}}).status());
+  };
+  handlers_["why"] = [this](const Line& line) {
+    for (const std::string& reason : WaitingReasons(sim_.state(), JobId{Number(line.Word(0))})) {
+      Say(reason);
+    }
+  };
+  handlers_["desired"] = [this](const Line& line) {
+    const NodeId node = sim_.state().hard.node_by_name.at(line.Word(0));
+    Say(DescribeDesired(DesiredOf(sim_.state(), node)));
+  };
+  handlers_["devices"] = [this](const Line& line) {
+    const NodeId node = sim_.state().hard.node_by_name.at(line.Word(0));
+    const v1::NodeStatus status = ViewNode(sim_.state(), node, sim_.now());
+    for (const v1::DeviceStatus& device : status.devices()) {
+      Say(absl::StrCat(device.index(), device.healthy() ? "" : " unhealthy",
+                       device.lease_id() == 0 ? " free" : absl::StrCat(" l", device.lease_id())));
+    }
+  };
+}
+
+void Script::AddFaults() {
+  handlers_["restart"] = [this](const Line&) {
+    sim_.Restart(sim_.log().size());
+    Report(sim_.Lead().status());
+  };
+  handlers_["break"] = [this](const Line& line) {
+    sim_.BreakStream(line.Word(0));
+    Trace();
+  };
+  handlers_["reboot"] = [this](const Line& line) {
+    sim_.Find(line.Word(0))->Restart();
+    sim_.Redial(line.Word(0));
+    Report(sim_.Sync(line.Word(0)));
+  };
+  handlers_["hold"] = [this](const Line& line) {
+    v1::RankPhase phase = v1::RANK_PHASE_UNKNOWN;
+    RACKMARK_CHECK(v1::RankPhase_Parse("RANK_PHASE_" + line.Word(1), &phase));
+    sim_.Find(line.Word(0))->hold = phase;
+  };
+  handlers_["fail"] = [this](const Line& line) {
+    v1::Failure failure;
+    v1::FailureKind kind = v1::FAILURE_KIND_UNKNOWN;
+    RACKMARK_CHECK(v1::FailureKind_Parse("FAILURE_KIND_" + line.Word(1), &kind));
+    failure.set_kind(kind);
+    failure.set_detail(line.Text("detail", ""));
+    sim_.Find(line.Word(0))->broken[line.Count("rank", 0)] = failure;
+  };
+  handlers_["heal"] = [this](const Line& line) {
+    FakeWorker& worker = *sim_.Find(line.Word(0));
+    worker.hold = v1::RANK_PHASE_EXITED;
+    worker.drains = worker.releases = true;
+    worker.forgets = worker.deaf = false;
+    worker.dropped_results = 0;
+    worker.broken.clear();
+    worker.unhealthy.clear();
+  };
+  handlers_["spool"] = [this](const Line& line) {
+    sim_.Find(line.Word(0))->drains = line.Word(1) != "stuck";
+    sim_.Find(line.Word(0))->dropped_results = line.Count("dropped", 0);
+  };
+  handlers_["leftover"] = [this](const Line& line) { sim_.Find(line.Word(0))->releases = false; };
+  handlers_["deaf"] = [this](const Line& line) { sim_.Find(line.Word(0))->deaf = true; };
+  handlers_["forget"] = [this](const Line& line) { sim_.Find(line.Word(0))->forgets = true; };
+  handlers_["resend"] = [this](const Line& line) { Report(sim_.Resend(line.Word(0))); };
+  handlers_["late-break"] = [this](const Line& line) {
+    sim_.BreakFirstStream(line.Word(0));
+    Trace();
+  };
+  handlers_["sick"] = [this](const Line& line) {
+    sim_.Find(line.Word(0))->unhealthy[line.Count("device", 0)] = "ECC";
+  };
+}
+
+Script::Script() {
+  AddCommands();
+  AddFaults();
+}
+
+absl::StatusOr<std::string> Script::Run(std::string_view text) {
+  int number = 0;
+  std::istringstream in{std::string(text)};
+  for (std::string raw; std::getline(in, raw);) {
+    ++number;
+    if (raw.rfind("> ", 0) == 0) continue;
+    absl::StrAppend(&out_, raw, "\n");
+    if (raw.empty() || raw[0] == '#') continue;
+    const Line line = Parse(raw);
+    const auto handler = handlers_.find(line.verb);
+    if (handler == handlers_.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("line ", number, ": no command \"", line.verb, "\""));
+    }
+    handler->second(line);
+  }
+  return out_;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RunScript(std::string_view text) { return Script().Run(text); }
+
+}  // namespace rackmark
