@@ -1,0 +1,160 @@
+// From JUDGING to the verdict, and the job's report: with a summariser whose answers are known.
+#include "coordinator/reporter.h"
+
+#include <future>
+#include <memory>
+#include <string>
+
+#include "common/ids.h"
+#include "common/sha256.h"
+#include "coordinator/core/decide.h"
+#include "coordinator/store/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rackmark {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A log that ends with one run in JUDGING: cancelled before it ever started would also do, but this
+// one was cancelled through the core itself.
+v1::Job MakeJob() {
+  v1::Job job;
+  job.set_name("test");
+  job.set_source("yaml");
+  job.mutable_spec()->mutable_gang()->set_devices(1);
+  job.mutable_spec()->mutable_gang()->set_kind(v1::DEVICE_KIND_CPU);
+  v1::Limits* limits = job.mutable_spec()->mutable_limits();
+  limits->set_setup_ns(kSecond);
+  limits->set_prepare_ns(kSecond);
+  limits->set_measure_ns(kSecond);
+  limits->set_drain_ns(kSecond);
+  limits->set_attempts(1);
+  job.mutable_spec()->add_runs()->mutable_null()->set_duration_ns(kSecond);
+  return job;
+}
+
+struct Fixture {
+  Fixture() {
+    Loop::Options options;
+    options.events = &events;
+    options.clock = &SystemClock();
+    options.inbox_max = 64;
+    options.fatal = [](const absl::Status& status) { ADD_FAILURE() << status; };
+    loop = std::make_unique<Loop>(options);
+    EXPECT_TRUE(loop->Recover("boot", "boot/1").ok());
+    Reporter::Options reporting;
+    reporting.loop = loop.get();
+    reporting.samples = &samples;
+    reporting.report_bytes_max = 1 << 20;
+    reporting.fatal = options.fatal;
+    reporting.summarize = [this](v1::RunSummary known, const ChunkSource&) {
+      ++judged;
+      known.set_verdict(v1::VERDICT_CANCELLED);
+      known.add_reasons("because");
+      return absl::StatusOr<v1::RunSummary>(known);
+    };
+    reporter = std::make_unique<Reporter>(reporting);
+    loop->AddListener(reporter.get());
+    loop->AddListener(&ended);
+    loop->Start();
+  }
+  ~Fixture() {
+    reporter->Stop();
+    loop->Stop();
+  }
+  absl::StatusOr<v1::JobSummary> Report(JobId job) {
+    std::promise<absl::StatusOr<v1::JobSummary>> promise;
+    auto answer = promise.get_future();
+    absl::Status asked;
+    EXPECT_TRUE(loop->ReadAndWait([&](const State& state, Now) {
+                      asked = reporter->Assemble(
+                          state, job, [&](auto summary) { promise.set_value(std::move(summary)); });
+                    })
+                    .ok());
+    RETURN_IF_ERROR(asked);
+    return answer.get();
+  }
+  JobId SubmitAndCancel() {
+    const JobId job = std::get<Submitted>(Do(SubmitJob{MakeJob(), "s1"})).job;
+    Do(CancelJob{job, "enough"});
+    return job;
+  }
+  template <typename Body>
+  Reply Do(Body body) {
+    std::promise<Reply> promise;
+    EXPECT_TRUE(loop->Post({CorePrincipal(), body},
+                           [&](const Outcome& outcome) {
+                             EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+                             promise.set_value(outcome.reply);
+                           })
+                    .ok());
+    return promise.get_future().get();
+  }
+
+  // Kept when the first job has its verdict.
+  struct Ended : LoopListener {
+    void DesiredChanged(NodeId, const State&) override {}
+    void RunToJudge(RunId) override {}
+    void Committed(const State& state, Now) override {
+      if (told || state.hard.jobs.empty() || !state.hard.jobs.begin()->second.verdict) return;
+      told = true;
+      promise.set_value(state.hard.runs.begin()->second);
+    }
+    bool told = false;
+    std::promise<RunState> promise;
+  };
+
+  MemoryEventStore events{"c1"};
+  MemorySampleStore samples;
+  std::atomic<int> judged = 0;
+  Ended ended;
+  std::unique_ptr<Loop> loop;
+  std::unique_ptr<Reporter> reporter;
+};
+
+TEST(Reporter, AVerdictComesBackWithTheHashOfWhatIsStored) {
+  Fixture f;
+  const JobId job = f.SubmitAndCancel();
+  const RunState run = f.ended.promise.get_future().get();
+  EXPECT_EQ(run.verdict, v1::VERDICT_CANCELLED);
+  EXPECT_THAT(run.reasons, ElementsAre("because"));
+  const auto stored = f.samples.GetReport(run.id.value);
+  ASSERT_TRUE(stored->has_value());
+  EXPECT_EQ(run.evidence_sha256, Sha256Hex(**stored));
+
+  const auto report = f.Report(job);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->cluster_id(), "c1");
+  EXPECT_EQ(report->source(), "yaml");
+  EXPECT_EQ(report->verdict(), v1::VERDICT_CANCELLED);
+  ASSERT_EQ(report->runs_size(), 1);
+  EXPECT_THAT(report->runs(0).reasons(), ElementsAre("because"));
+}
+
+TEST(Reporter, AStoredSummaryOfTheSameAttemptIsNotMadeAgain) {
+  Fixture f;
+  v1::RunSummary before;
+  before.set_run_id(1);
+  before.set_attempt(0);
+  before.set_verdict(v1::VERDICT_CANCELLED);
+  before.add_reasons("judged before the crash");
+  ASSERT_TRUE(f.samples.PutReport(1, before.SerializeAsString()).ok());
+  f.SubmitAndCancel();
+  const RunState run = f.ended.promise.get_future().get();
+  EXPECT_EQ(f.judged, 0);
+  EXPECT_EQ(run.evidence_sha256, Sha256Hex(before.SerializeAsString()));
+  EXPECT_THAT(run.reasons, ElementsAre("judged before the crash"));
+}
+
+TEST(Reporter, NoReportBeforeTheEndAndNoneOfAnUnknownJob) {
+  Fixture f;
+  const JobId job = std::get<Submitted>(f.Do(SubmitJob{MakeJob(), "s1"})).job;
+  EXPECT_EQ(f.Report(job).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(f.Report(JobId{77}).status().code(), absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace rackmark
