@@ -65,6 +65,7 @@ bool Inbox::stopped() const {
 void Inbox::OnCancel(std::function<void()> abort) {
   std::lock_guard lock(mutex_);
   abort_ = std::move(abort);
+  if (abort_ && cancelled()) abort_();
 }
 
 void Inbox::CancelLocked() {

@@ -33,7 +33,8 @@ class Inbox {
   // True once the run that is on should end; cheap enough for every step.
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
   bool stopped() const;
-  // Called by the link thread at the first cancel; nullptr to clear. Must not block.
+  // Called at the first cancel, by the link thread, or here and now if that has been; nullptr to
+  // clear. Must not block. Set only while a collective may be waited for: an abort is for ever.
   void OnCancel(std::function<void()> abort);
 
  private:

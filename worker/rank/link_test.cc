@@ -65,8 +65,14 @@ TEST(InboxTest, RepeatedOrdersCountOnceAndOtherRunsCancel) {
   ASSERT_TRUE(inbox.Post(RunOrder(1, 2, v1::RUN_GOAL_PREPARED)));
   EXPECT_TRUE(inbox.cancelled());
   EXPECT_EQ(aborts, 1);
+  // A hook that comes late is called all the same.
+  int late = 0;
+  inbox.OnCancel([&late] { ++late; });
+  EXPECT_EQ(late, 1);
   inbox.EndRun();
   EXPECT_FALSE(inbox.cancelled());
+  inbox.OnCancel([&late] { ++late; });
+  EXPECT_EQ(late, 1);
 }
 
 TEST(InboxTest, AStopCancelsForGood) {

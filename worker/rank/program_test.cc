@@ -175,6 +175,10 @@ TEST(ProgramTest, TwoRanksMeasureTheNullWorkload) {
   EXPECT_EQ(AllPoints(*gang.ranks[1]).count("window.start"), 0U);
   // The same processes take the next run, and end in order.
   ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(2, NullSpec(20 * kMillisecond)));
+  // A run that was only prepared can be given up without harm to the gang.
+  gang.Order(3, v1::RUN_GOAL_PREPARED, NullSpec(20 * kMillisecond));
+  gang.Expect(v1::RANK_PHASE_PREPARED);
+  ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(4, NullSpec(20 * kMillisecond)));
   for (auto& rank : gang.ranks) {
     rank->Stop();
     EXPECT_EQ(rank->AwaitExit(), kExitPass);
@@ -268,6 +272,114 @@ TEST(ProgramTest, AnotherRunSupersedesTheOneThatIsOn) {
   EXPECT_EQ(over->run_id(), 1U);
   gang.Expect(v1::RANK_PHASE_PREPARED);
   EXPECT_EQ(gang.ranks[0]->frames().back().status().run_id(), 2U);
+}
+
+std::vector<v1::RequestRecord> Requests(const FakeDaemon& rank) {
+  std::vector<v1::RequestRecord> out;
+  for (const v1::FromRank& frame : rank.frames()) {
+    out.insert(out.end(), frame.samples().requests().begin(), frame.samples().requests().end());
+  }
+  return out;
+}
+
+double Once(const std::map<std::string, Points>& points, const std::string& name) {
+  const auto it = points.find(name);
+  if (it == points.end() || it->second.size() != 1) {
+    ADD_FAILURE() << name << " should be there exactly once";
+    return -1;
+  }
+  return it->second[0].second;
+}
+
+void ExpectSaneRequest(const v1::RequestRecord& r, int64_t t0, int64_t t1) {
+  EXPECT_EQ(r.finish(), v1::FINISH_REASON_LENGTH);
+  EXPECT_EQ(r.phase(), v1::LOAD_PHASE_MEASURE);
+  EXPECT_GE(r.t_sched_ns(), t0);
+  EXPECT_LT(r.t_sched_ns(), t1);
+  EXPECT_GE(r.t_issue_ns(), r.t_sched_ns());
+  EXPECT_GT(r.t_first_token_ns(), r.t_issue_ns());
+  EXPECT_EQ(r.output_tokens(), r.output_tokens_planned());
+  ASSERT_EQ(r.token_delta_ns_size(), static_cast<int>(r.output_tokens()) - 1);
+  int64_t t = r.t_first_token_ns();
+  for (const int64_t gap : r.token_delta_ns()) {
+    EXPECT_GT(gap, 0);
+    t += gap;
+  }
+  EXPECT_EQ(t, r.t_last_ns());
+  EXPECT_EQ(r.t_end_ns(), r.t_last_ns());
+}
+
+TEST(ProgramTest, TwoRanksServeTheMeasuredLoad) {
+  TestGang gang;
+  ASSERT_NO_FATAL_FAILURE(gang.Start(2));
+  ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(1, ServeSpec(2, kSecond)));
+  for (auto& rank : gang.ranks) {
+    ExpectOrderlyEnd(*rank);
+    EXPECT_EQ(Phases(*rank),
+              (std::vector<v1::RankPhase>{
+                  v1::RANK_PHASE_CARDED, v1::RANK_PHASE_READY, v1::RANK_PHASE_PREPARING,
+                  v1::RANK_PHASE_PREPARED, v1::RANK_PHASE_WARMING, v1::RANK_PHASE_CALIBRATING,
+                  v1::RANK_PHASE_MEASURING, v1::RANK_PHASE_VERIFYING, v1::RANK_PHASE_DONE}));
+    const auto points = AllPoints(*rank);
+    EXPECT_GT(Once(points, "memory.read_bandwidth"), 1e8);
+    EXPECT_GT(Once(points, "memory.weights"), 1e5);
+    EXPECT_GT(Once(points, "memory.kv"), 1e5);
+    EXPECT_GT(Once(points, "instrument.ns_per_sample"), 0);
+    EXPECT_GT(points.at("step.compute").size(), 3U);
+    EXPECT_EQ(points.at("allreduce.bytes").size(), points.at("allreduce.wait").size());
+    EXPECT_GT(points.at("allreduce.bytes").size(), points.at("step.compute").size());
+  }
+  const auto points = AllPoints(*gang.ranks[0]);
+  EXPECT_DOUBLE_EQ(Once(points, "load.rate"), 0.5 * Once(points, "load.capacity"));
+  EXPECT_GT(Once(points, "verify.checked"), 0);
+  EXPECT_EQ(Once(points, "verify.wrong"), 0);
+  EXPECT_GT(Once(points, "floor.bytes_per_step"), 0);
+  EXPECT_GT(Once(points, "floor.bytes_per_token"), 0);
+  EXPECT_GT(Once(points, "kv.blocks_total"), 0);
+  const int64_t t0 = points.at("window.start").at(0).first;
+  const int64_t t1 = points.at("window.end").at(0).first;
+  EXPECT_EQ(t1 - t0, kSecond);
+  // Nothing of warm-up and calibration was recorded as a step.
+  for (const auto& [t, value] : points.at("step.compute")) EXPECT_GE(t, t0);
+  EXPECT_TRUE(Requests(*gang.ranks[1]).empty());
+  std::vector<v1::RequestRecord> requests = Requests(*gang.ranks[0]);
+  ASSERT_EQ(static_cast<double>(requests.size()), Once(points, "load.scheduled"));
+  std::sort(requests.begin(), requests.end(),
+            [](const auto& a, const auto& b) { return a.index() < b.index(); });
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(requests[i].index(), i);
+    ExpectSaneRequest(requests[i], t0, t1);
+  }
+}
+
+TEST(ProgramTest, LoadOverCapacityIsCutAndSaysSo) {
+  TestGang gang;
+  ASSERT_NO_FATAL_FAILURE(gang.Start(1));
+  v1::RunSpec spec = ServeSpec(1, kSecond);
+  // Far more than the 2 s of grace can make up for.
+  spec.mutable_serve()->mutable_load()->mutable_auto_()->set_share(12);
+  ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(1, spec));
+  const std::vector<v1::RequestRecord> requests = Requests(*gang.ranks[0]);
+  const auto unfinished = std::count_if(requests.begin(), requests.end(), [](const auto& r) {
+    return r.finish() == v1::FINISH_REASON_UNFINISHED;
+  });
+  EXPECT_EQ(static_cast<double>(requests.size()),
+            Once(AllPoints(*gang.ranks[0]), "load.scheduled"));
+  EXPECT_GT(static_cast<double>(unfinished), 0.05 * static_cast<double>(requests.size()));
+  EXPECT_GT(requests.size() - static_cast<size_t>(unfinished), 0U);
+}
+
+TEST(ProgramTest, WhatCannotFitIsRefusedWithTheRemedy) {
+  TestGang gang;
+  ASSERT_NO_FATAL_FAILURE(gang.Start(1));
+  v1::RunSpec spec = ServeSpec(1, kSecond);
+  spec.mutable_serve()->mutable_load()->mutable_output_tokens()->set_max(1 << 24);
+  gang.ranks[0]->Order(1, v1::RUN_GOAL_PREPARED, spec);
+  EXPECT_THAT(gang.ranks[0]->AwaitPhase(v1::RANK_PHASE_PREPARED)->failure().detail(),
+              HasSubstr("output_tokens.max"));
+  gang.ranks[0]->Order(2, v1::RUN_GOAL_PREPARED, ServeSpec(2, kSecond));
+  EXPECT_THAT(gang.ranks[0]->AwaitPhase(v1::RANK_PHASE_PREPARED)->failure().detail(),
+              HasSubstr("tensor_parallel is 2 on a gang of 1"));
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ TEST(SpscRingTest, KeepsOrderOverManyTurnsAndRefusesWhenFull) {
 }
 
 TEST(SpscRingTest, TwoThreadsLoseNothing) {
-  constexpr uint64_t kItems = 300'000;
-  SpscRing<uint64_t> ring(64);
+  constexpr uint64_t kItems = 50'000;
+  SpscRing<uint64_t> ring(1024);
   std::thread producer([&ring] {
     for (uint64_t i = 0; i < kItems;) {
       if (ring.TryPush(i)) {

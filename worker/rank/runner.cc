@@ -67,6 +67,7 @@ absl::Status Runner::Connect(const v1::RankConnect& connect) {
   // Set before the meeting: a stop must be able to end it.
   options_.inbox->OnCancel([gang = gang_.get()] { gang->Abort(); });
   const absl::Status met = gang_->Connect({connect.cards().begin(), connect.cards().end()});
+  options_.inbox->OnCancel(nullptr);
   if (!met.ok()) return Fail(met);
   connected_ = true;
   status_.set_phase(v1::RANK_PHASE_READY);
@@ -107,10 +108,12 @@ absl::Status Runner::Advance(const v1::DesiredRun& order) {
     Phase(v1::RANK_PHASE_PREPARED);
   }
   if (stage_ == Stage::kPrepared && order.goal() == v1::RUN_GOAL_DONE) {
-    if (const absl::Status s = Measure(); !s.ok()) {
+    const absl::Status measured = Measure();
+    options_.inbox->OnCancel(nullptr);
+    if (!measured.ok()) {
       // The peers must not wait for a rank that will not come.
       gang_->Abort();
-      return Fail(s);
+      return Fail(measured);
     }
     RETURN_IF_ERROR(options_.emitter->EndRun());
     workload_.reset();
@@ -134,6 +137,9 @@ absl::Status Runner::Prepare(const v1::RunSpec& spec) {
 }
 
 absl::Status Runner::Measure() {
+  // Only from here on is an abort needed to end a wait; before, it would cost the next run its
+  // gang.
+  options_.inbox->OnCancel([gang = gang_.get()] { gang->Abort(); });
   RETURN_IF_ERROR(Guarded(&Workload::Measure));
   Phase(v1::RANK_PHASE_VERIFYING);
   return Guarded(&Workload::Verify);
@@ -159,8 +165,8 @@ absl::Status Runner::Fail(const absl::Status& why) {
   v1::Failure* failure = status_.mutable_failure();
   failure->set_phase(status_.phase());
   failure->set_kind(KindOf(why));
-  // Ended by a peer's abort: that peer is to blame, and says so itself.
-  const bool by_peer = why.code() == absl::StatusCode::kUnavailable;
+  // Ended by a peer's abort or absence: that peer is to blame.
+  const bool by_peer = absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why);
   if (gang_ != nullptr && !by_peer) failure->set_rank(gang_->rank());
   failure->set_detail(std::string(FromAbsl(why.message())));
   Log(LogLevel::kError, FromAbsl(why.message()));

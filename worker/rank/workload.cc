@@ -3,11 +3,13 @@
 #include <array>
 
 #include "worker/rank/workloads/null.h"
+#include "worker/rank/workloads/serve.h"
 
 namespace rackmark {
 namespace {
 
-constexpr std::array<WorkloadEntry, 1> kWorkloads = {{
+constexpr std::array<WorkloadEntry, 2> kWorkloads = {{
+    {v1::RunSpec::kServe, "serve", &CheckServe, &MakeServe},
     {v1::RunSpec::kNull, "null", &CheckNull, &MakeNull},
 }};
 

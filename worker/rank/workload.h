@@ -22,7 +22,7 @@ class Progress {
  public:
   virtual ~Progress() = default;
   virtual void Phase(v1::RankPhase phase) = 0;
-  // For the progress view; tell it at most about once a second.
+  // For the progress view. It takes a lock and sends: never inside a timed loop.
   virtual void Note(std::string_view note) = 0;
   // The run was stopped or superseded: return CANCELLED soon.
   virtual bool Cancelled() const = 0;

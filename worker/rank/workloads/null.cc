@@ -29,17 +29,12 @@ class NullWorkload : public Workload {
     const Nanos t0 = context_.clock->Monotonic();
     const Nanos t1 = t0 + spec_.duration_ns();
     if (context_.gang->rank() == 0) context_.recorder->Record(SeriesId::kWindowStart, t0, 1);
-    Nanos next_note = t0;
     for (Nanos at = t0; at < t1; at += kStepInterval) {
       while (context_.clock->Monotonic() < at) {
         if (context_.progress->Cancelled()) return absl::CancelledError("the run was cancelled");
         SleepUntil(*context_.clock, at, kCancelCheck);
       }
       Step();
-      if (context_.clock->Monotonic() < next_note) continue;
-      context_.progress->Note(
-          absl::StrCat("measuring ", (context_.clock->Monotonic() - t0) / kSecond, " s"));
-      next_note += kSecond;
     }
     if (context_.gang->rank() == 0) context_.recorder->Record(SeriesId::kWindowEnd, t1, 1);
     return context_.gang->Barrier();
