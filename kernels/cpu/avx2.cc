@@ -32,7 +32,8 @@ RACKMARK_AVX2 inline __m256i FirstLanes(int n) {
 }
 
 // R rows of W against M tokens. Each output has one accumulator of 8 lanes, so R and M never change
-// an element's order; R * M of 8 or more hides the latency of FMA.
+// an element's order; R * M of 8 or more hides the latency of FMA. 4 x 3 fills the 16 registers and
+// needs the fewest loads per FMA: 2 x 6 and 2 x 4 were measured a fifth slower.
 template <size_t R, size_t M>
 RACKMARK_AVX2 void Tile(const MatMulPiece& s, const float* x, const Bf16* w, float* y) {
   __m256 sum[R][M];
