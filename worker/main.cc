@@ -1,0 +1,168 @@
+// rackmark-worker: the daemon of one node. Reads flags, takes the data folder's lock, and runs the
+// daemon until a signal, the end of its lifeline, or a reason that it can't go on.
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "common/exit_codes.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "grpcpp/grpcpp.h"
+#include "rpc/channel.h"
+#include "rpc/identity.h"
+#include "worker/daemon/daemon.h"
+#include "worker/device/cpu_probe.h"
+
+namespace rackmark {
+namespace {
+
+struct WorkerFlags {
+  std::string coordinator;
+  std::optional<std::string> name;
+  std::string data = "rackmark-data/worker";
+  std::optional<int64_t> cpu_slots;
+  std::optional<std::string> host_id;
+  std::optional<int64_t> lifeline_fd;
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_ca;
+  std::string token_file;
+  uint64_t spool_bytes = 1 << 30;
+  std::string rank_program;
+  std::optional<int64_t> protocol;
+  std::string log_level = "info";
+};
+
+Flags Table(WorkerFlags* f) {
+  Flags flags("rackmark-worker", "--coordinator ENDPOINT [flags]",
+              "Runs the ranks of one node as the coordinator desires, and reports on them.");
+  flags.Add("coordinator", &f->coordinator, "unix:/path or host:port of the coordinator");
+  flags.Add("name", &f->name, "this node's name; default: the host name");
+  flags.Add("data", &f->data, "folder of the spool and the lock; one per daemon");
+  flags.Add("cpu-slots", &f->cpu_slots, "CPU devices to offer; default: one per usable CPU", 1,
+            kCpuSlotsMax);
+  flags.Add("host-id", &f->host_id, "pretend to be on another host than the same machine's others");
+  flags.Add("lifeline-fd", &f->lifeline_fd, "end in order when this descriptor reaches its end", 0,
+            1'000'000);
+  flags.Add("tls-cert", &f->tls_cert, "PEM file: this node's certificate chain");
+  flags.Add("tls-key", &f->tls_key, "PEM file, mode 0600: its key");
+  flags.Add("tls-ca", &f->tls_ca, "PEM file: who signs the coordinator's certificate");
+  flags.Add("token-file", &f->token_file, "file, mode 0600: this worker's token");
+  flags.AddBytes("spool-bytes", &f->spool_bytes, "bound of samples waiting on disk");
+  flags.Add("rank-program", &f->rank_program, "default: rackmark-rank beside this program");
+  flags.Add("protocol", &f->protocol, "speak only this protocol version", 0, 1'000'000);
+  flags.Add("log-level", &f->log_level, "debug, info, warning or error");
+  return flags;
+}
+
+absl::StatusOr<LogLevel> ParseLevel(const std::string& text) {
+  if (text == "debug") return LogLevel::kDebug;
+  if (text == "info") return LogLevel::kInfo;
+  if (text == "warning") return LogLevel::kWarning;
+  if (text == "error") return LogLevel::kError;
+  return absl::InvalidArgumentError("--log-level: debug, info, warning or error");
+}
+
+absl::StatusOr<Security> SecurityOf(const WorkerFlags& f) {
+  Security security;
+  security.token_file = f.token_file;
+  const int given = !f.tls_cert.empty() + !f.tls_key.empty() + !f.tls_ca.empty();
+  if (given == 0) return security;
+  if (given != 3) {
+    return absl::InvalidArgumentError("--tls-cert, --tls-key and --tls-ca go together");
+  }
+  security.tls = TlsFiles{f.tls_cert, f.tls_key, f.tls_ca};
+  return security;
+}
+
+absl::StatusOr<DaemonOptions> OptionsOf(const WorkerFlags& f) {
+  DaemonOptions options;
+  ProbeOptions probe;
+  probe.name = f.name;
+  probe.host_id = f.host_id;
+  if (f.cpu_slots) probe.cpu_slots = static_cast<uint32_t>(*f.cpu_slots);
+  ASSIGN_OR_RETURN(probe.cpus, UsableCpus());
+  ASSIGN_OR_RETURN(options.node, ProbeNode(options.files, probe));
+  (*options.node.mutable_environment()->mutable_more())["grpc"] = grpc::Version();
+  ASSIGN_OR_RETURN(options.session.incarnation, NewIncarnation());
+  options.session.boot_id = options.node.boot_id();
+  if (f.protocol) options.session.protocol = static_cast<uint32_t>(*f.protocol);
+  options.data_folder = f.data;
+  options.spool_bytes = f.spool_bytes;
+  return options;
+}
+
+int Complain(const absl::Status& status, int code) {
+  std::fprintf(stderr, "rackmark-worker: %s\n", std::string(status.message()).c_str());
+  return code;
+}
+
+// The daemon on a thread of its own, which stays its one thread: ranks die with it.
+int RunDaemon(Daemon* daemon, StopSignal* stop) {
+  absl::Status result;
+  std::thread thread([&] {
+    result = daemon->Run();
+    stop->Trigger("the daemon ended");
+  });
+  const std::optional<std::string> cause = stop->Wait(-1);
+  Log(LogLevel::kInfo, absl::StrCat("stopping: ", cause.value_or("")));
+  daemon->Stop();
+  thread.join();
+  if (result.ok()) return kExitPass;
+  const bool protocol = FromAbsl(result.message()).find(kProtocolMismatch) != std::string::npos;
+  return Complain(result, protocol ? kExitProtocol : kExitInternal);
+}
+
+int Main(int argc, char** argv) {
+  WorkerFlags f;
+  Flags flags = Table(&f);
+  if (const std::optional<int> over = flags.ParseMain(argc, argv)) return *over;
+  const auto level = ParseLevel(f.log_level);
+  if (!level.ok()) return Complain(level.status(), kExitUsage);
+  if (f.coordinator.empty()) {
+    return Complain(absl::InvalidArgumentError("--coordinator is needed; see --help"), kExitUsage);
+  }
+  const auto endpoint = ParseEndpoint(f.coordinator);
+  if (!endpoint.ok()) return Complain(endpoint.status(), kExitUsage);
+  const auto security = SecurityOf(f);
+  if (!security.ok()) return Complain(security.status(), kExitUsage);
+  if (!endpoint->IsLocal() && !security->tls) {
+    return Complain(absl::PermissionDeniedError(absl::StrCat("the coordinator at ", f.coordinator,
+                                                             " is not on this machine: give "
+                                                             "--tls-cert, --tls-key and --tls-ca")),
+                    kExitRefused);
+  }
+  InitLog("rackmark-worker", *level);
+
+  std::optional<int> lifeline;
+  if (f.lifeline_fd) lifeline = static_cast<int>(*f.lifeline_fd);
+  auto stop = StopSignal::Install(lifeline);
+  if (!stop.ok()) return Complain(stop.status(), kExitUsage);
+  const auto lock = FolderLock::Take(f.data);
+  if (!lock.ok()) {
+    const bool in_use = lock.status().code() == absl::StatusCode::kAlreadyExists;
+    return Complain(lock.status(), in_use ? kExitInUse : kExitUsage);
+  }
+  auto options = OptionsOf(f);
+  if (!options.ok()) return Complain(options.status(), kExitUsage);
+  if (f.rank_program.empty()) {
+    const auto folder = ProgramFolder();
+    if (!folder.ok()) return Complain(folder.status(), kExitInternal);
+    f.rank_program = *folder + "/rackmark-rank";
+  }
+  auto channel = Dial(*endpoint, *security);
+  if (!channel.ok()) return Complain(channel.status(), kExitUsage);
+  Log(LogLevel::kInfo, absl::StrCat("node ", options->node.name(), " with ",
+                                    options->node.devices_size(), " devices"));
+  auto daemon = Daemon::Create(*std::move(options), *channel, RealProcesses(f.rank_program, {}));
+  if (!daemon.ok()) return Complain(daemon.status(), kExitError);
+  return RunDaemon(daemon->get(), stop->get());
+}
+
+}  // namespace
+}  // namespace rackmark
+
+int main(int argc, char** argv) { return rackmark::Main(argc, argv); }
