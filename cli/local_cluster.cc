@@ -137,6 +137,32 @@ absl::StatusOr<uint32_t> SlotsFor(const v1::Gang& gang, const LocalOptions& opti
   return slots;
 }
 
+absl::Status CheckFits(const v1::Gang& gang, const v1::ListNodesReply& nodes) {
+  uint64_t devices = 0;
+  uint32_t large_nodes = 0;  // with per_node devices or more
+  for (const v1::NodeStatus& node : nodes.nodes()) {
+    if (node.phase() == v1::NODE_PHASE_LOST) continue;
+    uint32_t here = 0;
+    for (const v1::Device& device : node.info().devices()) {
+      here += device.kind() == gang.kind() ? 1U : 0U;
+    }
+    devices += here;
+    large_nodes += gang.has_per_node() && here >= gang.per_node() ? 1U : 0U;
+  }
+  const char* kind = gang.kind() == v1::DEVICE_KIND_GPU ? "GPU" : "CPU";
+  constexpr std::string_view kRemedy =
+      "; use a smaller gang, or rackmark submit, which waits for nodes to join";
+  if (gang.has_per_node() && large_nodes < gang.devices() / gang.per_node()) {
+    return absl::OutOfRangeError(absl::StrCat(
+        "the gang needs ", gang.devices() / gang.per_node(), " nodes with ", gang.per_node(), " ",
+        kind, " devices each, and ", large_nodes, " known nodes have that", ToAbsl(kRemedy)));
+  }
+  if (devices >= gang.devices()) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat("the gang needs ", gang.devices(), " ", kind,
+                                            " devices, and all known nodes together have ", devices,
+                                            ToAbsl(kRemedy)));
+}
+
 std::vector<std::string> CoordinatorArguments(const LocalOptions& options,
                                               const std::string& endpoint) {
   return {"--data", Absolute(options.data), "--listen",

@@ -13,7 +13,7 @@
 
 #include "common/status.h"
 #include "common/time.h"
-#include "rackmark/v1/job.pb.h"
+#include "rackmark/v1/client_api.pb.h"
 
 namespace rackmark {
 
@@ -30,6 +30,10 @@ constexpr uint32_t kLocalSlotsMax = 256;  // CPU slots of one worker; ranks shar
 // CPU slots that each worker should offer so that `gang` fits, or OUT_OF_RANGE with the remedy if
 // no gang like it can ever be placed on such a cluster. Pure.
 absl::StatusOr<uint32_t> SlotsFor(const v1::Gang& gang, const LocalOptions& options);
+
+// OUT_OF_RANGE if the nodes that a coordinator knows, lost ones left out, could not hold `gang`
+// even if all of them were free. Pure.
+absl::Status CheckFits(const v1::Gang& gang, const v1::ListNodesReply& nodes);
 
 // The command lines. Pure.
 std::vector<std::string> CoordinatorArguments(const LocalOptions& options,

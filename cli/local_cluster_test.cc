@@ -56,6 +56,25 @@ TEST(SlotsFor, ImpossibleGangsAreRefusedWithTheRemedy) {
       HasSubstr("needs 4 devices on a node, and --cpu-slots 1 offers 1; use --cpu-slots 4"));
 }
 
+TEST(CheckFits, CountsDevicesOfTheKindOnNodesThatAreThere) {
+  v1::ListNodesReply nodes;
+  for (int i = 0; i < 3; ++i) {
+    v1::NodeStatus& node = *nodes.add_nodes();
+    node.set_phase(i == 2 ? v1::NODE_PHASE_LOST : v1::NODE_PHASE_UP);
+    for (int d = 0; d < 2; ++d) node.mutable_info()->add_devices()->set_kind(v1::DEVICE_KIND_CPU);
+  }
+  EXPECT_TRUE(CheckFits(Cpus(4, std::nullopt), nodes).ok());
+  EXPECT_TRUE(CheckFits(Cpus(4, 2), nodes).ok());
+  EXPECT_THAT(std::string(CheckFits(Cpus(5, std::nullopt), nodes).message()),
+              HasSubstr("needs 5 CPU devices, and all known nodes together have 4; use a smaller"));
+  EXPECT_THAT(std::string(CheckFits(Cpus(3, 1), nodes).message()),
+              HasSubstr("needs 3 nodes with 1 CPU devices each, and 2 known nodes have that"));
+  EXPECT_FALSE(CheckFits(Cpus(3, 3), nodes).ok());
+  v1::Gang gpus = Cpus(1, std::nullopt);
+  gpus.set_kind(v1::DEVICE_KIND_GPU);
+  EXPECT_FALSE(CheckFits(gpus, nodes).ok());
+}
+
 TEST(Arguments, AreWhatTheProgramsTake) {
   LocalOptions options;
   options.data = "/data";

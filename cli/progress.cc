@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "cli/exit_status.h"
 #include "common/status.h"
 #include "common/text.h"
@@ -98,8 +99,8 @@ std::string AttemptOf(const v1::RunStatus* run) {
 // What stands behind the phase: why it waits, or what rank 0 says of itself.
 std::string DetailOf(const v1::WatchJobReply& reply, const v1::RunStatus* run) {
   if (reply.job().phase() == v1::JOB_PHASE_ENDED) return VerdictWord(reply.job().verdict());
-  if (reply.job().phase() == v1::JOB_PHASE_QUEUED && reply.job().waiting_reasons_size() > 0) {
-    return EscapeControl(reply.job().waiting_reasons(0));
+  if (reply.job().phase() == v1::JOB_PHASE_QUEUED) {
+    return EscapeControl(absl::StrJoin(reply.job().waiting_reasons(), "; "));
   }
   return run == nullptr ? "" : EscapeControl(run->note());
 }

@@ -204,6 +204,16 @@ int Finish(Session& session, uint64_t job_id, v1::Verdict verdict) {
   return ExitOf(summary.verdict());
 }
 
+// A gang that cannot be placed would wait for ever with its user; submit is for those who want
+// that.
+std::optional<int> CheckGang(Session& session, const v1::Job& job) {
+  const auto nodes = session.client->ListNodes(kCallPatience);
+  if (!nodes.ok()) return Tell(session, nodes.status(), ExitOfCall(nodes.status()));
+  const absl::Status fits = CheckFits(job.spec().gang(), *nodes);
+  if (fits.ok()) return std::nullopt;
+  return Tell(session, Annotate(fits, session.line.words.front()), kExitImpossible);
+}
+
 int SubmitAndFollow(Session& session, const v1::Job& job) {
   const auto submitted = session.client->Submit(job, RandomHex(16), kCallPatience);
   if (!submitted.ok()) return Tell(session, submitted.status(), ExitOfCall(submitted.status()));
@@ -253,6 +263,8 @@ int RunJob(const CommandLine& line, StopSignal& stop) {
   session.client = *std::move(client);
   if (line.local) {
     if (const auto exit = WaitForWorkers(session)) return *exit;
+  } else if (const auto exit = CheckGang(session, *job)) {
+    return *exit;
   }
   const int exit = SubmitAndFollow(session, *job);
   if (line.keep && exit != kExitCancelled) {
