@@ -18,8 +18,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// A log that ends with one run in JUDGING: cancelled before it ever started would also do, but this
-// one was cancelled through the core itself.
+// Cancelled while it is queued, so that it goes to JUDGING without any worker.
 v1::Job MakeJob() {
   v1::Job job;
   job.set_name("test");
@@ -147,6 +146,38 @@ TEST(Reporter, AStoredSummaryOfTheSameAttemptIsNotMadeAgain) {
   EXPECT_EQ(f.judged, 0);
   EXPECT_EQ(run.evidence_sha256, Sha256Hex(before.SerializeAsString()));
   EXPECT_THAT(run.reasons, ElementsAre("judged before the crash"));
+}
+
+// The reporter of the coordinator before this one died between JUDGING and the verdict.
+TEST(Reporter, ARunLeftInJudgingIsJudgedAfterARestart) {
+  Fixture f;
+  f.reporter->Stop();  // nobody judges
+  const JobId job = f.SubmitAndCancel();
+  f.loop->Stop();
+  Loop::Options options;
+  options.events = &f.events;
+  options.clock = &SystemClock();
+  options.inbox_max = 64;
+  Loop again(options);
+  ASSERT_TRUE(again.Recover("boot", "boot/2").ok());
+  Reporter::Options reporting;
+  reporting.loop = &again;
+  reporting.samples = &f.samples;
+  reporting.summarize = [](v1::RunSummary, const ChunkSource&) {
+    return absl::StatusOr<v1::RunSummary>(absl::DataLossError("planted: a torn chunk"));
+  };
+  Reporter reporter(reporting);
+  Fixture::Ended ended;
+  again.AddListener(&reporter);
+  again.AddListener(&ended);
+  again.Start();
+  const RunState run = ended.promise.get_future().get();
+  EXPECT_EQ(run.job, job);
+  // Damaged samples are an ERROR of the run, with the reason, and no trouble of the coordinator's.
+  EXPECT_EQ(run.verdict, v1::VERDICT_ERROR);
+  EXPECT_THAT(run.reasons, ElementsAre(HasSubstr("torn chunk")));
+  reporter.Stop();
+  again.Stop();
 }
 
 TEST(Reporter, NoReportBeforeTheEndAndNoneOfAnUnknownJob) {
