@@ -86,7 +86,9 @@ void FakeWorker::Step() {
 
 void FakeWorker::AddStreams(const Lease& lease, v1::Report& report) const {
   bool first = true;
-  for (const auto& [index, rank] : lease.ranks) {
+  for (const auto& entry : lease.ranks) {
+    const uint32_t index = entry.first;
+    const Rank& rank = entry.second;
     if (rank.run == 0) continue;
     const auto add = [&](v1::StreamKind kind, uint32_t stream) {
       v1::StreamReport* said = report.add_streams();
