@@ -217,6 +217,9 @@ TEST(ProgramTest, RanksOnDifferentHostsHaveNoTransport) {
               "no common transport: ranks 0 and 1 are on different hosts and this build has no "
               "Gloo yet");
   }
+  struct stat segment {};
+  EXPECT_NE(stat(("/dev/shm/" + card_a->shm_name()).c_str(), &segment), 0)
+      << "nobody will attach, so the name must be gone";
 }
 
 TEST(ProgramTest, EndOfFileEndsBothSidesOfARunAtOnceAndLeavesNoSegment) {

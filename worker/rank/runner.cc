@@ -68,7 +68,11 @@ absl::Status Runner::Connect(const v1::RankConnect& connect) {
   options_.inbox->OnCancel([gang = gang_.get()] { gang->Abort(); });
   const absl::Status met = gang_->Connect({connect.cards().begin(), connect.cards().end()});
   options_.inbox->OnCancel(nullptr);
-  if (!met.ok()) return Fail(met);
+  if (!met.ok()) {
+    // Nobody will attach any more; the name must not wait for this process's end.
+    options_.segment->Remove();
+    return Fail(met);
+  }
   connected_ = true;
   status_.set_phase(v1::RANK_PHASE_READY);
   return SendStatus();
