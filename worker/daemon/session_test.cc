@@ -98,7 +98,7 @@ TEST(Session, FencesAfterSendingTheLastAnsweredReport) {
   v1::Report lost;
   session.StampReport({5 * kSecond, 5 * kSecond}, &lost);
   session.StampReport({9 * kSecond, 9 * kSecond}, &lost);
-  ASSERT_TRUE(session.OnReply(first, 10 * kSecond, true).ok());
+  ASSERT_TRUE(session.OnReply(first, 10 * kSecond, false).ok());
   EXPECT_EQ(session.FenceAt(), 30 * kSecond + 1100);
   EXPECT_FALSE(session.Fenced(30 * kSecond + 1099));
   EXPECT_TRUE(session.Fenced(30 * kSecond + 1100));

@@ -281,7 +281,7 @@ TEST_F(SpoolTest, TelemetryIsDroppedBeforeResultsAndBothAreCounted) {
   streams.Open(kKey);
   streams.Open(node);
   // Fill it to about 80 %: telemetry finds no room any more, results do.
-  ASSERT_TRUE(streams.Append(kKey, Points(SeriesId::kStepCompute, 18'000), kSecond).ok());
+  ASSERT_TRUE(streams.Append(kKey, Points(SeriesId::kStepCompute, 21'000), kSecond).ok());
   streams.Tick(2 * kSecond);
   ASSERT_GT(spool->bytes(), 150'000U);
   ASSERT_TRUE(streams.Append(node, Points(SeriesId::kHostCpuBusy, 100), 3 * kSecond).ok());
