@@ -24,6 +24,7 @@
 namespace rackmark {
 namespace {
 
+constexpr std::string_view kFolderTemplate = "rackmark-XXXXXX";
 constexpr Nanos kReadyTimeout = 20 * kSecond;
 constexpr Nanos kStopPatience = 5 * kSecond;
 constexpr uintmax_t kLogBytesMax = 16 << 20;  // a larger log is set aside at the next start
@@ -34,6 +35,24 @@ std::string Absolute(const std::string& path) {
   return error ? path : absolute.string();
 }
 
+// Folders of clusters whose CLI was killed: only rmdir, so only empty ones go, and no young ones,
+// because another CLI may be about to use it.
+void SweepSocketFolders(const std::string& parent) {
+  std::error_code error;
+  const auto now = std::filesystem::file_time_type::clock::now();
+  for (std::filesystem::directory_iterator it(parent, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (name.size() != kFolderTemplate.size() ||
+        name.substr(0, 9) != kFolderTemplate.substr(0, 9)) {
+      continue;
+    }
+    std::error_code ignored;
+    const auto changed = std::filesystem::last_write_time(it->path(), ignored);
+    if (!ignored && now - changed > std::chrono::minutes(1)) rmdir(it->path().c_str());
+  }
+}
+
 // A folder that only we can enter, short enough for a socket's path.
 absl::StatusOr<std::string> MakeSocketFolder() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
@@ -42,8 +61,9 @@ absl::StatusOr<std::string> MakeSocketFolder() {
   parents.emplace_back("/tmp");
   int error = 0;
   for (const std::string& parent : parents) {
-    std::string path = parent + "/rackmark-XXXXXX";
+    std::string path = absl::StrCat(parent, "/", ToAbsl(kFolderTemplate));
     if (path.size() > 80) continue;
+    SweepSocketFolders(parent);
     if (mkdtemp(path.data()) != nullptr) return path;
     error = errno;
   }

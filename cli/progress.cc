@@ -141,7 +141,8 @@ std::string PhaseWord(const v1::WatchJobReply& reply) {
     case v1::LEASE_PHASE_RENDEZVOUS: return "rendezvous";
     case v1::LEASE_PHASE_RELEASING: return "releasing";
     case v1::LEASE_PHASE_ACTIVE: return "preparing";
-    default: return "placing";
+    // Without a lease, an active job has just given it back; a queued one waits for its own.
+    default: return reply.job().phase() == v1::JOB_PHASE_ACTIVE ? "releasing" : "placing";
   }
 }
 
