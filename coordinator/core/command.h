@@ -25,7 +25,7 @@ struct Now {
 
 // First command after the log was replayed. Creates the cluster if the log was empty.
 struct TakeLeadership {
-  std::string new_cluster_id;  // RandomHex(16); used only by an empty log
+  std::string new_cluster_id;  // 32 random hex digits; used only by an empty log
   std::string incarnation;     // of this coordinator process
   std::string boot_id;         // of this machine, not empty: the domain of Now::monotonic
 };

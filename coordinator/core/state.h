@@ -96,7 +96,6 @@ struct SoftNode {
   bool reported = false;  // a Report came in this epoch, from the node's incarnation
   Nanos last_report = 0;  // meaningful if reported
   uint64_t stream = 0;    // the shell's number of the Sync stream that it came on
-  bool stream_broken = false;
   uint64_t reflects = 0;  // desired version that the last Report reflects; 0 = none of ours
   v1::Report report;      // the last one
   std::optional<v1::ClockOffset> clock;

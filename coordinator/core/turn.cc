@@ -158,7 +158,6 @@ void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
   soft.reported = true;
   soft.last_report = now;
   soft.stream = command.stream;
-  soft.stream_broken = false;
   soft.reflects = reflects;
   soft.report = report;
 }
@@ -218,12 +217,6 @@ absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now) {
     const NodeId node = std::get<Heard>(result.reply).node;
     if (joined || !IsStale(state, node, *reported)) {
       Absorb(state, *reported, node, now.monotonic);
-    }
-  }
-  if (const auto* broken = std::get_if<StreamBroken>(&command.body)) {
-    const auto soft = state.soft.nodes.find(broken->node);
-    if (soft != state.soft.nodes.end() && soft->second.stream == broken->stream) {
-      soft->second.stream_broken = true;
     }
   }
   SettleAll(state, ScopeOf(state, command, result.reply), now, result);
