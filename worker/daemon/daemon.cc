@@ -248,12 +248,16 @@ Nanos Daemon::Loop::NextDeadline(Nanos now) const {
   consider(run_streams_.NextTick());
   consider(streams_.NextSeal());
   consider(sync_.NextDial());
-  if (parts_.spool->bytes() > 0) consider(uplink_.NextDial());
+  // In the past: this turn's Pump has found nothing that it could send.
+  const std::optional<Nanos> dial = uplink_.NextDial();
+  if (parts_.spool->bytes() > 0 && dial && *dial > now) consider(dial);
   if (ranks_.Dying()) consider(now + kDyingPoll);
   if (!state_.leftovers.empty()) consider(leftovers_at_);
-  // A change that came within the gap after the last Report is still to be told.
-  if (now - reported_at_ < kReportGap) consider(reported_at_ + kReportGap);
-  consider(reported_at_ + session_.sync_interval());
+  if (sync_.writable()) {
+    // A change that came within the gap after the last Report is still to be told.
+    if (now - reported_at_ < kReportGap) consider(reported_at_ + kReportGap);
+    consider(reported_at_ + session_.sync_interval());
+  }
   if (const auto fence = session_.FenceAt(); fence && !fenced_) {
     consider(now + std::max<Nanos>(0, *fence - clock_.Boottime()));
   }

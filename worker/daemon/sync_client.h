@@ -32,6 +32,7 @@ class SyncClient {
   void Drop();   // ends this stream; another one follows
   void Close();  // ends it for good
   bool idle() const { return call_ == nullptr; }
+  bool writable() const { return call_ != nullptr && !writing_; }
 
  private:
   using Call = BidiCall<v1::Report, v1::SyncReply>;
