@@ -36,7 +36,7 @@ int ExitOfCall(const absl::Status& status) {
   }
 }
 
-std::string VerdictWord(v1::Verdict verdict) {
+std::string VerdictText(v1::Verdict verdict) {
   if (verdict == v1::VERDICT_UNKNOWN || !v1::Verdict_IsValid(verdict)) return "-";
   return v1::Verdict_Name(verdict).substr(sizeof("VERDICT_") - 1);
 }

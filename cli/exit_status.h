@@ -12,6 +12,6 @@ int ExitOf(v1::Verdict verdict);
 int ExitOfCall(const absl::Status& status);
 
 // "PASS", "INVALID", ...; "-" while there is none.
-std::string VerdictWord(v1::Verdict verdict);
+std::string VerdictText(v1::Verdict verdict);
 
 }  // namespace rackmark

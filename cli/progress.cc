@@ -1,5 +1,6 @@
 #include "cli/progress.h"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -98,7 +99,7 @@ std::string AttemptOf(const v1::RunStatus* run) {
 
 // What stands behind the phase: why it waits, or what rank 0 says of itself.
 std::string DetailOf(const v1::WatchJobReply& reply, const v1::RunStatus* run) {
-  if (reply.job().phase() == v1::JOB_PHASE_ENDED) return VerdictWord(reply.job().verdict());
+  if (reply.job().phase() == v1::JOB_PHASE_ENDED) return VerdictText(reply.job().verdict());
   if (reply.job().phase() == v1::JOB_PHASE_QUEUED) {
     return EscapeControl(absl::StrJoin(reply.job().waiting_reasons(), "; "));
   }
@@ -110,15 +111,19 @@ bool Measures(std::string_view phase) {
 }
 
 std::string Track(std::string_view phase, const LiveOptions& options) {
+  size_t width = 2;  // of the whole track: indent, words, spaces, brackets
+  for (const std::string_view word : kTrack) width += word.size() + 1;
+  const auto now = std::find(kTrack.begin(), kTrack.end(), phase);
+  const bool fits = width + 1 <= static_cast<size_t>(std::max(0, options.width));
+  // On a narrow terminal the track starts where the run is.
+  const auto first = fits || now == kTrack.end() ? kTrack.begin() : now;
   std::string plain = " ";
   std::string styled = " ";
-  for (const std::string_view word : kTrack) {
-    const bool now = word == phase;
-    absl::StrAppend(&plain, " ", now ? "[" : "", ToAbsl(word), now ? "]" : "");
-    absl::StrAppend(&styled, " ", now ? "\x1b[1m[" : "\x1b[2m", ToAbsl(word),
-                    now ? "]\x1b[0m" : "\x1b[0m");
+  for (auto word = first; word != kTrack.end(); ++word) {
+    absl::StrAppend(&plain, " ", word == now ? "[" : "", ToAbsl(*word), word == now ? "]" : "");
+    absl::StrAppend(&styled, " ", word == now ? "\x1b[1m[" : "\x1b[2m", ToAbsl(*word),
+                    word == now ? "]\x1b[0m" : "\x1b[0m");
   }
-  const bool fits = static_cast<int>(plain.size()) <= options.width;
   return fits && options.style ? styled : FitLine(plain, options.width);
 }
 

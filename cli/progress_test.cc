@@ -115,6 +115,8 @@ TEST(Progress, NoLineIsWiderThanTheTerminal) {
       EXPECT_LE(static_cast<int>(line.size()), width) << line;
     }
   }
+  EXPECT_EQ(LiveLines(Measuring(), kSecond, {40, true})[1],
+            "  [measuring] verifying draining judging");
   EXPECT_EQ(FitLine("abcdef", 4), "abc~");
   EXPECT_EQ(FitLine("\xc3\xa4\xc3\xa4\xc3\xa4", 4), "\xc3\xa4~");
   EXPECT_EQ(FitLine("abc", 0), "");
@@ -134,8 +136,8 @@ TEST(ExitStatus, EachVerdictHasItsOwn) {
       {v1::VERDICT_SKIPPED, 6},     {v1::VERDICT_ERROR, 4},   {v1::VERDICT_TIMEOUT, 5},
       {v1::VERDICT_CANCELLED, 130}, {v1::VERDICT_UNKNOWN, 70}};
   for (const auto& [verdict, exit] : table) EXPECT_EQ(ExitOf(verdict), exit);
-  EXPECT_EQ(VerdictWord(v1::VERDICT_INVALID), "INVALID");
-  EXPECT_EQ(VerdictWord(v1::VERDICT_UNKNOWN), "-");
+  EXPECT_EQ(VerdictText(v1::VERDICT_INVALID), "INVALID");
+  EXPECT_EQ(VerdictText(v1::VERDICT_UNKNOWN), "-");
 }
 
 TEST(ExitStatus, ErrorsOfCalls) {

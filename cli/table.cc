@@ -91,7 +91,7 @@ std::string JobsTable(const v1::ListJobsReply& reply) {
   Table table({"JOB", "NAME", "PHASE", "VERDICT", "RUNS", "SUBMITTED", "BY"});
   for (const v1::JobStatus& job : reply.jobs()) {
     table.Add({DisplayJob(reply.identity().cluster_id(), JobId{job.job_id()}), job.name(),
-               Word(v1::JobPhase_Name(job.phase()), 10), VerdictWord(job.verdict()),
+               Word(v1::JobPhase_Name(job.phase()), 10), VerdictText(job.verdict()),
                absl::StrCat(job.runs_ended(), "/", job.runs_total()),
                FormatUnixTime(job.submitted_unix_ns()), job.by().name()});
   }
@@ -104,7 +104,7 @@ std::string RunsTable(const v1::ListRunsReply& reply) {
   for (const v1::RunStatus& run : reply.runs()) {
     table.Add({DisplayRun(cluster, RunId{run.run_id()}), DisplayJob(cluster, JobId{run.job_id()}),
                PointText(run), Word(v1::RunPhase_Name(run.phase()), 10),
-               absl::StrCat(run.attempt()), VerdictWord(run.verdict()),
+               absl::StrCat(run.attempt()), VerdictText(run.verdict()),
                PlacementText(run.placement()), WhyText(run)});
   }
   return table.ToString();
