@@ -12,8 +12,8 @@
 namespace rackmark {
 namespace {
 
-constexpr size_t kNameWidth = 22;
-constexpr size_t kValueWidth = 18;
+constexpr size_t kNameWidth = 24;
+constexpr size_t kValueWidth = 14;
 constexpr int kWidthMin = 40;
 
 // Bytes that start a character: what a terminal gives a column (wide ones aside).
