@@ -12,7 +12,7 @@ namespace rackmark {
 namespace {
 
 constexpr double kWidth = 640;
-constexpr double kLeft = 64, kRight = 16, kTop = 12, kPlot = 190;
+constexpr double kLeft = 82, kRight = 16, kTop = 12, kPlot = 190;
 constexpr double kBottom = kTop + kPlot;
 constexpr double kAxisHeight = 44;
 constexpr double kLegendHeight = 22;
@@ -273,7 +273,8 @@ std::string_view ChartCss() {
 .chart .end{text-anchor:end}.chart .mid{text-anchor:middle}
 .chart .tick{font-variant-numeric:tabular-nums;font-size:11.5px}
 .chart .grid{stroke:var(--grid);stroke-width:1}.chart .axis{stroke:var(--axis);stroke-width:1}
-.chart .curve{fill:none;stroke:currentColor;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}
+.chart .curve{fill:none;stroke:currentColor;stroke-width:1.8;stroke-linejoin:round;
+stroke-linecap:round}
 .chart .area{fill:currentColor;opacity:.13}
 .chart .bar,.chart .patch{fill:currentColor}.chart .rest{fill:var(--grid)}
 .chart .bar:hover{opacity:.75}
