@@ -1,0 +1,75 @@
+"""The main job as a newcomer sees it, and what it leaves behind."""
+import json
+import re
+import unittest
+
+from harness import SOURCE, TestCase, serve_job
+
+
+class MainJob(TestCase):
+    def test_serves_measures_reports_and_leaves_nothing(self):
+        cli = self.run_local(serve_job())
+        code = cli.wait_exit(90)
+        self.assertEqual(code, 0, cli.text())
+        self.assertRegex(cli.text(), r"PASS")
+        self.assert_nothing_left()
+        self.assert_streams_whole()
+
+        run = self.report()["runs"][0]
+        self.assertEqual(run["verdict"], "PASS")
+        serve = run["serve"]
+        self.assertGreater(serve["output_tok_s"], 0)
+        self.assertGreater(serve["requests_completed"], 0)
+        self.assertGreaterEqual(serve["delivered_share"], 0.95)
+        # rate: auto is the stated share of the measured capacity.
+        self.assertAlmostEqual(serve["requested_rate"], 0.6 * serve["capacity_rate"],
+                               delta=0.02 * serve["capacity_rate"])
+        self.assertLessEqual(serve["ttft_ms"]["p50"], serve["ttft_ms"]["p95"])
+        self.assertLessEqual(serve["ttft_ms"]["p50"], serve["e2e_ms"]["p50"])
+        self.assertEqual(len(run["ranks"]), 2)
+        self.assertNotEqual(run["ranks"][0]["node"], run["ranks"][1]["node"])
+
+        html = (self.dir / "out" / "report.html").read_text()
+        self.assertIn("<svg", html)
+        # Self-contained: nothing is fetched, nothing is scripted from elsewhere.
+        self.assertEqual(re.findall(r'(?:src|href)\s*=\s*["\'](?!#|data:)[^"\']+', html), [])
+
+    def test_json_output_is_json_and_nothing_else(self):
+        cli = self.start("rackmark", "run", self.write_job(serve_job(duration="1s")), "--local", 2,
+                         "--data", self.dir / "data", "--out", self.dir / "out", "--output", "json")
+        cli.wait_exit(90)
+        # Progress goes to stderr, which this harness reads too: the document starts at its brace.
+        text = cli.text()
+        document = json.loads(text[text.index("\n{") if not text.startswith("{") else 0:])
+        self.assertEqual(document["job_name"], "e2e")
+
+    def test_library_jobs_are_valid_and_null_measures_the_instrument(self):
+        cli = self.start("rackmark", "run", SOURCE / "jobs/library/null.yaml", "--local", 2,
+                         "--data", self.dir / "data", "--out", self.dir / "out")
+        self.assertEqual(cli.wait_exit(90), 0, cli.text())
+        null = self.report()["runs"][0]["null"]
+        self.assertGreater(null["samples"], 0)
+        self.assertGreater(null["ns_per_sample"], 0)
+        self.assert_nothing_left()
+
+    def test_history_stays_and_second_run_works_on_the_same_data(self):
+        for _ in range(2):
+            cli = self.run_local(serve_job(duration="1s"))
+            self.assertEqual(cli.wait_exit(90), 0, cli.text())
+        streams = self.assert_streams_whole()
+        self.assertEqual({key[0] for key in streams}, {1, 2})
+
+
+class Load(TestCase):
+    def test_three_times_capacity_is_invalid(self):
+        cli = self.run_local(serve_job(duration="3s", share="300%"))
+        self.assertEqual(cli.wait_exit(120), 3, cli.text())
+        run = self.report()["runs"][0]
+        self.assertEqual(run["verdict"], "INVALID")
+        self.assertLess(run["serve"]["delivered_share"], 0.95)
+        self.assertRegex(" ".join(run["reasons"]), r"(?i)deliver")
+        self.assert_nothing_left()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,150 @@
+"""Bad input and bad surroundings: one clear sentence with place and remedy, a distinct exit status,
+nothing lost, nothing started."""
+import pathlib
+import signal
+import unittest
+
+from harness import TestCase, serve_job
+
+
+class BadJobs(TestCase):
+    def refused(self, text, pattern, code=10, nodes=2):
+        cli = self.run_local(text, nodes=nodes)
+        self.assertEqual(cli.wait_exit(30), code, cli.text())
+        self.assertRegex(cli.text(), pattern)
+        self.assertFalse((self.dir / "data" / "events.db").exists(), "something was started")
+        self.assert_nothing_left()
+
+    def test_unknown_key_names_the_nearest(self):
+        self.refused(serve_job().replace("duration:", "duraton:"),
+                     r"job\.yaml:\d+:\d+: .*duraton.*did you mean.*duration")
+
+    def test_duplicate_key(self):
+        self.refused(serve_job().replace("  seed: 7\n", "  seed: 7\n  seed: 8\n"),
+                     r"job\.yaml:\d+:\d+: .*seed.*(twice|duplicate)")
+
+    def test_wrong_type(self):
+        self.refused(serve_job().replace("seed: 7", "seed: many"), r"job\.yaml:6:\d+: .*seed")
+
+    def test_missing_unit(self):
+        self.refused(serve_job(duration="4"), r"job\.yaml:\d+:\d+: .*duration.*unit")
+
+    def test_unknown_model(self):
+        self.refused(serve_job().replace("nano-1m", "nano-2m"), r"nano-2m.*nano-1m")
+
+    def test_not_yaml(self):
+        self.refused("spec: [1, 2\n", r"job\.yaml:\d+:\d+: ")
+
+    def test_impossible_gang(self):
+        job = serve_job().replace("devices: 2, per_node: 1", "devices: 4, per_node: 2")
+        cli = self.run_local(job, "--cpu-slots", 1)
+        self.assertEqual(cli.wait_exit(30), 11, cli.text())
+        self.assertRegex(cli.text(), r"4")
+        self.assert_nothing_left()
+
+    def test_no_such_file(self):
+        code, text = self.run_cli("run", self.dir / "none.yaml", "--local", 2)
+        self.assertEqual(code, 10, text)
+        self.assertIn("none.yaml", text)
+
+
+class BadSurroundings(TestCase):
+    def coordinator(self, *args, data="data", sock="c.sock"):
+        return self.start("rackmark-coordinator", "--data", self.dir / data, "--listen",
+                          f"unix:{self.dir / sock}", *args)
+
+    def up(self, process):
+        process.wait_line(r"(listening|serving|ready)", 20)
+        return process
+
+    def test_socket_in_use(self):
+        self.up(self.coordinator())
+        second = self.coordinator(data="other")
+        self.assertEqual(second.wait_exit(20), 13, second.text())
+        self.assertRegex(second.text(), r"in use")
+
+    def test_data_folder_in_use(self):
+        self.up(self.coordinator())
+        second = self.coordinator(sock="d.sock")
+        self.assertEqual(second.wait_exit(20), 13, second.text())
+        self.assertRegex(second.text(), r"in use")
+
+    def test_unreadable_database_is_left_as_it_is(self):
+        (self.dir / "data").mkdir()
+        path = self.dir / "data" / "events.db"
+        path.write_bytes(b"this is no database, it is a diary" * 40)
+        before = path.read_bytes()
+        process = self.coordinator()
+        self.assertEqual(process.wait_exit(20), 14, process.text())
+        self.assertIn("events.db", process.text())
+        self.assertEqual(path.read_bytes(), before)
+
+    def test_foreign_database_is_left_as_it_is(self):
+        import sqlite3
+        (self.dir / "data").mkdir()
+        path = self.dir / "data" / "events.db"
+        database = sqlite3.connect(path)
+        database.execute("CREATE TABLE diary (entry)")
+        database.commit()
+        database.close()
+        before = path.read_bytes()
+        process = self.coordinator()
+        self.assertEqual(process.wait_exit(20), 14, process.text())
+        self.assertEqual(path.read_bytes(), before)
+
+    def test_worker_of_another_protocol(self):
+        self.up(self.coordinator())
+        worker = self.start("rackmark-worker", "--coordinator", f"unix:{self.dir / 'c.sock'}",
+                            "--name", "odd", "--data", self.dir / "w", "--protocol", 9)
+        self.assertEqual(worker.wait_exit(30), 15, worker.text())
+        self.assertRegex(worker.text(), r"protocol.*9")
+
+    def test_beyond_loopback_without_tls(self):
+        process = self.start("rackmark-coordinator", "--data", self.dir / "data", "--listen",
+                             "0.0.0.0:0")
+        self.assertEqual(process.wait_exit(20), 16, process.text())
+        self.assertRegex(process.text(), r"--tls-cert")
+
+    def test_nobody_there(self):
+        code, text = self.run_cli("nodes", "--coordinator", f"unix:{self.dir / 'none.sock'}")
+        self.assertEqual(code, 12, text)
+
+    def test_unknown_flag_names_the_nearest(self):
+        code, text = self.run_cli("run", "--locl", 2)
+        self.assertEqual(code, 2, text)
+        self.assertIn("--local", text)
+
+
+class Remote(TestCase):
+    def test_submit_leaves_the_job_running_and_lists_answer(self):
+        import json
+        coordinator = self.start("rackmark-coordinator", "--data", self.dir / "data", "--listen",
+                                 f"unix:{self.dir / 'c.sock'}")
+        coordinator.wait_line(r"(listening|serving|ready)", 20)
+        where = ["--coordinator", f"unix:{self.dir / 'c.sock'}"]
+        workers = [self.start("rackmark-worker", *where, "--name", f"n{i}", "--data",
+                              self.dir / f"w{i}", "--cpu-slots", 1) for i in range(2)]
+        code, text = self.run_cli("submit", self.write_job(serve_job(duration="1s")), *where)
+        self.assertEqual(code, 0, text)
+        # A second job waits for the first one's devices, whole, and then runs.
+        cli = self.start("rackmark", "run", self.write_job(serve_job(duration="1s"), "b.yaml"),
+                         *where, "--out", self.dir / "out")
+        self.assertEqual(cli.wait_exit(120), 0, cli.text())
+        code, text = self.run_cli("jobs", *where, "--output", "json")
+        jobs = json.loads(text)["jobs"]
+        self.assertEqual([j["verdict"] for j in jobs], ["PASS", "PASS"])
+        code, text = self.run_cli("nodes", *where, "--output", "json")
+        nodes = json.loads(text)["nodes"]
+        self.assertEqual(sorted(n["name"] for n in nodes), ["n0", "n1"])
+        code, text = self.run_cli("runs", *where, "--output", "json")
+        self.assertEqual(len(json.loads(text)["runs"]), 2)
+        code, text = self.run_cli("report", "1", *where, "--output", "json")
+        self.assertEqual(json.loads(text)["verdict"], "PASS")
+        for process in [*workers, coordinator]:
+            process.signal(signal.SIGTERM)
+            self.assertEqual(process.wait_exit(20), 0, process.text())
+        self.assert_nothing_left()
+
+
+if __name__ == "__main__":
+    unittest.main()
