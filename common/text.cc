@@ -93,7 +93,8 @@ std::string FormatBytes(double bytes) {
     bytes /= 1024;
     ++unit;
   }
-  return absl::StrFormat(bytes >= 100 || unit == 0 ? "%.0f %s" : "%.3g %s", bytes, kUnits[unit]);
+  if (bytes >= 100 || unit == 0) return absl::StrFormat("%.0f %s", bytes, kUnits[unit]);
+  return absl::StrFormat("%.3g %s", bytes, kUnits[unit]);
 }
 
 std::string FormatCount(double value) {
@@ -103,7 +104,8 @@ std::string FormatCount(double value) {
     value /= 1000;
     ++unit;
   }
-  return absl::StrFormat(value >= 100 || value <= -100 ? "%.0f%s" : "%.3g%s", value, kUnits[unit]);
+  if (value >= 100 || value <= -100) return absl::StrFormat("%.0f%s", value, kUnits[unit]);
+  return absl::StrFormat("%.3g%s", value, kUnits[unit]);
 }
 
 }  // namespace rackmark

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_join.h"
 #include "common/ids.h"
+#include "common/shm_name.h"
 #include "kernels/collective_shm.h"
 #include "kernels/shm_layout.h"
 
@@ -83,7 +84,7 @@ absl::Status CheckHeader(const Header& header, size_t bytes, std::string_view no
         "shared memory: the segment of that name carries another nonce: not the leader's, or of "
         "another host");
   }
-  if (header.bytes != bytes ||
+  if (header.world < 1 || header.world > kShmMaxWorld || header.bytes != bytes ||
       bytes != shm_internal::SegmentBytes(static_cast<int>(header.world), header.slot_bytes)) {
     return absl::FailedPreconditionError(absl::StrCat("shared memory: segment of ", bytes,
                                                       " bytes, its header says ", header.bytes));
@@ -121,7 +122,7 @@ absl::StatusOr<std::shared_ptr<ShmSegment>> ShmSegment::Create(const Options& op
   if (getrandom(segment->nonce_.data(), kShmNonceBytes, 0) != ssize_t{kShmNonceBytes}) {
     return ErrnoStatus(errno, "getrandom");
   }
-  segment->name_ = "/rackmark-" + RandomHex(16);
+  segment->name_ = std::string(kSegmentPrefix) + RandomHex(16);
   const FileDescriptor fd(
       shm_open(segment->name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (fd.get() < 0) return ErrnoStatus(errno, "shm_open of a new segment");

@@ -20,6 +20,29 @@ constexpr std::array<uint32_t, 256> MakeCrcTable() {
   return table;
 }
 
+// 73 years: no clock gets there, and differences of two stamps stay far from overflow.
+constexpr int64_t kStampMax = int64_t{1} << 61;
+
+bool IsStamp(int64_t t_ns) { return t_ns >= -kStampMax && t_ns <= kStampMax; }
+
+// Whether `t0_ns` and all stamps that the deltas lead to are stamps.
+bool AreStamps(int64_t t0_ns, const google::protobuf::RepeatedField<int64_t>& deltas) {
+  if (!IsStamp(t0_ns)) return false;
+  int64_t t = t0_ns;
+  for (const int64_t delta : deltas) {
+    if (__builtin_add_overflow(t, delta, &t) || !IsStamp(t)) return false;
+  }
+  return true;
+}
+
+bool HasStamps(const v1::RequestRecord& request) {
+  return IsStamp(request.t_sched_ns()) && IsStamp(request.t_issue_ns()) &&
+         IsStamp(request.t_connected_ns()) && IsStamp(request.t_sent_ns()) &&
+         IsStamp(request.t_first_byte_ns()) && IsStamp(request.t_first_visible_ns()) &&
+         IsStamp(request.t_last_ns()) && IsStamp(request.t_end_ns()) &&
+         AreStamps(request.t_first_token_ns(), request.token_delta_ns());
+}
+
 absl::Status CheckPayload(const v1::ChunkPayload& payload) {
   for (const v1::Column& column : payload.columns()) {
     if (column.name() >= static_cast<uint32_t>(payload.dictionary_size())) {
@@ -28,11 +51,21 @@ absl::Status CheckPayload(const v1::ChunkPayload& payload) {
     if (column.t_delta_ns_size() != column.value_size()) {
       return absl::DataLossError("a column has not as many stamps as values");
     }
+    if (!AreStamps(column.t0_ns(), column.t_delta_ns())) {
+      return absl::DataLossError("a column has a stamp that no clock shows");
+    }
+  }
+  for (const v1::RequestRecord& request : payload.requests()) {
+    if (!HasStamps(request)) {
+      return absl::DataLossError("a request has a stamp that no clock shows");
+    }
   }
   return absl::OkStatus();
 }
 
 }  // namespace
+
+std::string ZstdVersion() { return ZSTD_versionString(); }
 
 uint32_t Crc32(std::string_view bytes) {
   static constexpr std::array<uint32_t, 256> kTable = MakeCrcTable();

@@ -28,6 +28,9 @@ absl::StatusOr<v1::ChunkPayload> UnpackChunk(const v1::Chunk& chunk);
 // Only what can be checked without unpacking: format, codec, sizes, checksum. What ingest does.
 absl::Status CheckChunk(const v1::Chunk& chunk);
 
+// Of the library that packs, as it runs.
+std::string ZstdVersion();
+
 // IEEE CRC-32.
 uint32_t Crc32(std::string_view bytes);
 

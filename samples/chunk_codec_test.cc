@@ -143,6 +143,25 @@ TEST(ChunkCodec, SizeClaimsAreBounded) {
   EXPECT_EQ(PackChunk(Header(), huge).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
+TEST(ChunkCodec, StampsThatWouldOverflowAreRefused) {
+  v1::ChunkPayload payload = Payload();
+  payload.mutable_columns(0)->set_t_delta_ns(1, INT64_MAX);
+  EXPECT_EQ(UnpackChunk(*PackChunk(Header(), payload)).status().code(),
+            absl::StatusCode::kDataLoss);
+  v1::ChunkPayload merged;
+  EXPECT_EQ(PayloadBuilder(&merged).Append(payload).code(), absl::StatusCode::kDataLoss);
+  payload = Payload();
+  payload.mutable_columns(0)->set_t0_ns(INT64_MIN);
+  EXPECT_FALSE(UnpackChunk(*PackChunk(Header(), payload)).ok());
+  payload = Payload();
+  v1::RequestRecord* request = payload.add_requests();
+  request->set_t_sched_ns(INT64_MIN);
+  request->set_t_first_token_ns(1);
+  EXPECT_FALSE(UnpackChunk(*PackChunk(Header(), payload)).ok());
+  request->set_t_sched_ns(-1);  // a clock of the future may start elsewhere
+  EXPECT_TRUE(UnpackChunk(*PackChunk(Header(), payload)).ok());
+}
+
 TEST(Crc32, KnownAnswer) { EXPECT_EQ(Crc32("123456789"), 0xcbf43926U); }
 
 }  // namespace

@@ -78,7 +78,9 @@ class BidiCall : public grpc::ClientBidiReactor<Out, In> {
     inbox_->Post([self = self_] { self->handlers_.written(); });
   }
   void OnDone(const grpc::Status& status) override {
-    inbox_->Post([self = std::move(self_), result = FromGrpc(status)] {
+    // Once posted, the loop may end this call, and the daemon with it, before Post has returned.
+    const std::shared_ptr<Inbox> inbox = inbox_;
+    inbox->Post([self = std::move(self_), result = FromGrpc(status)] {
       self->handlers_.done(result);
       self->handlers_ = {};
     });

@@ -18,7 +18,7 @@ class DeadMan {
   bool Expired(Nanos now) const { return now - last_frame_ > deadline_; }
   // How long a poll may wait. At most a second: poll does not count time in suspend.
   Nanos Wait(Nanos now) const {
-    const Nanos left = last_frame_ + deadline_ - now;
+    const Nanos left = deadline_ - (now - last_frame_);  // the sum could be too large a number
     if (left < 0) return 0;
     return left < kSecond ? left : kSecond;
   }
