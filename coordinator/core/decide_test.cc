@@ -176,6 +176,10 @@ TEST_F(CoreTest, ClockOffsetIsThatOfTheBestExchange) {
   foreign.mutable_exchange()->set_coordinator_boot_id("other");
   Must(NodeReported{foreign, 1});
   EXPECT_EQ(ViewNode(state_, NodeId{1}, now_).clock().uncertainty_ns(), 10);
+  // Stamps whose differences would overflow are no stamps.
+  v1::Report absurd = report_with(5, 1, 1);
+  absurd.mutable_exchange()->set_worker_send_ns(INT64_MIN);
+  EXPECT_EQ(Do(NodeReported{absurd, 1}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(CoreTest, MissingIsMissingInViews) {

@@ -82,6 +82,18 @@ absl::Status CheckRanks(const v1::LeaseReport& lease) {
   return absl::OkStatus();
 }
 
+// Differences of stamps that are this small cannot overflow; no clock gets there in 73 years.
+absl::Status CheckExchange(const v1::ClockExchange& exchange) {
+  constexpr Nanos kStampMax = Nanos{1} << 61;
+  for (const Nanos stamp : {exchange.worker_send_ns(), exchange.coordinator_receive_ns(),
+                            exchange.coordinator_send_ns(), exchange.worker_receive_ns()}) {
+    if (stamp < -kStampMax || stamp > kStampMax) {
+      return Invalid(absl::StrCat("exchange: ", stamp, " ns is shown by no clock"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateJob(const v1::Job& job) {
@@ -103,6 +115,7 @@ absl::Status ValidateJob(const v1::Job& job) {
 absl::Status ValidateReport(const v1::Report& report) {
   if (report.identity().incarnation().empty()) return Invalid("identity.incarnation is empty");
   RETURN_IF_ERROR(CheckNode(report.node()));
+  RETURN_IF_ERROR(CheckExchange(report.exchange()));
   for (const v1::LeaseReport& lease : report.leases()) RETURN_IF_ERROR(CheckRanks(lease));
   for (const v1::StreamReport& stream : report.streams()) {
     if (stream.kind() != v1::STREAM_KIND_RANK && stream.kind() != v1::STREAM_KIND_NODE) {
