@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "common/status.h"
@@ -25,6 +26,21 @@ size_t BlockOffset(const KvCache& cache, int block, int kv_head) {
   return (At(block) * At(cache.kv_heads) + At(kv_head)) * At(cache.block_tokens) *
          At(cache.head_dim);
 }
+
+// Floats that begin at a cache line: a vector that straddles two lines costs two loads.
+class AlignedScratch {
+ public:
+  float* Room(size_t n) {
+    constexpr size_t kLine = 64;
+    if (n + kLine / sizeof(float) > memory_.size()) memory_.resize(n + kLine / sizeof(float));
+    void* at = memory_.data();
+    size_t space = memory_.size() * sizeof(float);
+    return static_cast<float*>(std::align(kLine, n * sizeof(float), at, space));
+  }
+
+ private:
+  std::vector<float> memory_;
+};
 
 class CpuOps : public Ops {
  public:
@@ -67,7 +83,7 @@ class CpuOps : public Ops {
     for (int m = 0; m < s.m; m += tile) {
       MatMulShape part = s;
       part.m = std::min(tile, s.m - m);
-      MatMulTile(part, x + At(m) * At(s.k), w, y + At(m) * At(s.n));
+      MatMulTile(part, PackTile(part, x + At(m) * At(s.k)), w, y + At(m) * At(s.n));
     }
   }
 
@@ -143,32 +159,44 @@ class CpuOps : public Ops {
     int heads;  // query heads that share it
   };
 
-  void MatMulTile(const MatMulShape& s, const float* x, const Bf16* w, float* y) {
-    const MatMulPiece whole{s.m, kRowBlock, s.k, At(s.k), At(s.k), At(s.n)};
+  // (segments, m, PackedStride(k of a segment)): each segment is a product of its own.
+  const float* PackTile(const MatMulShape& s, const float* x) {
+    const int k = s.k / s.k_segments;
+    const size_t size = At(s.m) * PackedStride(k);
+    float* packed = packed_.Room(size * At(s.k_segments));
+    for (int i = 0; i < s.k_segments; ++i) {
+      kernels_.pack({s.m, k, At(s.k)}, x + At(i) * At(k), packed + At(i) * size);
+    }
+    return packed;
+  }
+
+  void MatMulTile(const MatMulShape& s, const float* packed, const Bf16* w, float* y) {
+    const int k = s.k / s.k_segments;
+    const MatMulPiece whole{s.m, kRowBlock, k, PackedStride(k), At(s.k), At(s.n)};
     for (int n = 0; n < s.n; n += kRowBlock) {
       MatMulPiece piece = whole;
       piece.n = std::min(kRowBlock, s.n - n);
       const Bf16* rows = w + At(n) * At(s.k);
       if (s.k_segments == 1) {
-        kernels_.matmul(piece, x, rows, y + n);
+        kernels_.matmul(piece, packed, rows, y + n);
       } else {
-        MatMulSegments(s, piece, x, rows, y + n);
+        MatMulSegments(s, piece, packed, rows, y + n);
       }
     }
   }
 
   // The same walk through W, but k is cut: each segment's sum is kept, then all are added in a
   // tree.
-  void MatMulSegments(const MatMulShape& s, MatMulPiece piece, const float* x, const Bf16* rows,
-                      float* y) {
+  void MatMulSegments(const MatMulShape& s, MatMulPiece piece, const float* packed,
+                      const Bf16* rows, float* y) {
     const size_t outputs = At(s.m) * kRowBlock;
     partial_.resize(outputs * (kReduceSegments + 1));  // (segments, m, row block), then the sum
-    piece.k = s.k / s.k_segments;
     piece.ldy = kRowBlock;
     const float* parts[kReduceSegments];
     for (int i = 0; i < s.k_segments; ++i) {
       float* part = partial_.data() + At(i) * outputs;
-      kernels_.matmul(piece, x + At(i) * At(piece.k), rows + At(i) * At(piece.k), part);
+      kernels_.matmul(piece, packed + At(i) * At(s.m) * piece.ldx, rows + At(i) * At(piece.k),
+                      part);
       parts[i] = part;
     }
     float* sum = partial_.data() + kReduceSegments * outputs;
@@ -184,13 +212,16 @@ class CpuOps : public Ops {
     const int context = row.position + 1;
     const size_t head_dim = At(cache.head_dim);
     scores_.resize(At(group.heads) * At(context));  // (heads, context)
+    const size_t packed_dim = PackedStride(cache.head_dim);
+    float* packed = packed_.Room(At(group.heads) * packed_dim);
+    kernels_.pack({group.heads, cache.head_dim, head_dim}, q, packed);
     const int blocks = (context + cache.block_tokens - 1) / cache.block_tokens;
     for (int b = 0; b < blocks; ++b) {
       const int first = b * cache.block_tokens;
       const int tokens = std::min(cache.block_tokens, context - first);
       const Bf16* k = cache.k + BlockOffset(cache, row.block_table[b], group.kv_head);
-      kernels_.matmul({group.heads, tokens, cache.head_dim, head_dim, head_dim, At(context)}, q, k,
-                      scores_.data() + first);
+      kernels_.matmul({group.heads, tokens, cache.head_dim, packed_dim, head_dim, At(context)},
+                      packed, k, scores_.data() + first);
     }
     std::fill_n(out, At(group.heads) * head_dim, 0.0F);
     inverse_.resize(At(group.heads));
@@ -213,6 +244,7 @@ class CpuOps : public Ops {
   }
 
   const CpuKernels& kernels_;
+  AlignedScratch packed_;  // activations of a product
   std::vector<float> partial_;
   std::vector<float> scores_;
   std::vector<float> inverse_;  // (heads of a group): 1 / sum of exponentials

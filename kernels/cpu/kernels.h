@@ -11,7 +11,22 @@
 
 namespace rackmark {
 
-// y (m, n; row stride ldy) = x (m, k; ldx) * w (n, k; ldw)^T
+// Activations are packed before a product: rows of a whole number of kPackColumns columns, in the
+// order that the path's matmul wants, zeros behind k. One cache line lies between two rows, because
+// rows at a power of two apart would compete for the same few lines of a cache.
+constexpr int kPackColumns = 16;
+constexpr size_t PackedStride(int k) {
+  return static_cast<size_t>((k + 2 * kPackColumns - 1) / kPackColumns * kPackColumns);
+}
+
+// out (m, PackedStride(k)) = x (m, k; ldx), packed
+struct PackPiece {
+  int m = 0;
+  int k = 0;
+  size_t ldx = 0;
+};
+
+// y (m, n; row stride ldy) = x (m, k; packed, ldx) * w (n, k; ldw)^T
 struct MatMulPiece {
   int m = 0;
   int n = 0;
@@ -31,6 +46,7 @@ struct WeighPiece {
 
 struct CpuKernels {
   std::string_view name;
+  void (*pack)(const PackPiece& s, const float* x, float* out);
   void (*matmul)(const MatMulPiece& s, const float* x, const Bf16* w, float* y);
   void (*weigh)(const WeighPiece& s, const float* p, const Bf16* v, float* out);
   // scores (n) = exp((scores - max) * scale); returns their sum.

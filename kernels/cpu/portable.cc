@@ -1,5 +1,6 @@
 // The path of every CPU: plain loops, eight lanes where a compiler may use vectors. One function
 // per element of a product, so that its order cannot depend on the tile that it falls into.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -19,6 +20,16 @@ float Dot(const float* x, const Bf16* w, int k) {
   for (int j = 0; i + j < k; ++j) lanes[j] += x[i + j] * ToFloat(w[i + j]);
   return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
          ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+// This path wants no order but the plain one.
+void Pack(const PackPiece& s, const float* x, float* out) {
+  const size_t columns = static_cast<size_t>(s.k);
+  const size_t stride = PackedStride(s.k);
+  for (int m = 0; m < s.m; ++m, x += s.ldx, out += stride) {
+    std::copy_n(x, columns, out);
+    std::fill(out + columns, out + stride, 0.0F);
+  }
 }
 
 void MatMul(const MatMulPiece& s, const float* x, const Bf16* w, float* y) {
@@ -74,7 +85,7 @@ uint64_t SumWords(const unsigned char* bytes, size_t words) {
 }  // namespace
 
 const CpuKernels& PortableKernels() {
-  static constexpr CpuKernels kKernels = {"portable",   MatMul, Weigh,
+  static constexpr CpuKernels kKernels = {"portable",   Pack,   MatMul,  Weigh,
                                           Exponentials, SwiGlu, SumWords};
   return kKernels;
 }
