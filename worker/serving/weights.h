@@ -50,7 +50,7 @@ class WeightSource {
   const uint64_t seed_;
 };
 
-// Memory that streams well: aligned to cache lines, nothing thrown.
+// Memory that streams well: aligned to large pages, which it asks for; nothing thrown.
 struct AlignedDelete {
   void operator()(Bf16* p) const;
 };
