@@ -48,6 +48,7 @@ enum class SeriesId : uint16_t {
   kKvBlocksTotal,
   kFloorBytesPerStep,   // gang's weight bytes that one decode step reads
   kFloorBytesPerToken,  // gang's mean KV bytes that one decoding sequence reads in a step
+  kGangTransport,       // how its collectives travel: a TransportCode
   // Null workload, once per run.
   kNullSteps,
   kNullSamples,
@@ -62,6 +63,9 @@ enum class SeriesId : uint16_t {
   kTickLate,  // how long after its due time the daemon's telemetry tick came
   kCount,
 };
+
+// Values of gang.transport. Recorded numbers: never given a new meaning.
+enum class TransportCode : int { kSolo = 1, kShm = 2 };
 
 // Results may never be lost; telemetry may be dropped at a bound, counted.
 enum class SeriesClass : uint8_t { kResult, kTelemetry };

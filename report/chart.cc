@@ -197,8 +197,10 @@ std::string RenderLineChart(const LineChart& chart) {
   if (x.empty() || y.empty()) return Empty(chart.title);
   Frame frame;
   frame.x_ticks = NiceTicks(std::min(0.0, x.low), x.high, 8);
-  const double high = std::max(y.high, chart.y_max);
-  if (chart.binary_bytes && high > 0) {
+  // A byte is the least step: half a byte per second would be labelled as 0.
+  const double least = chart.binary_bytes ? 4 : 0;
+  const double high = std::max({y.high, chart.y_max, least});
+  if (chart.binary_bytes) {
     // Whole steps in the unit that the ticks are written in.
     const double unit = std::pow(1024, std::floor(std::log2(high) / 10));
     for (const double tick : NiceTicks(0, high / unit, 4)) frame.y_ticks.push_back(tick * unit);

@@ -76,9 +76,9 @@ grid-template-columns:minmax(0,1fr)}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}
 th{color:var(--muted);font-weight:600;text-align:left;white-space:nowrap}
-td,th{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;
+td,th{padding:6px 8px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;
 overflow-wrap:anywhere}
-tr:last-child td{border-bottom:0}.n{text-align:right;padding-left:12px;white-space:nowrap}
+tr:last-child td{border-bottom:0}.n{text-align:right;padding-left:4px;white-space:nowrap}
 pre{margin:8px 0 0;padding:10px 12px;background:var(--bg);border-radius:6px;overflow:auto;
 max-height:340px;
 font:12.5px/1.45 ui-monospace,"DejaVu Sans Mono",monospace;white-space:pre-wrap;

@@ -62,12 +62,16 @@ std::string Ranks(const v1::RunSummary& run) {
   for (const v1::RankResult& r : run.ranks()) order.push_back(&r);
   std::stable_sort(order.begin(), order.end(),
                    [](const auto* a, const auto* b) { return a->lateness_s() > b->lateness_s(); });
+  const auto steps_known = [](const v1::RankResult& r) {
+    return r.steps() > 0 || r.has_compute_s();  // else its clock could not be mapped
+  };
   for (const v1::RankResult* r : order) {
     const auto bytes = [](bool has, uint64_t n) {
       return has ? FormatBytes(static_cast<double>(n)) : std::string(kMissing);
     };
     table.rows.push_back({absl::StrCat(r->rank()), r->node(), absl::StrCat(r->device()),
-                          Seconds(r->has_lateness_s(), r->lateness_s()), absl::StrCat(r->steps()),
+                          Seconds(r->has_lateness_s(), r->lateness_s()),
+                          steps_known(*r) ? absl::StrCat(r->steps()) : kMissing,
                           Seconds(r->has_compute_s(), r->compute_s()),
                           Seconds(r->has_collective_wait_s(), r->collective_wait_s()),
                           Seconds(r->has_collective_transfer_s(), r->collective_transfer_s()),

@@ -164,6 +164,9 @@ void JudgeServe(const v1::RunSummary& run, Verdicts& verdicts) {
                   absl::StrCat(Percent(*errors), " of the requests failed; at most ",
                                Percent(kErrorShareMax), " may"));
   }
+  verdicts.Test({.name = "requests of another length", .limit = 0, .unit = "requests"},
+                verdicts.Value("requests of another length"),
+                "requests ended with more or fewer tokens than planned");
   verdicts.Test({.name = "output tokens", .limit = 1, .at_least = true, .unit = "tokens"},
                 static_cast<double>(serve.output_tokens()), "no token was produced in the window");
   if (run.overhead().has_share_of_step()) {

@@ -28,6 +28,8 @@ std::vector<Step> StepsInWindow(const StreamData& rank, const RunData& data);
 // Of raw values in the unit that is named; count 0 and no numbers if there are none.
 v1::Quantiles QuantilesOf(std::vector<double> values, std::string_view unit);
 
+// Requests that ended with other than their planned output tokens.
+double WrongLengths(const RunData& data);
 void SummarizeServe(const RunFacts& facts, RunData& data, v1::ServeResult& out);
 void SummarizeRanks(const RunFacts& facts, RunData& data, v1::RunSummary& out);
 void SummarizeOverhead(const RunFacts& facts, RunData& data, v1::Overhead& out);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "report/parts.h"
@@ -70,9 +71,15 @@ struct SizeClass {
   double bytes = 0, wait_s = 0, transfer_s = 0;
 };
 
+const char* TransportName(double code) {
+  if (code == static_cast<double>(TransportCode::kShm)) return "shm";
+  return code == static_cast<double>(TransportCode::kSolo) ? "none" : "unknown to this build";
+}
+
 void SummarizeCollective(const Collective& kind, const RunData& data, int gang,
                          v1::RunSummary& out) {
   const StreamData& zero = *data.Rank(0);
+  const std::optional<double> transport = zero.First(SeriesId::kGangTransport);
   const Points& bytes = zero.Of(kind.bytes);
   const Points& wait = zero.Of(kind.wait);
   const Points& transfer = zero.Of(kind.transfer);
@@ -94,6 +101,7 @@ void SummarizeCollective(const Collective& kind, const RunData& data, int gang,
     result->set_total_bytes(static_cast<uint64_t>(of.bytes));
     result->set_transfer_s(of.transfer_s);
     result->set_wait_s(of.wait_s);
+    if (transport) result->set_transport(TransportName(*transport));
     if (gang < 2 || of.transfer_s <= 0) continue;
     result->set_busbw_bytes_s(of.bytes * kind.passes * (gang - 1) / gang / of.transfer_s);
   }
@@ -109,8 +117,10 @@ double SamplesInWindow(const StreamData& rank, const RunData& data) {
   return count;
 }
 
-std::optional<double> DaemonCpuShare(const RunData& data) {
-  std::optional<double> share;
+// Of all nodes together; missing if one is, because the sum of the others would look cheaper.
+std::optional<double> DaemonCpuShare(const RunData& data, size_t nodes) {
+  double share = 0;
+  size_t counted = 0;
   for (const StreamData& node : data.nodes) {
     if (!node.on_axis) continue;
     const Point* first = nullptr;
@@ -122,8 +132,10 @@ std::optional<double> DaemonCpuShare(const RunData& data) {
     }
     if (first == nullptr || last->t_ns <= first->t_ns) continue;
     const double wall = static_cast<double>(last->t_ns - first->t_ns) / 1e9;
-    share = share.value_or(0) + (last->value - first->value) / wall;
+    share += (last->value - first->value) / wall;
+    ++counted;
   }
+  if (counted == 0 || counted < nodes) return std::nullopt;
   return share;
 }
 
@@ -185,12 +197,15 @@ void SummarizeOverhead(const RunFacts& facts, RunData& data, v1::Overhead& out) 
   if (steps > 0 && seconds > 0 && cost) {
     out.set_share_of_step(*cost * 1e-9 * out.samples_per_step() / (seconds / steps));
   }
-  if (const auto share = DaemonCpuShare(data)) {
+  std::set<uint64_t> nodes;
+  for (const v1::RankPlace& place : facts.placement.ranks()) nodes.insert(place.node_id());
+  if (const auto share = DaemonCpuShare(data, nodes.size())) {
     out.set_daemon_cpu_share(*share);
   } else {
     data.Miss("daemon CPU share", facts.placement.ranks_size() == 0
                                       ? "the run was never placed"
-                                      : "fewer than two telemetry ticks in the window");
+                                      : "a node has fewer than two telemetry ticks "
+                                        "in the window");
   }
 }
 
@@ -198,6 +213,9 @@ void SummarizeNull(RunData& data, v1::NullResult& out) {
   const StreamData* zero = data.Rank(0);
   double steps = 0, samples = 0;
   for (const StreamData& rank : data.ranks) {
+    if (!rank.First(SeriesId::kNullSteps)) {
+      data.Miss(absl::StrCat("null steps of rank ", rank.stream), "it did not end its window");
+    }
     steps += rank.First(SeriesId::kNullSteps).value_or(0);
     samples += rank.First(SeriesId::kNullSamples).value_or(0);
   }

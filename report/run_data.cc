@@ -20,6 +20,7 @@ const v1::ClockOffset* OffsetOf(const RunFacts& facts, const Stream& stream) {
 }
 
 // From a stream's clock to the axis. Nodes of one boot share CLOCK_MONOTONIC: exactly 0 apart.
+// Others differ by two measured offsets, and both errors count.
 class Axis {
  public:
   Axis(const RunSummarizer::Streams& streams, const RunFacts& facts) : facts_(facts) {
@@ -36,7 +37,7 @@ class Axis {
     const v1::ClockOffset* axis = OffsetOf(facts_, *zero_);
     if (own == nullptr || axis == nullptr) return std::nullopt;
     return Shift{own->offset_ns() - axis->offset_ns(),
-                 std::max(own->uncertainty_ns(), axis->uncertainty_ns())};
+                 own->uncertainty_ns() + axis->uncertainty_ns()};
   }
 
  private:

@@ -50,7 +50,7 @@ void AddLatencies(const v1::RequestRecord& r, Latencies& to) {
 }
 
 struct Counts {
-  uint64_t scheduled = 0, completed = 0, in_time = 0, failed = 0, tokens = 0;
+  uint64_t scheduled = 0, completed = 0, in_time = 0, in_window = 0, failed = 0, tokens = 0;
 };
 
 void CountRequests(const RunData& data, Counts& counts, Latencies& latencies) {
@@ -66,6 +66,7 @@ void CountRequests(const RunData& data, Counts& counts, Latencies& latencies) {
       const auto last = LastToken(r);
       if (done) ++counts.completed;
       if (done && last && *last <= deadline) ++counts.in_time;
+      if (done && last && data.InWindow(*last)) ++counts.in_window;
       const bool failed =
           r.finish() == v1::FINISH_REASON_ERROR || r.finish() == v1::FINISH_REASON_REJECTED;
       if (failed) ++counts.failed;
@@ -86,7 +87,8 @@ void FillRates(const RunFacts& facts, const Counts& counts, RunData& data, v1::S
   if (facts.placement.ranks_size() > 0) {
     out.set_output_tok_s_device(tokens / window / facts.placement.ranks_size());
   }
-  out.set_completed_rate(static_cast<double>(counts.completed) / window);
+  // Not `completed`: those of the grace would make a short window's rate too good.
+  out.set_completed_rate(static_cast<double>(counts.in_window) / window);
   if (const auto rate = zero.First(SeriesId::kRequestedRate)) {
     out.set_requested_rate(*rate);
   } else {
@@ -161,7 +163,11 @@ void FillPeaks(RunData& data, v1::ServeResult& out) {
   const StreamData& zero = *data.Rank(0);
   if (const auto v = zero.First(SeriesId::kKvBlocksTotal)) out.set_kv_blocks_total(*v);
   const Points& wasted = zero.Of(SeriesId::kWastedSlots);
-  if (!wasted.empty()) out.set_wasted_slots(static_cast<uint64_t>(data.SumInWindow(wasted)));
+  if (wasted.empty()) {
+    data.Miss("wasted slots", "requests end at their planned length; no stop token is waited for");
+  } else {
+    out.set_wasted_slots(static_cast<uint64_t>(data.SumInWindow(wasted)));
+  }
 }
 
 // Each distinct value with the share at or below it, thinned evenly; the ends are kept.
@@ -177,6 +183,17 @@ void FillCdf(const std::vector<double>& sorted, v1::Quantiles& out) {
     v1::CdfPoint* point = out.add_cdf();
     point->set_value(sorted[at]);
     point->set_share(share);
+  }
+}
+
+// Quantiles of those that got there are too good by those that did not; nobody may overlook that.
+void MissCensored(const v1::ServeResult& serve, RunData& data) {
+  const std::pair<const char*, uint64_t> reached[] = {{"TTFT", serve.ttft_ms().count()},
+                                                      {"E2E", serve.e2e_ms().count()}};
+  for (const auto& [name, count] : reached) {
+    if (count == 0 || count >= serve.requests_scheduled()) continue;
+    data.Miss(absl::StrCat(name, " of ", serve.requests_scheduled() - count, " requests"),
+              absl::StrCat("they did not get that far; the quantiles are of the other ", count));
   }
 }
 
@@ -197,6 +214,17 @@ v1::Quantiles QuantilesOf(std::vector<double> values, std::string_view unit) {
   out.set_max(values.back());
   FillCdf(values, out);
   return out;
+}
+
+double WrongLengths(const RunData& data) {
+  double wrong = 0;
+  for (const StreamData& rank : data.ranks) {
+    for (const v1::RequestRecord& r : rank.requests) {
+      const bool ended = r.finish() == v1::FINISH_REASON_LENGTH;
+      if (ended && r.output_tokens() != r.output_tokens_planned()) ++wrong;
+    }
+  }
+  return wrong;
 }
 
 void SummarizeServe(const RunFacts& facts, RunData& data, v1::ServeResult& out) {
@@ -229,6 +257,7 @@ void SummarizeServe(const RunFacts& facts, RunData& data, v1::ServeResult& out) 
   for (const auto& [name, quantiles] : distributions) {
     if (quantiles->count() == 0) data.Miss(name, "no request of the window got that far");
   }
+  MissCensored(out, data);
   FillDecode(data, out);
   FillFloor(facts, data, out);
   FillPeaks(data, out);

@@ -108,6 +108,7 @@ v1::RunSummary RunSummarizer::Finish(const RunFacts& facts) const {
   if (facts.spec.has_serve()) {
     AddFact(summary, "tokens checked", SumOverRanks(data, SeriesId::kVerifyChecked), "tokens");
     AddFact(summary, "wrong tokens", SumOverRanks(data, SeriesId::kVerifyWrong), "tokens");
+    AddFact(summary, "requests of another length", WrongLengths(data), "requests");
   }
   if (data.has_window()) {
     if (facts.spec.has_serve()) SummarizeServe(facts, data, *summary.mutable_serve());
@@ -117,7 +118,9 @@ v1::RunSummary RunSummarizer::Finish(const RunFacts& facts) const {
   } else {
     data.Miss("measured window", "rank 0 recorded no complete window.start and window.end");
   }
-  if (facts.spec.has_null()) SummarizeNull(data, *summary.mutable_null());
+  if (facts.spec.has_null() && SumOverRanks(data, SeriesId::kNullSteps)) {
+    SummarizeNull(data, *summary.mutable_null());
+  }
   for (const v1::MissingValue& missing : data.missing) *summary.add_missing() = missing;
   return summary;
 }

@@ -6,6 +6,7 @@
 // LOAD_PHASE_MEASURE with t_sched in the window.
 //   TTFT = t_first_token - t_sched (service TTFT: - t_issue);  E2E = t_last - t_sched
 //   TPOT = (E2E - TTFT) / (n - 1), n > 1;  ITL = gap after each token but the last
+//   completed rate = measured requests that ended inside the window / window
 //   output tok/s = tokens stamped inside the window / window, of whatever request
 //   delivered share = measured requests completed by T1 + grace / scheduled;
 //                     grace = max(2 s, 10 % of the window)

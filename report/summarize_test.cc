@@ -41,6 +41,7 @@ TEST(Summarize, ThroughputCountsOnlyTheWindow) {
   EXPECT_DOUBLE_EQ(s.output_tok_s_device(), 0.75);
   EXPECT_EQ(s.prompt_tokens(), 30U);  // the step after T1 does not count
   EXPECT_DOUBLE_EQ(s.delivered_share(), 1);
+  EXPECT_DOUBLE_EQ(s.completed_rate(), 0.5);  // the third ended in the grace
   EXPECT_DOUBLE_EQ(s.capacity_rate(), 1.25);
   // Two decode-only steps of 2 sequences and 10 ms each.
   EXPECT_NEAR(s.decode_tok_s(), 200, 1e-9);
@@ -86,10 +87,83 @@ TEST(Summarize, OtherBootsNeedAnOffset) {
   facts.nodes[0].mutable_clock()->set_boot_id("boot");
   facts.nodes[1].mutable_clock()->set_boot_id("other");
   facts.nodes[1].mutable_clock()->set_offset_ns(3950 * kMillisecond);  // pushes it out of T1
+  facts.nodes[0].mutable_clock()->set_uncertainty_ns(300);
   facts.nodes[1].mutable_clock()->set_uncertainty_ns(5000);
   const v1::RunSummary run = Summary(chunks, facts);
   EXPECT_EQ(run.ranks(1).steps(), 0U);
-  EXPECT_EQ(run.clock_uncertainty_ns(), 5000);
+  EXPECT_EQ(run.clock_uncertainty_ns(), 5300);  // both offsets are measured, both may be wrong
+}
+
+// The instrument's own report: nothing but steps, points and what they cost.
+std::vector<v1::Chunk> NullChunks(bool ended) {
+  v1::ChunkPayload payload;
+  PayloadBuilder builder(&payload);
+  builder.Add(SeriesId::kInstrumentNsPerSample, kTestT0 - kSecond, 50);
+  builder.Add(SeriesId::kWindowStart, kTestT0, 1);
+  for (int step = 0; step < 1000; ++step) {
+    for (int i = 0; i < 16; ++i) {
+      builder.Add(SeriesId::kStepHost, kTestT0 + step * kMillisecond + i * 100, 1e-7);
+    }
+  }
+  if (ended) {
+    builder.Add(SeriesId::kWindowEnd, kTestT0 + kSecond, 1);
+    builder.Add(SeriesId::kNullSteps, kTestT0 + kSecond, 1000);
+    builder.Add(SeriesId::kNullSamples, kTestT0 + kSecond, 16000);
+  }
+  return {TestChunk(v1::STREAM_KIND_RANK, 0, 1, ended, payload)};
+}
+
+RunFacts NullFacts() {
+  RunFacts facts = TestFacts();
+  facts.spec.mutable_null()->set_duration_ns(kSecond);
+  facts.spec.mutable_null()->set_samples_per_step(16);
+  facts.placement.mutable_ranks()->RemoveLast();
+  facts.nodes.pop_back();
+  return facts;
+}
+
+TEST(Summarize, TheNullWorkloadSaysWhatTheInstrumentCosts) {
+  v1::RunSummary run = Summary(NullChunks(true), NullFacts());
+  EXPECT_FALSE(run.has_serve());
+  EXPECT_EQ(run.null().steps(), 1000U);
+  EXPECT_EQ(run.null().samples(), 16000U);
+  EXPECT_DOUBLE_EQ(run.null().ns_per_sample(), 50);
+  EXPECT_DOUBLE_EQ(run.overhead().ns_per_sample(), 50);
+  EXPECT_NEAR(run.overhead().samples_per_step(), 16, 0.01);
+  EXPECT_NEAR(run.overhead().share_of_step(), 16 * 50e-9 / 1e-3, 1e-6);  // of a step of 1 ms
+  EXPECT_EQ(run.ranks(0).steps(), 1000U);
+  EXPECT_NEAR(run.ranks(0).host_s(), 16000 * 1e-7, 1e-9);
+  EXPECT_FALSE(run.ranks(0).has_compute_s());
+  Judge(run);
+  EXPECT_EQ(run.verdict(), v1::VERDICT_PASS) << run.DebugString();
+}
+
+TEST(Summarize, ANullRunThatWasCutHasNoNumbers) {
+  v1::RunSummary run = Summary(NullChunks(false), NullFacts());
+  EXPECT_FALSE(run.has_null());  // not 0 steps
+  EXPECT_FALSE(run.has_overhead());
+  Judge(run);
+  EXPECT_EQ(run.verdict(), v1::VERDICT_INVALID);
+}
+
+TEST(Summarize, RequestsThatWereCutAreNamedBesideTheQuantiles) {
+  std::vector<v1::Chunk> chunks = TestChunks();
+  v1::ChunkPayload payload = *UnpackChunk(chunks[1]);
+  v1::RequestRecord& cut = *payload.mutable_requests(0);
+  cut.set_finish(v1::FINISH_REASON_UNFINISHED);
+  cut.clear_t_end_ns();
+  chunks[1] = TestChunk(v1::STREAM_KIND_RANK, 0, 2, true, payload);
+  const v1::RunSummary run = Summary(chunks, TestFacts());
+  EXPECT_EQ(run.serve().requests_completed(), 2U);
+  EXPECT_NEAR(run.serve().delivered_share(), 2.0 / 3, 1e-12);
+  EXPECT_EQ(run.serve().ttft_ms().count(), 3U);  // its first token came
+  EXPECT_EQ(run.serve().e2e_ms().count(), 2U);
+  const auto named = [&](std::string_view name) {
+    return std::any_of(run.missing().begin(), run.missing().end(),
+                       [&](const v1::MissingValue& m) { return m.name() == name; });
+  };
+  EXPECT_TRUE(named("E2E of 1 requests"));
+  EXPECT_FALSE(named("TTFT of 0 requests"));
 }
 
 TEST(Summarize, RefusesForeignAndDamagedChunks) {
@@ -133,6 +207,8 @@ TEST(Judge, AGoodRunPassesAndEveryFaultIsNamed) {
       {"overhead", [](v1::RunSummary& r) { r.mutable_overhead()->set_share_of_step(0.06); },
        v1::VERDICT_INVALID},
       {"window", [](v1::RunSummary& r) { r.clear_serve(); }, v1::VERDICT_INVALID},
+      {"lengths", [](v1::RunSummary& r) { (*kSet)(r, "requests of another length", 1); },
+       v1::VERDICT_INVALID},
       {"streams", [](v1::RunSummary& r) { (*kSet)(r, "incomplete rank streams", 1); },
        v1::VERDICT_INVALID},
   };

@@ -50,6 +50,7 @@ inline v1::RequestRecord TestRequest(uint64_t index, int64_t sched_ms, int64_t f
   r.set_t_last_ns(t);
   r.set_t_end_ns(t);
   r.set_output_tokens(static_cast<uint32_t>(gaps_ms.size()) + 1);
+  r.set_output_tokens_planned(r.output_tokens());
   r.set_finish(v1::FINISH_REASON_LENGTH);
   return r;
 }
@@ -94,6 +95,7 @@ inline void AddTestFacts(PayloadBuilder& builder, bool leader) {
   builder.Add(SeriesId::kCalibrationRate, kTestT0, 1.25);
   builder.Add(SeriesId::kFloorBytesPerStep, kTestT0, 1e7);
   builder.Add(SeriesId::kFloorBytesPerToken, kTestT0, 5e6);
+  builder.Add(SeriesId::kGangTransport, kTestT0, static_cast<double>(TransportCode::kShm));
   for (const int64_t ms : {100, 200}) {
     const Nanos t = kTestT0 + ms * kMillisecond;
     builder.Add(SeriesId::kAllreduceBytes, t, 3000);

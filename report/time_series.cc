@@ -75,8 +75,10 @@ void AddCounterRate(const StreamData& stream, SeriesId id, const std::string& ow
   Buckets buckets(data, kTelemetryBucket);
   for (size_t i = 1; i < points.size(); ++i) {
     const double seconds = static_cast<double>(points[i].t_ns - points[i - 1].t_ns) / 1e9;
-    if (!data.InWindow(points[i].t_ns) || seconds <= 0) continue;
-    buckets.Add(points[i].t_ns, (points[i].value - points[i - 1].value) / seconds);
+    const double counted = points[i].value - points[i - 1].value;
+    // A counter that went back was reset: what it counted in between is unknown, not negative.
+    if (!data.InWindow(points[i].t_ns) || seconds <= 0 || counted < 0) continue;
+    buckets.Add(points[i].t_ns, counted / seconds);
   }
   if (buckets.empty()) return;
   const SeriesInfo& info = Describe(id);
