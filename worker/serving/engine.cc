@@ -1,6 +1,7 @@
 #include "worker/serving/engine.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -93,6 +94,7 @@ class Engine::Impl {
   void Gather();
   void Emit(std::span<const Argmax> best, Nanos now);
   void ClearResult(bool idle);
+  void CloseStep(Nanos now);
   absl::StatusOr<FollowOutcome> ApplyReceived();
 
   const EngineOptions options;
@@ -116,6 +118,9 @@ class Engine::Impl {
   StepResult result;
   Nanos plan_wait = 0;  // of the step that comes
   Nanos host = 0;
+  // Of the last step's forward pass, until the next call closes what its caller did with the
+  // result.
+  std::optional<Nanos> open_since;
 };
 
 absl::Status Engine::Impl::Send(StepPlan& plan) {
@@ -132,6 +137,13 @@ void Engine::Impl::ClearResult(bool idle) {
   result.stats = {};
   result.tokens.clear();
   result.collectives.clear();
+}
+
+// Handing out and recording a step's result is host time too: without it the split of the steps
+// would not add up to the time that passed.
+void Engine::Impl::CloseStep(Nanos now) {
+  if (open_since) host += now - *open_since;
+  open_since.reset();
 }
 
 // Rows of the step in the form that the operations take.
@@ -188,6 +200,7 @@ absl::Status Engine::Impl::RunPlan(const StepPlan& plan) {
   stats.running = work.running;
   stats.waiting = static_cast<uint32_t>(batcher.waiting());
   stats.kv_blocks_used = work.blocks_used;
+  open_since = end;
   return absl::OkStatus();
 }
 
@@ -233,6 +246,7 @@ absl::StatusOr<const StepResult*> Engine::Step() {
   RACKMARK_CHECK(leader());
   Impl& impl = *impl_;
   const Nanos begin = impl.Now();
+  impl.CloseStep(begin);
   if (!impl.have_next) {
     if (!impl.batcher.PlanNext(impl.next)) {
       impl.ClearResult(true);
@@ -256,6 +270,7 @@ absl::StatusOr<PhaseEnd> Engine::EndPhase() {
   PhaseEnd end;
   if (impl.have_next) {
     // The followers already have this plan, and its collectives need all ranks.
+    impl.CloseStep(impl.Now());
     std::swap(impl.current, impl.next);
     impl.have_next = false;
     RETURN_IF_ERROR(impl.RunPlan(impl.current));
@@ -267,6 +282,7 @@ absl::StatusOr<PhaseEnd> Engine::EndPhase() {
   RETURN_IF_ERROR(impl.Send(plan));
   RETURN_IF_ERROR(impl.state.Apply(plan, nullptr));
   impl.plan_wait = impl.host = 0;
+  impl.open_since.reset();
   return end;
 }
 
@@ -276,6 +292,7 @@ absl::StatusOr<FollowOutcome> Engine::Impl::ApplyReceived() {
   if (current.after_idle || current.kind == PlanKind::kEndPhase) plan_wait = 0;
   if (current.kind == PlanKind::kEndPhase) {
     RETURN_IF_ERROR(state.Apply(current, nullptr));
+    host = 0;
     return FollowOutcome::kPhaseEnded;
   }
   host += Now() - begin;
@@ -287,6 +304,7 @@ absl::StatusOr<FollowOutcome> Engine::FollowStep(Nanos limit) {
   RACKMARK_CHECK(!leader());
   Impl& impl = *impl_;
   const Nanos begin = impl.Now();
+  impl.CloseStep(begin);
   const absl::StatusOr<Nanos> received = impl.seams.channel->Receive(impl.message, limit);
   impl.plan_wait += impl.Now() - begin;
   if (absl::IsDeadlineExceeded(received.status())) return FollowOutcome::kNoPlanYet;

@@ -73,16 +73,13 @@ struct StepStats {
   double collective_wait_s = 0;
   double collective_transfer_s = 0;
   double plan_wait_s = 0;       // follower: for the plan; leader: for room in the channel
-  double host_s = 0;            // planning, encoding, applying
+  double host_s = 0;            // planning, applying; and what was done with the result before
   double lateness_s = 0;        // own arrivals after the first rank's, summed
   uint32_t decode_tokens = 0;   // sequences that decoded one token
   uint32_t prefill_tokens = 0;  // prompt tokens
   uint32_t running = 0;         // sequences with a slot in this step
   uint32_t waiting = 0;         // leader: not yet admitted, when this step ended
   uint32_t kv_blocks_used = 0;
-  // Slots that ran for a sequence which had already ended. Always 0 now: every request ends at its
-  // planned length, which the planner knows ahead; a stop token would make it count.
-  uint32_t wasted_slots = 0;
 };
 
 // Preallocated; valid until the engine's next call.

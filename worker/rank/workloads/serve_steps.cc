@@ -41,7 +41,6 @@ void RecordStep(const StepResult& step, bool leader, Recorder* recorder) {
   recorder->Record(SeriesId::kRequestsRunning, t, s.running);
   recorder->Record(SeriesId::kRequestsWaiting, t, s.waiting);
   recorder->Record(SeriesId::kKvBlocksUsed, t, s.kv_blocks_used);
-  recorder->Record(SeriesId::kWastedSlots, t, s.wasted_slots);
 }
 
 }  // namespace rackmark
