@@ -30,6 +30,8 @@ class NullWorkload : public Workload {
     const Nanos t1 = t0 + spec_.duration_ns();
     if (context_.gang->rank() == 0) context_.recorder->Record(SeriesId::kWindowStart, t0, 1);
     for (Nanos at = t0; at < t1; at += kStepInterval) {
+      // Also when it is behind its grid and never sleeps.
+      if (context_.progress->Cancelled()) return absl::CancelledError("the run was cancelled");
       while (context_.clock->Monotonic() < at) {
         if (context_.progress->Cancelled()) return absl::CancelledError("the run was cancelled");
         SleepUntil(*context_.clock, at, kCancelCheck);
