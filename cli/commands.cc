@@ -1,5 +1,7 @@
 #include "cli/commands.h"
 
+#include <poll.h>
+
 #include <fstream>
 
 #include "cli/exit_status.h"
@@ -9,6 +11,7 @@
 #include "common/exit_codes.h"
 #include "common/ids.h"
 #include "common/version.h"
+#include "report/render.h"
 
 namespace rackmark {
 namespace {
@@ -16,7 +19,7 @@ namespace {
 template <typename Reply, typename Render>
 int Show(const absl::StatusOr<Reply>& reply, const CommandLine& line, const Render& render) {
   if (!reply.ok()) return Complain(reply.status(), ExitOfCall(reply.status()));
-  Print(line.output == Output::kJson ? JsonOf(*reply) + "\n" : render(*reply));
+  Print(line.output == Output::kJson ? MessageJson(*reply) : render(*reply));
   return kExitPass;
 }
 
@@ -66,15 +69,21 @@ int Version(const CommandLine& line) {
     v1::GetVersionReply reply;
     reply.set_version(version);
     reply.set_git_commit(commit);
-    Print(JsonOf(reply) + "\n");
+    Print(MessageJson(reply));
   } else {
     Print(absl::StrCat("rackmark ", version, commit.empty() ? "" : " ", commit, "\n"));
   }
   return kExitPass;
 }
 
+// These commands have no StopSignal: a signal ends the process by its default, here as elsewhere.
+bool PausePlainly(Nanos duration) {
+  poll(nullptr, 0, static_cast<int>(duration / kMillisecond));
+  return true;
+}
+
 int Remote(const CommandLine& line) {
-  const auto client = Connect(*line.coordinator, line);
+  const auto client = Connect(*line.coordinator, line, PausePlainly);
   if (!client.ok()) {
     return Complain(client.status(), absl::IsInvalidArgument(client.status())
                                          ? kExitUsage

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 #include <utility>
 
 #include "rpc/identity.h"
@@ -15,8 +14,10 @@ bool IsConnectionLoss(const absl::Status& status) {
 }
 
 CoordinatorClient::CoordinatorClient(const std::shared_ptr<grpc::Channel>& channel,
-                                     std::string incarnation)
-    : stub_(v1::ClientService::NewStub(channel)), incarnation_(std::move(incarnation)) {}
+                                     std::string incarnation, Pause pause)
+    : stub_(v1::ClientService::NewStub(channel)),
+      incarnation_(std::move(incarnation)),
+      pause_(std::move(pause)) {}
 
 v1::Identity CoordinatorClient::identity() const {
   std::lock_guard lock(mutex_);
@@ -50,7 +51,7 @@ absl::StatusOr<Reply> CoordinatorClient::Call(
       return reply;
     }
     if (!IsConnectionLoss(status) || SystemClock().Monotonic() + pause >= deadline) return status;
-    std::this_thread::sleep_for(std::chrono::nanoseconds(pause));
+    if (!pause_(pause)) return status;
     pause = std::min<Nanos>(2 * pause, kSecond);
   }
 }

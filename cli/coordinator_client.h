@@ -3,6 +3,7 @@
 // again (client_api.proto). Any thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -16,7 +17,11 @@ namespace rackmark {
 
 class CoordinatorClient {
  public:
-  CoordinatorClient(const std::shared_ptr<grpc::Channel>& channel, std::string incarnation);
+  // Waits before a call is repeated; false: somebody wants us to stop, so it is not repeated.
+  using Pause = std::function<bool(Nanos)>;
+
+  CoordinatorClient(const std::shared_ptr<grpc::Channel>& channel, std::string incarnation,
+                    Pause pause);
 
   // `patience`: how long an unreachable coordinator is called again before UNAVAILABLE.
   absl::StatusOr<v1::GetVersionReply> GetVersion(Nanos patience);
@@ -44,6 +49,7 @@ class CoordinatorClient {
 
   const std::unique_ptr<v1::ClientService::Stub> stub_;
   const std::string incarnation_;
+  const Pause pause_;
   mutable std::mutex mutex_;
   std::string cluster_id_;  // guarded by mutex_
   uint64_t epoch_ = 0;      // guarded by mutex_

@@ -4,16 +4,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 #include <utility>
 
 #include "cli/child.h"
@@ -88,16 +89,19 @@ uintmax_t SizeOf(const std::string& path) {
   return error ? 0 : size;
 }
 
-// The endpoint that the coordinator writes when it listens; empty if it ended before.
-std::string ReadReady(int fd) {
+// The endpoint that the coordinator writes when it listens; empty if it ended, or a signal came,
+// before.
+std::string ReadReady(int fd, int signal_fd) {
   std::string text;
   const Nanos deadline = SystemClock().Monotonic() + kReadyTimeout;
   while (text.find('\n') == std::string::npos) {
     const Nanos left = deadline - SystemClock().Monotonic();
-    pollfd poller{fd, POLLIN, 0};
-    if (left <= 0 || poll(&poller, 1, static_cast<int>(left / kMillisecond) + 1) < 0) break;
+    std::array<pollfd, 2> fds = {{{fd, POLLIN, 0}, {signal_fd, POLLIN, 0}}};
+    if (left <= 0 || poll(fds.data(), fds.size(), static_cast<int>(left / kMillisecond) + 1) < 0) {
+      break;
+    }
     std::array<char, 256> bytes{};
-    const ssize_t n = poller.revents == 0 ? 0 : read(fd, bytes.data(), bytes.size());
+    const ssize_t n = fds[0].revents == 0 ? 0 : read(fd, bytes.data(), bytes.size());
     if (n <= 0) break;
     text.append(bytes.data(), static_cast<size_t>(n));
   }
@@ -109,21 +113,20 @@ std::string EndText(int status) {
   return absl::StrCat("ended with status ", WEXITSTATUS(status));
 }
 
-// Waits for the process; kills it after `patience`. Its wait status.
-template <typename Process>
-int Reap(Process& process, Nanos patience) {
+// Ends when the process has (a zombie counts), a signal waits to be taken, or `patience` is over.
+// True: the process has ended.
+bool AwaitEnd(pid_t pid, int signal_fd, Nanos patience) {
+  const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  if (fd < 0) return true;  // not our child any more: waitpid tells
   const Nanos deadline = SystemClock().Monotonic() + patience;
-  int status = 0;
-  while (waitpid(process.pid, &status, WNOHANG) == 0) {
-    if (SystemClock().Monotonic() > deadline) {
-      kill(process.pid, SIGKILL);
-      waitpid(process.pid, &status, 0);
-      break;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  process.pid = 0;
-  return status;
+  std::array<pollfd, 2> fds = {{{fd, POLLIN, 0}, {signal_fd, POLLIN, 0}}};
+  int n = -1;
+  do {
+    const Nanos left = std::max<Nanos>(0, deadline - SystemClock().Monotonic());
+    n = poll(fds.data(), fds.size(), static_cast<int>(left / kMillisecond) + 1);
+  } while (n < 0 && errno == EINTR);
+  close(fd);
+  return n > 0 && fds[0].revents != 0;
 }
 
 }  // namespace
@@ -199,8 +202,8 @@ std::vector<std::string> WorkerArguments(const LocalOptions& options, const std:
           "--lifeline-fd", std::to_string(kChildLifelineFd)};
 }
 
-LocalCluster::LocalCluster(LocalOptions options, uint32_t slots, Teller tell)
-    : options_(std::move(options)), slots_(slots), tell_(std::move(tell)) {}
+LocalCluster::LocalCluster(LocalOptions options, uint32_t slots, StopSignal& stop, Teller tell)
+    : options_(std::move(options)), slots_(slots), stop_(stop), tell_(std::move(tell)) {}
 
 LocalCluster::~LocalCluster() { Stop(); }
 
@@ -255,10 +258,14 @@ std::optional<StartFailure> LocalCluster::StartCoordinator() {
   }
   const absl::Status spawned = Spawn(process, fds[1]);
   close(fds[1]);
-  const std::string ready = spawned.ok() ? ReadReady(fds[0]) : "";
+  const std::string ready = spawned.ok() ? ReadReady(fds[0], stop_.signal_fd()) : "";
   close(fds[0]);
   if (!spawned.ok()) return StartFailure{spawned, std::nullopt};
   if (!ready.empty()) return std::nullopt;
+  if (const auto cause = stop_.Wait(0)) {
+    return StartFailure{absl::CancelledError(absl::StrCat(*cause, " before the cluster was up")),
+                        kExitCancelled};
+  }
   const int status = Reap(process, 2 * kSecond);
   std::string why = LogTail(process.log_file, offset);
   if (why.empty()) why = EndText(status);
@@ -295,6 +302,20 @@ absl::Status LocalCluster::Supervise() {
                        process.restarts, " of ", kRestartsMax, ")"));
   }
   return absl::OkStatus();
+}
+
+// Waits for the process; kills it after `patience`, or at once if there is no time. Its wait
+// status.
+int LocalCluster::Reap(Process& process, Nanos patience) {
+  if (hurry_ || !AwaitEnd(process.pid, stop_.signal_fd(), patience)) {
+    hurry_ = hurry_ || stop_.Again();
+    kill(process.pid, SIGKILL);
+  }
+  int status = 0;
+  while (waitpid(process.pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  process.pid = 0;
+  return status;
 }
 
 void LocalCluster::Stop() {

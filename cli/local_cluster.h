@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "common/program.h"
 #include "common/status.h"
 #include "common/time.h"
 #include "rackmark/v1/client_api.pb.h"
@@ -44,7 +45,7 @@ std::vector<std::string> WorkerArguments(const LocalOptions& options, const std:
 // Why a cluster did not start: what to tell, and the exit status of the program that refused.
 struct StartFailure {
   absl::Status status;
-  std::optional<int> exit_code;
+  std::optional<int> exit_code;  // kExitCancelled: a signal came first
 };
 
 class LocalCluster {
@@ -52,7 +53,8 @@ class LocalCluster {
   // Called with one line whenever a process is started again.
   using Teller = std::function<void(const std::string&)>;
 
-  LocalCluster(LocalOptions options, uint32_t slots, Teller tell);
+  // `stop` outlives it; a signal that comes while it waits for its processes cuts the wait short.
+  LocalCluster(LocalOptions options, uint32_t slots, StopSignal& stop, Teller tell);
   ~LocalCluster();  // Stop
   LocalCluster(const LocalCluster&) = delete;
   LocalCluster& operator=(const LocalCluster&) = delete;
@@ -61,8 +63,10 @@ class LocalCluster {
   std::optional<StartFailure> Start();
   // Starts again what has died, at most kRestartsMax times each; INTERNAL after that. Call often.
   absl::Status Supervise();
-  // Asks all to end, waits a bounded time, kills the rest. Removes the socket's folder.
+  // Asks all to end, waits a bounded time, kills the rest. Removes the socket's folder. Once
+  // somebody is in a hurry, or a further signal comes, the rest is killed at once.
   void Stop();
+  void Hurry() { hurry_ = true; }
 
   const std::string& endpoint() const { return endpoint_; }
   const LocalOptions& options() const { return options_; }
@@ -79,12 +83,15 @@ class LocalCluster {
   };
 
   absl::Status Prepare();
+  int Reap(Process& process, Nanos patience);
   absl::Status Spawn(Process& process, std::optional<int> ready_fd);
   std::optional<StartFailure> StartCoordinator();
 
   const LocalOptions options_;
   const uint32_t slots_;
+  StopSignal& stop_;
   const Teller tell_;
+  bool hurry_ = false;
   std::string folder_;  // of the socket
   std::string endpoint_;
   int lifeline_read_ = -1;

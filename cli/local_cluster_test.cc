@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "cli/child.h"
+#include "common/exit_codes.h"
 
 namespace rackmark {
 namespace {
@@ -92,6 +93,10 @@ class ClusterTest : public testing::Test {
     std::string folder = testing::TempDir() + "rackmark-cli-XXXXXX";
     ASSERT_NE(mkdtemp(folder.data()), nullptr);
     folder_ = folder;
+    ASSERT_EQ(mkfifo((folder_ + "/pids").c_str(), 0600), 0);
+    auto stop = StopSignal::Install(std::nullopt);
+    ASSERT_TRUE(stop.ok()) << stop.status();
+    stop_ = *std::move(stop);
     options_.workers = 2;
     options_.data = folder_ + "/data";
     options_.programs = folder_;
@@ -105,7 +110,7 @@ class ClusterTest : public testing::Test {
   }
   std::unique_ptr<LocalCluster> Make() {
     return std::make_unique<LocalCluster>(
-        options_, 1, [this](const std::string& line) { told_.push_back(line); });
+        options_, 1, *stop_, [this](const std::string& line) { told_.push_back(line); });
   }
   std::string Text(const std::string& path) {
     std::ifstream file(path);
@@ -113,28 +118,29 @@ class ClusterTest : public testing::Test {
     text << file.rdbuf();
     return text.str();
   }
-  // Until `done` or 5 s.
-  template <typename Done>
-  static bool Eventually(const Done& done) {
-    for (int i = 0; i < 1000; ++i) {
-      if (done()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return false;
-  }
-
   // Both live until the lifeline ends or SIGTERM comes.
   static constexpr const char* kCoordinator = "echo listening >&4; exec 4>&-; read -r line <&3";
-  static constexpr const char* kWorker = "echo $$ >> \"$6/../pids\"; read -r line <&3";
+  static constexpr const char* kWorker = "read -r line <&3";
+
+  // A worker that tells its process id through the FIFO, where the test waits for it.
+  std::string TellingWorker() const { return "echo $$ > " + folder_ + "/pids; " + kWorker; }
+  pid_t NextPid() const {
+    std::ifstream fifo(folder_ + "/pids");
+    pid_t pid = 0;
+    EXPECT_TRUE(fifo >> pid);
+    return pid;
+  }
 
   std::string folder_;
   LocalOptions options_;
   std::vector<std::string> told_;
+  std::unique_ptr<StopSignal> stop_;
 };
 
 TEST_F(ClusterTest, StartsStopsAndLeavesNothing) {
   Script("rackmark-coordinator", kCoordinator);
-  Script("rackmark-worker", "mkdir -p \"$6\"; " + std::string(kWorker));
+  Script("rackmark-worker", TellingWorker());
+  options_.workers = 1;
   auto cluster = Make();
   const auto failure = cluster->Start();
   ASSERT_FALSE(failure) << failure->status;
@@ -144,17 +150,42 @@ TEST_F(ClusterTest, StartsStopsAndLeavesNothing) {
   struct stat info {};
   ASSERT_EQ(stat(folder.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0700u);
-  const std::string pids = options_.data + "/workers/pids";
-  EXPECT_TRUE(Eventually([&] {
-    const std::string text = Text(pids);
-    return std::count(text.begin(), text.end(), '\n') == 2;
-  }));
+  const pid_t worker = NextPid();
+  EXPECT_EQ(kill(worker, 0), 0);
   EXPECT_TRUE(cluster->Supervise().ok());
   cluster->Stop();
   EXPECT_FALSE(std::filesystem::exists(folder));
-  std::istringstream lines(Text(pids));
-  for (pid_t pid = 0; lines >> pid;) EXPECT_NE(kill(pid, 0), 0);
+  EXPECT_NE(kill(worker, 0), 0);
   EXPECT_TRUE(told_.empty());
+}
+
+TEST_F(ClusterTest, AHurryLeavesNoTimeToTheStubborn) {
+  Script("rackmark-coordinator", kCoordinator);
+  // SIGTERM alone would end it after kStopPatience only.
+  Script("rackmark-worker", "trap '' TERM; " + TellingWorker());
+  options_.workers = 1;
+  auto cluster = Make();
+  ASSERT_FALSE(cluster->Start());
+  const pid_t worker = NextPid();
+  cluster->Hurry();
+  const Nanos start = SystemClock().Monotonic();
+  cluster->Stop();
+  EXPECT_LT(SystemClock().Monotonic() - start, 4 * kSecond);
+  EXPECT_NE(kill(worker, 0), 0);
+}
+
+TEST_F(ClusterTest, ASignalEndsTheWaitForACoordinatorThatNeverListens) {
+  Script("rackmark-coordinator", "echo $$ > " + folder_ + "/pids; read -r line <&3");
+  Script("rackmark-worker", kWorker);
+  std::thread user([this] {
+    NextPid();
+    kill(getpid(), SIGINT);  // blocked in every thread; the signal's descriptor gets it
+  });
+  auto cluster = Make();
+  const auto failure = cluster->Start();
+  user.join();
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->exit_code, kExitCancelled);
 }
 
 TEST_F(ClusterTest, ARefusalIsToldWithItsWordsAndStatus) {
@@ -179,10 +210,12 @@ TEST_F(ClusterTest, TheDeadAreStartedAgainButNotForEver) {
   auto cluster = Make();
   ASSERT_FALSE(cluster->Start());
   absl::Status status;
-  EXPECT_TRUE(Eventually([&] {
+  while (status.ok()) {
+    // Blocks until a child has ended, and leaves it to be reaped; the coordinator does not end.
+    siginfo_t ended{};
+    ASSERT_EQ(waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT), 0);
     status = cluster->Supervise();
-    return !status.ok();
-  }));
+  }
   EXPECT_THAT(std::string(status.message()), HasSubstr("worker local-0 ended with status 9"));
   ASSERT_EQ(told_.size(), 3u);
   EXPECT_THAT(told_[0], HasSubstr("started it again (1 of 3)"));

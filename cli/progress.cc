@@ -29,12 +29,17 @@ const v1::RunStatus* ActiveRun(const v1::WatchJobReply& reply) {
   return active;
 }
 
+// "measuring" is the measured window and nothing else: the run is told to measure before its ranks
+// warm up, and its ranks are done before it is told to drain.
 std::string MeasuringWord(v1::RankPhase phase) {
   switch (phase) {
+    case v1::RANK_PHASE_PREPARED:
     case v1::RANK_PHASE_WARMING: return "warming up";
     case v1::RANK_PHASE_CALIBRATING: return "calibrating";
+    case v1::RANK_PHASE_MEASURING: return "measuring";
     case v1::RANK_PHASE_VERIFYING: return "verifying";
-    default: return "measuring";
+    case v1::RANK_PHASE_DONE: return "draining";
+    default: return "running";  // its ranks have not been heard, or one of them is gone
   }
 }
 

@@ -11,7 +11,8 @@
 namespace rackmark {
 
 // One word or two: "placing", "starting", "rendezvous", "preparing", "warming up", "calibrating",
-// "measuring", "verifying", "draining", "judging", "releasing", "ended".
+// "measuring" (the measured window), "verifying", "draining", "judging", "releasing", "ended";
+// "running" where the ranks of a run that was told to measure say nothing.
 std::string PhaseWord(const v1::WatchJobReply& reply);
 
 // For a pipe: one line, without a line end.

@@ -53,7 +53,7 @@ TEST(Progress, PhaseWordsFollowTheJobsLife) {
   }
   v1::RunStatus& run = *reply.add_runs();
   const std::pair<v1::RunPhase, const char*> runs[] = {{v1::RUN_PHASE_PREPARING, "preparing"},
-                                                       {v1::RUN_PHASE_MEASURING, "measuring"},
+                                                       {v1::RUN_PHASE_MEASURING, "running"},
                                                        {v1::RUN_PHASE_DRAINING, "draining"},
                                                        {v1::RUN_PHASE_JUDGING, "judging"}};
   for (const auto& [phase, word] : runs) {
@@ -62,9 +62,9 @@ TEST(Progress, PhaseWordsFollowTheJobsLife) {
   }
   run.set_phase(v1::RUN_PHASE_MEASURING);
   const std::pair<v1::RankPhase, const char*> ranks[] = {
-      {v1::RANK_PHASE_WARMING, "warming up"},
-      {v1::RANK_PHASE_CALIBRATING, "calibrating"},
-      {v1::RANK_PHASE_VERIFYING, "verifying"}};
+      {v1::RANK_PHASE_PREPARED, "warming up"},     {v1::RANK_PHASE_WARMING, "warming up"},
+      {v1::RANK_PHASE_CALIBRATING, "calibrating"}, {v1::RANK_PHASE_MEASURING, "measuring"},
+      {v1::RANK_PHASE_DONE, "draining"},           {v1::RANK_PHASE_VERIFYING, "verifying"}};
   for (const auto& [phase, word] : ranks) {
     run.set_rank_phase(phase);
     EXPECT_EQ(PhaseWord(reply), word);

@@ -1,9 +1,9 @@
 // run and local: a job's life as its user sees it.
-#include <signal.h>
-
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -17,6 +17,7 @@
 #include "cli/watcher.h"
 #include "common/exit_codes.h"
 #include "common/ids.h"
+#include "jobs/spec.h"
 
 namespace rackmark {
 namespace {
@@ -25,16 +26,6 @@ constexpr Nanos kReconnectPatience = 60 * kSecond;
 constexpr Nanos kWorkersPatience = 20 * kSecond;
 constexpr Nanos kCancelPatience = 20 * kSecond;
 constexpr Nanos kTurn = 100 * kMillisecond;
-
-// A further Ctrl-C after the first. StopSignal stays set, so it is asked for by itself.
-bool StoppedAgain() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  const timespec now{0, 0};
-  return sigtimedwait(&set, nullptr, &now) > 0;
-}
 
 struct Session {
   const CommandLine& line;
@@ -47,6 +38,11 @@ struct Session {
 int Tell(Session& session, const absl::Status& status, int exit) {
   session.screen.Clear();
   return Complain(status, exit);
+}
+
+// A call that failed. If somebody pressed Ctrl-C meanwhile, that is why it was not repeated.
+int TellCall(Session& session, const absl::Status& status) {
+  return Tell(session, status, session.stop.Wait(0) ? kExitCancelled : ExitOfCall(status));
 }
 
 LocalOptions LocalOptionsOf(const CommandLine& line, uint32_t workers) {
@@ -63,7 +59,8 @@ std::optional<int> StartCluster(Session& session, LocalOptions options, uint32_t
   if (!programs.ok()) return Complain(programs.status(), kExitInternal);
   options.programs = *std::move(programs);
   session.cluster = std::make_unique<LocalCluster>(
-      std::move(options), slots, [&session](const std::string& text) { session.screen.Say(text); });
+      std::move(options), slots, session.stop,
+      [&session](const std::string& text) { session.screen.Say(text); });
   const auto failure = session.cluster->Start();
   if (!failure) return std::nullopt;
   const bool in_use = failure->exit_code == kExitInUse;
@@ -79,13 +76,16 @@ std::optional<int> WaitForWorkers(Session& session) {
   const Nanos deadline = SystemClock().Monotonic() + kWorkersPatience;
   while (true) {
     const auto nodes = session.client->ListNodes(kCallPatience);
-    if (!nodes.ok()) return Tell(session, nodes.status(), ExitOfCall(nodes.status()));
+    if (!nodes.ok()) return TellCall(session, nodes.status());
     uint32_t up = 0;
     for (const v1::NodeStatus& node : nodes->nodes()) {
       up += node.phase() == v1::NODE_PHASE_UP && node.has_silent_ns() ? 1U : 0U;
     }
     if (up >= wanted) return std::nullopt;
-    if (session.stop.Wait(kTurn / 2)) return kExitCancelled;
+    if (const auto cause = session.stop.Wait(kTurn / 2)) {
+      session.screen.Say(*cause + ": stopped before the job was submitted");
+      return kExitCancelled;
+    }
     if (const absl::Status status = session.cluster->Supervise(); !status.ok()) {
       return Tell(session, status, kExitError);
     }
@@ -107,6 +107,11 @@ class Follower {
         start_(SystemClock().Monotonic()),
         watcher_(*session.client, job_id, kReconnectPatience) {}
   ~Follower() {
+    {
+      std::lock_guard lock(mutex_);
+      left_ = true;
+    }
+    leaving_.notify_all();
     if (canceller_.joinable()) canceller_.join();
   }
 
@@ -157,17 +162,27 @@ class Follower {
       if (const auto cause = session_.stop.Wait(0)) {
         cancelled_at_ = SystemClock().Monotonic();
         session_.screen.Say(absl::StrCat(*cause, ": cancelling the job (once more to leave now)"));
-        canceller_ = std::thread([this, reason = *cause] {
-          // Its failure shows as the job not ending, which is bounded below.
-          (void)session_.client->Cancel(job_id_, reason, 3 * kSecond);
-        });
+        canceller_ = std::thread([this, reason = *cause] { Cancel(reason); });
       }
       return std::nullopt;
     }
     const bool too_long = SystemClock().Monotonic() - *cancelled_at_ > kCancelPatience;
-    if (!too_long && !StoppedAgain()) return std::nullopt;
+    const bool again = session_.stop.Again();
+    if (!too_long && !again) return std::nullopt;
+    if (again && session_.cluster) session_.cluster->Hurry();
     session_.screen.Say("left before the coordinator confirmed that the job is cancelled");
     return kExitCancelled;
+  }
+
+  // Again and again until the coordinator has heard it: it may be starting again just now.
+  void Cancel(const std::string& reason) {
+    while (true) {
+      const auto reply = session_.client->Cancel(job_id_, reason, 0);
+      if (reply.ok() || !IsConnectionLoss(reply.status())) return;
+      std::unique_lock lock(mutex_);
+      const auto pause = std::chrono::nanoseconds(2 * kTurn);
+      if (leaving_.wait_for(lock, pause, [this] { return left_; })) return;
+    }
   }
 
   Session& session_;
@@ -176,6 +191,9 @@ class Follower {
   v1::WatchJobReply last_;
   bool ended_ = false;
   std::optional<Nanos> cancelled_at_;
+  std::mutex mutex_;
+  std::condition_variable leaving_;
+  bool left_ = false;  // guarded by mutex_
   std::thread canceller_;
   Watcher watcher_;
 };
@@ -208,15 +226,15 @@ int Finish(Session& session, uint64_t job_id, v1::Verdict verdict) {
 // that.
 std::optional<int> CheckGang(Session& session, const v1::Job& job) {
   const auto nodes = session.client->ListNodes(kCallPatience);
-  if (!nodes.ok()) return Tell(session, nodes.status(), ExitOfCall(nodes.status()));
+  if (!nodes.ok()) return TellCall(session, nodes.status());
   const absl::Status fits = CheckFits(job.spec().gang(), *nodes);
   if (fits.ok()) return std::nullopt;
-  return Tell(session, Annotate(fits, session.line.words.front()), kExitImpossible);
+  return Tell(session, AtSpecField(job, session.line.words.front(), "gang", fits), kExitImpossible);
 }
 
 int SubmitAndFollow(Session& session, const v1::Job& job) {
   const auto submitted = session.client->Submit(job, RandomHex(16), kCallPatience);
-  if (!submitted.ok()) return Tell(session, submitted.status(), ExitOfCall(submitted.status()));
+  if (!submitted.ok()) return TellCall(session, submitted.status());
   const uint64_t job_id = submitted->job_id();
   session.screen.Say(absl::StrCat("job ", DisplayJob(session.client->cluster_id(), JobId{job_id}),
                                   ": ", job.name(), ", ", job.spec().runs_size(),
@@ -249,12 +267,14 @@ int RunJob(const CommandLine& line, StopSignal& stop) {
     const LocalOptions options = LocalOptionsOf(line, static_cast<uint32_t>(*line.local));
     const auto slots = SlotsFor(job->spec().gang(), options);
     if (!slots.ok()) {
-      return Complain(Annotate(slots.status(), line.words.front()), kExitImpossible);
+      return Complain(AtSpecField(*job, line.words.front(), "gang", slots.status()),
+                      kExitImpossible);
     }
     if (const auto exit = StartCluster(session, options, *slots)) return *exit;
     endpoint = session.cluster->endpoint();
   }
-  auto client = Connect(endpoint, line);
+  auto client =
+      Connect(endpoint, line, [&stop](Nanos duration) { return !stop.Wait(duration).has_value(); });
   if (!client.ok()) {
     return Complain(client.status(), absl::IsInvalidArgument(client.status())
                                          ? kExitUsage

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -19,6 +20,18 @@ int WidthOf(int fd) {
   winsize size{};
   if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
   return size.ws_col;
+}
+
+// Of a line that LiveLines made: its only escapes are those of styles, its bytes mostly ASCII.
+size_t Columns(const std::string& line) {
+  size_t columns = 0;
+  bool escape = false;
+  for (const char c : line) {
+    if (c == '\x1b') escape = true;
+    if (!escape && (static_cast<unsigned char>(c) & 0xc0) != 0x80) ++columns;
+    if (escape && c == 'm') escape = false;
+  }
+  return columns;
 }
 
 bool IsTerminal(int fd) {
@@ -50,30 +63,40 @@ void Screen::Show(const v1::WatchJobReply& reply, Nanos elapsed) {
   last_shown_ = elapsed;
   if (terminal_) {
     // One column is left free: a full line makes some terminals wrap.
-    Draw(LiveLines(reply, elapsed, {WidthOf(fd_) - 1, style_}));
+    Draw("", LiveLines(reply, elapsed, {WidthOf(fd_) - 1, style_}));
   } else {
     Write(PlainLine(reply, elapsed) + "\n");
   }
 }
 
-void Screen::Draw(const std::vector<std::string>& lines) {
-  // One write, and lines are overwritten rather than erased first: no flicker.
-  std::string bytes = drawn_ == 0 ? "\x1b[?25l" : absl::StrCat("\x1b[", drawn_, "A\r");
+// Lines may take several rows now if the terminal has become narrower since they were drawn.
+std::string Screen::ToTop() const {
+  const auto width = static_cast<size_t>(WidthOf(fd_));
+  size_t rows = 0;
+  for (const std::string& line : drawn_)
+    rows += 1 + (std::max<size_t>(1, Columns(line)) - 1) / width;
+  return absl::StrCat("\x1b[", rows, "A\r");
+}
+
+void Screen::Draw(const std::string& above, const std::vector<std::string>& lines) {
+  // Lines are overwritten rather than erased first.
+  std::string bytes = drawn_.empty() ? "\x1b[?25l" : ToTop();
+  bytes += above;
   for (const std::string& line : lines) absl::StrAppend(&bytes, line, "\x1b[K\n");
   bytes += "\x1b[J";
-  drawn_ = lines.size();
+  drawn_ = lines;
   Write(bytes);
 }
 
 void Screen::Say(const std::string& line) {
-  Clear();
-  Write(line + "\n");
+  if (drawn_.empty()) return Write(line + "\n");
+  Draw(line + "\x1b[K\n", std::vector<std::string>(drawn_));
 }
 
 void Screen::Clear() {
-  if (drawn_ == 0) return;
-  Write(absl::StrCat("\x1b[", drawn_, "A\r\x1b[J\x1b[?25h"));
-  drawn_ = 0;
+  if (drawn_.empty()) return;
+  Write(ToTop() + "\x1b[J\x1b[?25h");
+  drawn_.clear();
 }
 
 }  // namespace rackmark

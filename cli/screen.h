@@ -19,19 +19,21 @@ class Screen {
 
   // Draws on a terminal at most 4 times a second; in a pipe at each new phase and every 5 s.
   void Show(const v1::WatchJobReply& reply, Nanos elapsed);
-  // One line that stays.
+  // One line that stays; live lines go on below it.
   void Say(const std::string& line);
   // Removes the live lines and brings the cursor back.
   void Clear();
 
  private:
-  void Draw(const std::vector<std::string>& lines);
+  // `above`: goes where the live lines began, and stays. One write, so nothing flickers.
+  void Draw(const std::string& above, const std::vector<std::string>& lines);
+  std::string ToTop() const;
   void Write(const std::string& bytes);
 
   const int fd_;
   const bool terminal_;
   const bool style_;
-  size_t drawn_ = 0;  // live lines on the terminal
+  std::vector<std::string> drawn_;  // live lines on the terminal
   std::string last_phase_;
   Nanos last_shown_ = 0;
 };

@@ -1,7 +1,5 @@
 #include "cli/support.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <charconv>
 #include <cstdio>
 #include <fstream>
@@ -52,7 +50,8 @@ absl::StatusOr<v1::Job> LoadJob(const CommandLine& line) {
 }
 
 absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoint,
-                                                           const CommandLine& line) {
+                                                           const CommandLine& line,
+                                                           CoordinatorClient::Pause pause) {
   ASSIGN_OR_RETURN(const Endpoint parsed, ParseEndpoint(endpoint));
   Security security;
   if (!line.tls_certificate.empty()) {
@@ -61,18 +60,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& en
   security.token_file = line.token_file;
   ASSIGN_OR_RETURN(const auto channel, Dial(parsed, security));
   ASSIGN_OR_RETURN(std::string incarnation, NewIncarnation());
-  return std::make_unique<CoordinatorClient>(channel, std::move(incarnation));
-}
-
-std::string JsonOf(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  std::string text;
-  const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-  RACKMARK_CHECK(status.ok());
-  return text;
+  return std::make_unique<CoordinatorClient>(channel, std::move(incarnation), std::move(pause));
 }
 
 void Print(std::string_view text) {

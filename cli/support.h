@@ -2,8 +2,6 @@
 // streams. Main's thread.
 #pragma once
 
-#include <google/protobuf/message.h>
-
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,11 +21,11 @@ int Complain(const absl::Status& status, int exit);
 // The job of the command line's FILE with its --set flags. Any error is kExitBadSpec.
 absl::StatusOr<v1::Job> LoadJob(const CommandLine& line);
 
+// `pause`: see CoordinatorClient.
 absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoint,
-                                                           const CommandLine& line);
+                                                           const CommandLine& line,
+                                                           CoordinatorClient::Pause pause);
 
-// One JSON document with the proto's field names; missing fields are not in it.
-std::string JsonOf(const google::protobuf::Message& message);
 void Print(std::string_view text);
 
 // "3", "j3" or "1a2b3c4d-j3", as `rackmark jobs` shows it. The cluster part must be `cluster_id`'s.

@@ -20,6 +20,7 @@ Watcher::~Watcher() {
   {
     std::lock_guard lock(mutex_);
     stopped_ = true;
+    stopping_.notify_all();
     if (context_ != nullptr) context_->TryCancel();
   }
   thread_.join();
@@ -31,10 +32,8 @@ void Watcher::Push(WatchUpdate update) {
 }
 
 void Watcher::Pause(Nanos duration) {
-  const Nanos end = SystemClock().Monotonic() + duration;
-  while (!stopped_ && SystemClock().Monotonic() < end) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
+  std::unique_lock lock(mutex_);
+  stopping_.wait_for(lock, std::chrono::nanoseconds(duration), [this] { return stopped_.load(); });
 }
 
 absl::Status Watcher::Follow() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -44,6 +45,7 @@ class Watcher {
   BoundedQueue<WatchUpdate> updates_{1024};
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;
+  std::condition_variable stopping_;
   grpc::ClientContext* context_ = nullptr;  // guarded by mutex_
   Nanos last_heard_;
   bool lost_ = false;

@@ -273,6 +273,11 @@ void StopSignal::SetCause(std::string_view cause) {
   [[maybe_unused]] const ssize_t ignored = write(event_fd_, &one, sizeof one);
 }
 
+bool StopSignal::Again() {
+  signalfd_siginfo info{};
+  return read(signal_fd_, &info, sizeof info) == sizeof info;
+}
+
 void StopSignal::Trigger(std::string_view cause) { SetCause(cause); }
 
 std::optional<std::string> StopSignal::Wait(Nanos timeout) {

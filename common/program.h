@@ -81,6 +81,11 @@ class StopSignal {
   // A negative timeout waits for ever. Stays set once it is.
   std::optional<std::string> Wait(Nanos timeout);
   void Trigger(std::string_view cause);
+  // After Wait has told of a stop: whether a further signal has come since the last call.
+  bool Again();
+  // For a poll with other descriptors: readable while a signal has come that neither Wait nor Again
+  // has taken. Not to be read.
+  int signal_fd() const { return signal_fd_; }
 
  private:
   StopSignal(int signal_fd, int event_fd, std::optional<int> lifeline_fd);

@@ -104,4 +104,17 @@ absl::StatusOr<v1::Job> ParseJob(std::string_view yaml, std::string_view file_na
   return job;
 }
 
+absl::Status AtSpecField(const v1::Job& job, std::string_view file_name, std::string_view key,
+                         const absl::Status& problem) {
+  YamlNode place;  // none, if the field comes from --set alone
+  if (const auto root = ReadYaml(job.source(), file_name); root.ok()) {
+    const YamlNode* spec = FindKey(*root, "spec");
+    const YamlNode* field = spec == nullptr ? nullptr : FindKey(*spec, key);
+    if (field != nullptr) place = *field;
+  }
+  const absl::Status told =
+      YamlError(file_name, place, absl::StrCat("spec.", ToAbsl(key)), FromAbsl(problem.message()));
+  return absl::Status(problem.code(), told.message());
+}
+
 }  // namespace rackmark

@@ -27,6 +27,11 @@ absl::StatusOr<Override> ParseOverride(std::string_view text);
 absl::StatusOr<v1::Job> ParseJob(std::string_view yaml, std::string_view file_name,
                                  const std::vector<Override>& sets);
 
+// `problem` with the place of spec's field `key` before it, for what is wrong with a job that
+// ParseJob took: a gang that fits nowhere. Keeps the code.
+absl::Status AtSpecField(const v1::Job& job, std::string_view file_name, std::string_view key,
+                         const absl::Status& problem);
+
 // A Job that came over the wire: the same limits again, because whoever sent it may not have used
 // ParseJob. INVALID_ARGUMENT names the field.
 absl::Status CheckJob(const v1::Job& job);

@@ -469,5 +469,16 @@ TEST(ParseJob, MutatedTextNeverCrashes) {
   EXPECT_GT(good, 0);  // some mutations are harmless, so the good path was taken too
 }
 
+TEST(AtSpecField, NamesTheFieldsPlaceAndKeepsTheCode) {
+  v1::Job job;
+  job.set_source("apiVersion: rackmark/v1\nspec:\n  gang: {devices: 9}\n");
+  const absl::Status problem = absl::OutOfRangeError("fits nowhere; use a smaller one");
+  EXPECT_EQ(AtSpecField(job, "j.yaml", "gang", problem),
+            absl::OutOfRangeError("j.yaml:3:9: spec.gang: fits nowhere; use a smaller one"));
+  job.set_source("spec: {}");
+  EXPECT_EQ(AtSpecField(job, "j.yaml", "gang", problem),
+            absl::OutOfRangeError("j.yaml: spec.gang: fits nowhere; use a smaller one"));
+}
+
 }  // namespace
 }  // namespace rackmark

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "google/protobuf/message.h"
 #include "rackmark/v1/summary.pb.h"
 
 namespace rackmark {
@@ -12,6 +13,9 @@ namespace rackmark {
 // JSON by report/schema/report.schema.json: field names carry the units, a missing number is null,
 // ASCII only, "</" is written as "<\/". Ends with a newline.
 std::string RenderJson(const v1::JobSummary& job);
+// Any other message of ours by the same rules, so that all JSON of the product has one look: enums
+// are short words ("PASS", "ENDED", "RANK_DIED"), numbers are numbers.
+std::string MessageJson(const google::protobuf::Message& message);
 
 struct TerminalOptions {
   int width = 80;      // columns; lines are cut or wrapped to it, 40 at least

@@ -97,9 +97,11 @@ Json ToJson(const Message& message) {
 
 }  // namespace
 
-std::string RenderJson(const v1::JobSummary& job) {
+std::string RenderJson(const v1::JobSummary& job) { return MessageJson(job); }
+
+std::string MessageJson(const Message& message) {
   // ASCII only, and no "</": the text may be put into a page's script element as it is.
-  const std::string text = ToJson(job).dump(1, ' ', true, Json::error_handler_t::replace);
+  const std::string text = ToJson(message).dump(1, ' ', true, Json::error_handler_t::replace);
   std::string out;
   for (const char c : text) {
     if (c == '/' && !out.empty() && out.back() == '<') out += '\\';

@@ -34,7 +34,7 @@ spec:
     rate: %(rate)s
     %(share)s
     duration: %(duration)s
-    warmup: 300ms
+    warmup: %(warmup)s
     %(calibration)s
     prompt_tokens: {min: 4, max: 16}
     output_tokens: {min: 4, max: 16}
@@ -42,9 +42,13 @@ spec:
 """
 
 
-def serve_job(duration="4s", rate="auto", share="60%", attempts=2):
+# Far below what nano-1m can do anywhere: what a test expects to PASS must not depend on speed.
+LOW_RATE = "20/s"
+
+
+def serve_job(duration="2s", rate=LOW_RATE, share="20%", attempts=2, warmup="300ms"):
     auto = rate == "auto"
-    return SERVE % {"duration": duration, "rate": rate, "attempts": attempts,
+    return SERVE % {"duration": duration, "rate": rate, "attempts": attempts, "warmup": warmup,
                     "share": "auto_share: " + share if auto else "",
                     "calibration": "calibration: 700ms" if auto else ""}
 
@@ -86,6 +90,13 @@ class Process:
             if left <= 0 or not self._pump(left):
                 raise AssertionError(f"{self.name}: no line like {pattern!r} in:\n{self.text()}")
 
+    def wait_until(self, done, what, seconds=30):
+        """Until done() is true, asked again whenever this process prints and 20 times a second."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > deadline or not self._pump(0.05):
+                raise AssertionError(f"{self.name}: {what} did not come in:\n{self.text()}")
+
     def wait_exit(self, seconds=60):
         deadline = time.monotonic() + seconds
         while self._pump(deadline - time.monotonic()):
@@ -97,6 +108,10 @@ class Process:
 
     def signal(self, number):
         os.kill(self.pid, number)
+
+    def close(self):
+        self.popen.wait()
+        self.popen.stdout.close()
 
     def text(self):
         return "\n".join(self.lines + [self._partial.decode(errors="replace")])
@@ -111,11 +126,14 @@ class TestCase(unittest.TestCase):
         self.mark = uuid.uuid4().hex
         self.env = dict(os.environ, RACKMARK_E2E_MARK=self.mark, XDG_RUNTIME_DIR=str(self.dir))
         self._segments = self.segments()
+        self._started = []
         self.addCleanup(self._folder.cleanup)
         self.addCleanup(self.kill_all)
 
     def start(self, program, *args, name=None):
-        return Process([BIN / program, *args], self.env, self.dir, name or program)
+        process = Process([BIN / program, *args], self.env, self.dir, name or program)
+        self._started.append(process)
+        return process
 
     def run_cli(self, *args, seconds=60):
         process = self.start("rackmark", *args)
@@ -154,9 +172,14 @@ class TestCase(unittest.TestCase):
     def kill_all(self):
         for pid in self.alive():
             try:
+                fd = os.pidfd_open(pid)
                 os.kill(pid, signal.SIGKILL)
+                select.select([fd], [], [], 10)
+                os.close(fd)
             except ProcessLookupError:
                 pass
+        for process in self._started:
+            process.close()
 
     def kill_one(self, program, index=0):
         pids = self.alive(program)
@@ -182,19 +205,62 @@ class TestCase(unittest.TestCase):
     def segments():
         return {p.name for p in pathlib.Path("/dev/shm").iterdir() if p.name.startswith("rackmark")}
 
-    def chunk_streams(self):
-        """(run, attempt, kind, stream) -> sorted seqs, from the sample database itself."""
-        database = sqlite3.connect(f"file:{self.dir / 'data' / 'samples.db'}?mode=ro", uri=True)
-        self.addCleanup(database.close)
-        streams = {}
-        for run, attempt, kind, stream, seq in database.execute(
-                "SELECT run, attempt, kind, stream, seq FROM chunks ORDER BY seq"):
-            streams.setdefault((run, attempt, kind, stream), []).append(seq)
-        return streams
+    def samples(self, sql):
+        path = self.dir / "data" / "samples.db"
+        if not path.exists():
+            return []
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+        try:
+            return database.execute(sql).fetchall()
+        except sqlite3.OperationalError:
+            return []  # being made just now
+        finally:
+            database.close()
+
+    def chunks(self):
+        """{(run, attempt, kind, stream, seq): payload}: every sample that was ever acked."""
+        rows = self.samples("SELECT run, attempt, kind, stream, seq, payload FROM chunk")
+        return {row[:5]: row[5] for row in rows}
 
     def assert_streams_whole(self):
-        streams = self.chunk_streams()
+        """No stream has a gap, and none was acked further than it is stored."""
+        streams = {}
+        for *key, seq in sorted(self.chunks()):
+            streams.setdefault(tuple(key), []).append(seq)
         self.assertTrue(streams)
         for key, seqs in streams.items():
             self.assertEqual(seqs, list(range(1, len(seqs) + 1)), f"gap in stream {key}")
+        marks = self.samples("SELECT run, attempt, kind, stream, seq FROM watermark")
+        self.assertEqual({tuple(key): seq for *key, seq in marks},
+                         {key: len(seqs) for key, seqs in streams.items()})
         return streams
+
+    def lists(self, what, *where):
+        """The JSON of a list command."""
+        code, text = self.run_cli(what, *where, "--output", "json")
+        self.assertEqual(code, 0, text)
+        return json.loads(text)[what]
+
+    def assert_nothing_booked(self, *where):
+        """Every device of every node is free, on both nodes, after a bounded time."""
+        deadline = time.monotonic() + 20
+        while True:
+            nodes = self.lists("nodes", *where)
+            up = [n for n in nodes if n["phase"] == "UP" and n["silent_ns"] is not None]
+            free = [d for n in up for d in n["devices"] if d["lease_id"] == 0 and d["healthy"]]
+            if len(up) == 2 and len(free) == 2:
+                return
+            self.assertLess(time.monotonic(), deadline, f"not all is free again: {nodes}")
+
+    def assert_usable_again(self):
+        """A new cluster on the same data folder has every device free and passes the next job."""
+        cluster = self.start("rackmark", "local", 2, "--cpu-slots", 1, "--data", self.dir / "data")
+        endpoint = cluster.wait_line(r"^unix:")
+        self.assert_nothing_booked("--coordinator", endpoint)
+        again = self.start("rackmark", "run", self.write_job(serve_job(duration="1s"), "next.yaml"),
+                           "--coordinator", endpoint, "--out", self.dir / "next")
+        self.assertEqual(again.wait_exit(90), 0, again.text())
+        self.assert_nothing_booked("--coordinator", endpoint)
+        cluster.signal(signal.SIGTERM)
+        self.assertEqual(cluster.wait_exit(30), 0, cluster.text())
+        self.assert_nothing_left()

@@ -1,6 +1,6 @@
 """Bad input and bad surroundings: one clear sentence with place and remedy, a distinct exit status,
 nothing lost, nothing started."""
-import pathlib
+import json
 import signal
 import unittest
 
@@ -12,6 +12,8 @@ class BadJobs(TestCase):
         cli = self.run_local(text, nodes=nodes)
         self.assertEqual(cli.wait_exit(30), code, cli.text())
         self.assertRegex(cli.text(), pattern)
+        # One sentence: no second line, no stack, and what to do about it.
+        self.assertEqual(len(cli.text().strip().splitlines()), 1, cli.text())
         self.assertFalse((self.dir / "data" / "events.db").exists(), "something was started")
         self.assert_nothing_left()
 
@@ -24,13 +26,17 @@ class BadJobs(TestCase):
                      r"job\.yaml:\d+:\d+: .*seed.*(twice|duplicate)")
 
     def test_wrong_type(self):
-        self.refused(serve_job().replace("seed: 7", "seed: many"), r"job\.yaml:6:\d+: .*seed")
+        self.refused(serve_job().replace("seed: 7", "seed: many"), r"job\.yaml:6:\d+: spec\.seed: .*many.*; write ")
 
     def test_missing_unit(self):
-        self.refused(serve_job(duration="4"), r"job\.yaml:\d+:\d+: .*duration.*unit")
+        self.refused(serve_job(duration="4"), r"job\.yaml:\d+:\d+: spec\.load\.duration: .*unit")
+
+    def test_unit_of_another_kind(self):
+        self.refused(serve_job(duration="4MiB"), r"job\.yaml:\d+:\d+: spec\.load\.duration: .*MiB")
 
     def test_unknown_model(self):
-        self.refused(serve_job().replace("nano-1m", "nano-2m"), r"nano-2m.*nano-1m")
+        self.refused(serve_job().replace("nano-1m", "nano-2m"),
+                     r"job\.yaml:\d+:\d+: spec\.workload\.serve\.model: .*nano-2m.*nano-1m")
 
     def test_not_yaml(self):
         self.refused("spec: [1, 2\n", r"job\.yaml:\d+:\d+: ")
@@ -39,8 +45,19 @@ class BadJobs(TestCase):
         job = serve_job().replace("devices: 2, per_node: 1", "devices: 4, per_node: 2")
         cli = self.run_local(job, "--cpu-slots", 1)
         self.assertEqual(cli.wait_exit(30), 11, cli.text())
-        self.assertRegex(cli.text(), r"4")
+        self.assertRegex(cli.text(), r"job\.yaml:7:\d+: spec\.gang: .*needs 2 .*offers 1; use ")
+        self.assertFalse((self.dir / "data").exists(), "something was started")
         self.assert_nothing_left()
+
+    def test_gang_that_no_known_node_of_a_coordinator_can_hold(self):
+        cluster = self.start("rackmark", "local", 2, "--cpu-slots", 1, "--data", self.dir / "data")
+        where = ["--coordinator", cluster.wait_line(r"^unix:")]
+        self.assert_nothing_booked(*where)
+        job = serve_job().replace("devices: 2, per_node: 1", "devices: 8")
+        code, text = self.run_cli("run", self.write_job(job), *where)
+        self.assertEqual(code, 11, text)
+        self.assertRegex(text, r"job\.yaml:7:\d+: spec\.gang: .*needs 8 .*have 2; use ")
+        self.assertEqual(self.lists("jobs", *where), [])
 
     def test_no_such_file(self):
         code, text = self.run_cli("run", self.dir / "none.yaml", "--local", 2)
@@ -61,7 +78,7 @@ class BadSurroundings(TestCase):
         self.up(self.coordinator())
         second = self.coordinator(data="other")
         self.assertEqual(second.wait_exit(20), 13, second.text())
-        self.assertRegex(second.text(), r"in use")
+        self.assertRegex(second.text(), r"c\.sock.*in use")
 
     def test_data_folder_in_use(self):
         self.up(self.coordinator())
@@ -76,8 +93,17 @@ class BadSurroundings(TestCase):
         before = path.read_bytes()
         process = self.coordinator()
         self.assertEqual(process.wait_exit(20), 14, process.text())
-        self.assertIn("events.db", process.text())
+        self.assertRegex(process.text(), r"events\.db.*; ")
         self.assertEqual(path.read_bytes(), before)
+
+    def test_local_run_tells_why_its_coordinator_refused(self):
+        (self.dir / "data").mkdir()
+        path = self.dir / "data" / "events.db"
+        path.write_bytes(b"this is no database, it is a diary" * 40)
+        cli = self.run_local(serve_job())
+        self.assertEqual(cli.wait_exit(30), 14, cli.text())
+        self.assertRegex(cli.text(), r"events\.db")
+        self.assert_nothing_left()
 
     def test_foreign_database_is_left_as_it_is(self):
         import sqlite3
@@ -90,6 +116,7 @@ class BadSurroundings(TestCase):
         before = path.read_bytes()
         process = self.coordinator()
         self.assertEqual(process.wait_exit(20), 14, process.text())
+        self.assertRegex(process.text(), r"events\.db.*; ")
         self.assertEqual(path.read_bytes(), before)
 
     def test_worker_of_another_protocol(self):
@@ -108,6 +135,7 @@ class BadSurroundings(TestCase):
     def test_nobody_there(self):
         code, text = self.run_cli("nodes", "--coordinator", f"unix:{self.dir / 'none.sock'}")
         self.assertEqual(code, 12, text)
+        self.assertIn("none.sock", text)
 
     def test_unknown_flag_names_the_nearest(self):
         code, text = self.run_cli("run", "--locl", 2)
@@ -117,7 +145,6 @@ class BadSurroundings(TestCase):
 
 class Remote(TestCase):
     def test_submit_leaves_the_job_running_and_lists_answer(self):
-        import json
         coordinator = self.start("rackmark-coordinator", "--data", self.dir / "data", "--listen",
                                  f"unix:{self.dir / 'c.sock'}")
         coordinator.wait_line(r"(listening|serving|ready)", 20)
@@ -130,14 +157,13 @@ class Remote(TestCase):
         cli = self.start("rackmark", "run", self.write_job(serve_job(duration="1s"), "b.yaml"),
                          *where, "--out", self.dir / "out")
         self.assertEqual(cli.wait_exit(120), 0, cli.text())
-        code, text = self.run_cli("jobs", *where, "--output", "json")
-        jobs = json.loads(text)["jobs"]
-        self.assertEqual([j["verdict"] for j in jobs], ["PASS", "PASS"])
-        code, text = self.run_cli("nodes", *where, "--output", "json")
-        nodes = json.loads(text)["nodes"]
-        self.assertEqual(sorted(n["name"] for n in nodes), ["n0", "n1"])
-        code, text = self.run_cli("runs", *where, "--output", "json")
-        self.assertEqual(len(json.loads(text)["runs"]), 2)
+        jobs = self.lists("jobs", *where)
+        self.assertEqual([(j["phase"], j["verdict"]) for j in jobs], [("ENDED", "PASS")] * 2)
+        nodes = self.lists("nodes", *where)
+        self.assertEqual(sorted(n["info"]["name"] for n in nodes), ["n0", "n1"])
+        runs = self.lists("runs", *where)
+        self.assertEqual([(r["phase"], r["verdict"]) for r in runs], [("ENDED", "PASS")] * 2)
+        self.assert_nothing_booked(*where)
         code, text = self.run_cli("report", "1", *where, "--output", "json")
         self.assertEqual(json.loads(text)["verdict"], "PASS")
         for process in [*workers, coordinator]:
