@@ -152,6 +152,10 @@ RACKMARK_AVX2 void Tokens(const MatMulPiece& s, int m, const float* x, const Bf1
 
 RACKMARK_AVX2 void MatMul(const MatMulPiece& s, const float* x, const Bf16* w, float* y) {
   constexpr int kTokens = 6;
+  // Rows longer than a page are streams that the hardware follows by itself; asking as well was
+  // measured slower where nothing but loads takes time.
+  constexpr size_t kPageElements = 4096 / sizeof(Bf16);
+  const bool fetch = s.ldw < kPageElements || s.m > 2;
   MatMulPiece block = s;
   for (int n = 0; n < s.n; n += kBlock) {
     block.n = s.n - n < kBlock ? s.n - n : kBlock;
@@ -162,7 +166,7 @@ RACKMARK_AVX2 void MatMul(const MatMulPiece& s, const float* x, const Bf16* w, f
       const int size = (s.m - m + groups - 1) / groups;
       const size_t token = static_cast<size_t>(m);
       float* to = y + token * s.ldy + n;
-      if (m == 0) {
+      if (m == 0 && fetch) {
         Tokens<true>(block, size, x, rows, to);
       } else {
         Tokens<false>(block, size, x + token * s.ldx, rows, to);
