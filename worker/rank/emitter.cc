@@ -14,16 +14,6 @@ constexpr size_t kPointBytes = 18;     // a varint of at most 10 and a double
 constexpr size_t kRequestBytes = 160;  // stamps and counts, without gaps
 constexpr size_t kGapBytes = 10;
 
-void AddSketch(const QuantileSketch& from, v1::ChunkPayload* payload) {
-  v1::Sketch* sketch = payload->add_sketches();
-  sketch->set_name(static_cast<uint32_t>(payload->dictionary_size()));
-  payload->add_dictionary(std::string(kTtftSketch));
-  sketch->set_relative_error(from.relative_error());
-  sketch->set_zero_count(from.zero_count());
-  sketch->set_first_bucket(from.first_bucket());
-  for (uint64_t count : from.counts()) sketch->add_counts(count);
-}
-
 bool IsEmpty(const v1::ChunkPayload& payload) {
   return payload.columns_size() == 0 && payload.requests_size() == 0 &&
          payload.sketches_size() == 0 && payload.dropped_results() == 0 &&
@@ -51,9 +41,8 @@ void Emitter::BeginRun(uint64_t run_id, uint32_t attempt) {
   }
   recorder_->TakeDropped();
   log_.reset();
-  ttft_ = QuantileSketch();
+  sketches_.Clear();
   next_telemetry_ = 0;
-  failed_ = absl::OkStatus();
   run_id_ = run_id;
   attempt_ = attempt;
   open_ = true;
@@ -67,12 +56,15 @@ void Emitter::WatchRequests(std::shared_ptr<RequestLog> log) {
 absl::Status Emitter::EndRun() {
   std::lock_guard lock(mutex_);
   RACKMARK_CHECK(open_);
-  next_telemetry_ = 0;  // the last memory and CPU figures, and the rest of the sketch
-  absl::Status status = failed_;
-  if (status.ok()) status = EmitLocked();
+  next_telemetry_ = 0;  // the last memory and CPU figures, and the rest of the sketches
+  bool more = true;
+  // The run is over for this rank and its peers: now, and only now, its thread may wait here.
+  while (more) {
+    ASSIGN_OR_RETURN(more, EmitLocked());
+    RETURN_IF_ERROR(pipe_->Flush());
+  }
   open_ = false;
   log_.reset();
-  RETURN_IF_ERROR(status);
   v1::FromRank frame;
   frame.mutable_samples_end()->set_run_id(run_id_);
   frame.mutable_samples_end()->set_attempt(attempt_);
@@ -81,6 +73,8 @@ absl::Status Emitter::EndRun() {
 
 void Emitter::AbandonRun() {
   std::lock_guard lock(mutex_);
+  // If the daemon is gone, nobody wants them.
+  if (open_) EmitLocked().IgnoreError();
   open_ = false;
   log_.reset();
 }
@@ -90,14 +84,22 @@ void Emitter::Loop() {
   while (!stop_) {
     // A late tick is not caught up: the next one comes a whole interval after this one's work.
     wake_.wait_for(lock, std::chrono::nanoseconds(kEmitInterval), [this] { return stop_; });
-    if (!stop_ && open_ && failed_.ok()) failed_ = EmitLocked();
+    if (stop_ || !open_) continue;
+    const absl::StatusOr<bool> more = EmitLocked();
+    lock.unlock();
+    // While the daemon reads nothing, nothing more is taken out of the recorder: it fills, and
+    // counts what it drops. The runner does not wait for the daemon, so it must not for us.
+    const bool gone = !more.ok() || !pipe_->Flush().ok();
+    lock.lock();
+    if (gone) return;  // the link ends the process
   }
 }
 
-absl::Status Emitter::EmitLocked() {
+absl::StatusOr<bool> Emitter::EmitLocked() {
   bool more = true;
-  // Bounded: a producer as fast as we are must not keep us here for ever.
-  for (size_t sent = 0; more && sent < 2 * recorder_->capacity();) {
+  // Bounded: a producer as fast as we are must not keep us here for ever, nor fill the pipe's
+  // queue.
+  for (size_t sent = 0; more && sent < recorder_->capacity();) {
     v1::ChunkPayload payload;
     const size_t points = AddSamplesLocked(&payload);
     const size_t requests = AddRequestsLocked(&payload, points * kPointBytes);
@@ -108,11 +110,12 @@ absl::Status Emitter::EmitLocked() {
     sent += points + requests;
     if (!IsEmpty(payload)) RETURN_IF_ERROR(SendLocked(std::move(payload)));
   }
-  if (clock_->Monotonic() < next_telemetry_) return absl::OkStatus();
-  // Last, so that the sketch has what was just sent.
+  if (clock_->Monotonic() < next_telemetry_) return more;
+  // Last, so that the sketches have what was just sent.
   v1::ChunkPayload telemetry;
   AddTelemetryLocked(&telemetry);
-  return SendLocked(std::move(telemetry));
+  RETURN_IF_ERROR(SendLocked(std::move(telemetry)));
+  return more;
 }
 
 absl::Status Emitter::SendLocked(v1::ChunkPayload payload) {
@@ -139,10 +142,10 @@ size_t Emitter::AddRequestsLocked(v1::ChunkPayload* payload, size_t bytes) {
   uint32_t index = 0;
   while (bytes < kSampleFrameBytes && log_->PopEnded(&index)) {
     const RequestTable& rows = log_->ended_rows();
-    *payload->add_requests() = rows.Record(index);
+    v1::RequestRecord* record = payload->add_requests();
+    *record = rows.Record(index);
     bytes += kRequestBytes + kGapBytes * rows.lengths(index).output_tokens;
-    // A first token before its planned arrival cannot be; the sketch refuses it as our bug.
-    if (const auto ttft = rows.TtftMs(index)) ttft_.Add(*ttft);
+    sketches_.Add(*record);
     ++requests;
   }
   return requests;
@@ -156,9 +159,7 @@ void Emitter::AddTelemetryLocked(v1::ChunkPayload* payload) {
     builder.Add(SeriesId::kRankRss, now, static_cast<double>(*rss));
   }
   if (const auto cpu = CpuSeconds()) builder.Add(SeriesId::kRankCpu, now, *cpu);
-  if (ttft_.count() == 0) return;
-  AddSketch(ttft_, payload);
-  ttft_ = QuantileSketch();
+  sketches_.MoveTo(payload);
 }
 
 }  // namespace rackmark

@@ -1,7 +1,8 @@
 // Carries what was recorded to the daemon: every 100 ms it drains the recorder and the ended
 // requests into frames below 1 MiB; once a second it adds the process's own memory and CPU time and
-// a sketch of the TTFTs since the last one (for the live view). Owns its thread. Only between
-// BeginRun and EndRun does anything leave. All methods are the runner thread's.
+// sketches of the requests that ended since the last ones (for the live view). Owns its thread.
+// Only between BeginRun and EndRun does anything leave. All methods are the runner thread's; of
+// them EndRun alone may wait for the daemon.
 #pragma once
 
 #include <condition_variable>
@@ -10,10 +11,10 @@
 #include <mutex>
 #include <thread>
 
-#include "common/sketch.h"
 #include "common/status.h"
 #include "common/time.h"
 #include "rackmark/v1/rank_frame.pb.h"
+#include "worker/rank/live_sketches.h"
 #include "worker/rank/pipe.h"
 #include "worker/rank/recorder.h"
 #include "worker/rank/request_log.h"
@@ -24,8 +25,6 @@ namespace rackmark {
 constexpr size_t kSampleFrameBytes = 900 << 10;
 constexpr Nanos kEmitInterval = 100 * kMillisecond;
 constexpr Nanos kTelemetryInterval = kSecond;
-// Name of the live sketch in the chunks.
-constexpr std::string_view kTtftSketch = "ttft_ms";
 
 class Emitter {
  public:
@@ -41,12 +40,13 @@ class Emitter {
   void WatchRequests(std::shared_ptr<RequestLog> log);
   // Sends everything that is left, then SamplesEnd. The runner records nothing meanwhile.
   absl::Status EndRun();
-  // Closes without sending: the run failed or was superseded.
+  // The run failed or was superseded: what was recorded until now leaves, without an end.
   void AbandonRun();
 
  private:
   void Loop();
-  absl::Status EmitLocked();
+  // Whether there may be more.
+  absl::StatusOr<bool> EmitLocked();
   absl::Status SendLocked(v1::ChunkPayload payload);
   size_t AddSamplesLocked(v1::ChunkPayload* payload);
   size_t AddRequestsLocked(v1::ChunkPayload* payload, size_t bytes);
@@ -64,9 +64,8 @@ class Emitter {
   uint64_t run_id_ = 0;
   uint32_t attempt_ = 0;
   std::shared_ptr<RequestLog> log_;
-  QuantileSketch ttft_;
+  LiveSketches sketches_;
   Nanos next_telemetry_ = 0;
-  absl::Status failed_;
 
   std::thread thread_;  // last: everything that it uses exists before it
 };

@@ -1,10 +1,12 @@
 #include "worker/rank/emitter.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -34,6 +36,7 @@ class EmitterTest : public ::testing::Test {
   const std::vector<v1::FromRank>& Finish() {
     if (reader_.joinable()) {
       emitter_.reset();
+      pipe_->Flush().IgnoreError();
       close(fds_[0]);
       reader_.join();
     }
@@ -118,7 +121,7 @@ TEST_F(EmitterTest, RequestsAndTheirSketchTravel) {
   }
   ASSERT_TRUE(emitter_->EndRun().ok());
   uint64_t next = 0;
-  uint64_t in_sketches = 0;
+  std::map<std::string, QuantileSketch> sketches;
   for (const v1::FromRank& frame : Finish()) {
     for (const v1::RequestRecord& record : frame.samples().requests()) {
       EXPECT_EQ(record.index(), next++);
@@ -126,15 +129,80 @@ TEST_F(EmitterTest, RequestsAndTheirSketchTravel) {
       EXPECT_EQ(record.phase(), v1::LOAD_PHASE_MEASURE);
     }
     for (const v1::Sketch& s : frame.samples().sketches()) {
-      EXPECT_EQ(frame.samples().dictionary(static_cast<int>(s.name())), kTtftSketch);
-      const QuantileSketch sketch(s.relative_error(), s.zero_count(), s.first_bucket(),
-                                  {s.counts().begin(), s.counts().end()});
-      in_sketches += sketch.count();
-      EXPECT_NEAR(sketch.Quantile(0.5).value_or(-1), 10, 0.2);
+      const QuantileSketch part(s.relative_error(), s.zero_count(), s.first_bucket(),
+                                {s.counts().begin(), s.counts().end()});
+      EXPECT_TRUE(sketches[frame.samples().dictionary(static_cast<int>(s.name()))].Merge(part));
     }
   }
   EXPECT_EQ(next, 500U);
-  EXPECT_EQ(in_sketches, 500U);
+  const auto expect = [&](std::string_view name, uint64_t count, double median) {
+    const QuantileSketch& sketch = sketches[std::string(name)];
+    EXPECT_EQ(sketch.count(), count) << name;
+    EXPECT_NEAR(sketch.Quantile(0.5).value_or(-1), median, 0.02 * median) << name;
+  };
+  EXPECT_EQ(sketches.size(), 4U);
+  expect(kTtftSketch, 500, 10);
+  expect(kItlSketch, 500 * 399, 1);
+  expect(kTpotSketch, 500, 1);
+  expect(kE2eSketch, 500, 409);
+}
+
+TEST(LiveSketchesTest, ACutRequestCountsForWhatItShowed) {
+  v1::RequestRecord cut;
+  cut.set_finish(v1::FINISH_REASON_UNFINISHED);
+  cut.set_t_sched_ns(0);
+  LiveSketches sketches;
+  sketches.Add(cut);  // without a token: nothing is known
+  v1::ChunkPayload payload;
+  sketches.MoveTo(&payload);
+  EXPECT_EQ(payload.sketches_size(), 0);
+  cut.set_t_first_token_ns(2 * kMillisecond);
+  cut.add_token_delta_ns(kMillisecond);
+  cut.set_t_last_ns(3 * kMillisecond);
+  cut.set_output_tokens(2);
+  sketches.Add(cut);
+  sketches.MoveTo(&payload);
+  EXPECT_EQ(std::vector<std::string>(payload.dictionary().begin(), payload.dictionary().end()),
+            (std::vector<std::string>{"ttft_ms", "itl_ms"}));
+  // What was moved is gone.
+  v1::ChunkPayload next;
+  sketches.MoveTo(&next);
+  EXPECT_EQ(next.sketches_size(), 0);
+}
+
+// The runner's calls return although the daemon reads nothing at all.
+TEST(EmitterTestAlone, ADaemonThatDoesNotReadHoldsUpNobody) {
+  std::array<int, 2> fds{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()), 0);
+  Pipe pipe(fds[0], "boot/1");
+  Recorder recorder;
+  auto emitter = std::make_unique<Emitter>(&pipe, &recorder, &SystemClock());
+  emitter->BeginRun(1, 1);
+  const auto send_status = [&] {
+    v1::FromRank frame;
+    frame.mutable_status()->set_phase(v1::RANK_PHASE_MEASURING);
+    return pipe.Send(std::move(frame));
+  };
+  // More than any pipe holds. Full when a byte more would block.
+  for (int i = 0; i < 200'000; ++i) recorder.Record(SeriesId::kStepHost, int64_t{i} << 40, i);
+  int free = 1;
+  while (free != 0) {
+    pollfd writable{fds[0], POLLOUT, 0};
+    free = poll(&writable, 1, 10);
+  }
+  EXPECT_TRUE(send_status().ok());
+  emitter->WatchRequests(nullptr);
+  v1::Identity identity;
+  identity.set_protocol_min(1);
+  identity.set_protocol_max(1);
+  EXPECT_TRUE(pipe.Heard(identity).ok());  // the dead-man timer's thread
+  emitter->AbandonRun();
+  emitter->BeginRun(2, 1);
+  EXPECT_TRUE(send_status().ok());
+  close(fds[1]);
+  EXPECT_FALSE(pipe.Flush().ok());
+  emitter.reset();
+  close(fds[0]);
 }
 
 TEST_F(EmitterTest, OverflowIsReportedNotHidden) {
@@ -152,6 +220,18 @@ TEST_F(EmitterTest, OverflowIsReportedNotHidden) {
   for (const v1::FromRank& frame : Finish()) dropped += frame.samples().dropped_results();
   EXPECT_EQ(dropped + Points(frames_, "step.host").size(), 100'000U);
   EXPECT_GT(dropped, 0U);
+}
+
+TEST_F(EmitterTest, WhatAFailedRunHadRecordedIsKept) {
+  emitter_ = std::make_unique<Emitter>(pipe_.get(), &recorder_, &SystemClock());
+  emitter_->BeginRun(1, 1);
+  recorder_.Record(SeriesId::kStepHost, 1, 1);
+  emitter_->AbandonRun();
+  recorder_.Record(SeriesId::kStepHost, 2, 2);
+  emitter_->AbandonRun();  // of no run: nothing leaves
+  const auto& frames = Finish();
+  EXPECT_EQ(Points(frames, "step.host").size(), 1U);
+  for (const v1::FromRank& frame : frames) EXPECT_FALSE(frame.has_samples_end());
 }
 
 TEST_F(EmitterTest, ADeadDaemonIsAnErrorNotASignal) {

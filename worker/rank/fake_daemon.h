@@ -31,11 +31,15 @@ class FakeDaemon {
     uint32_t world = 1;
     std::string host_id = "test-host";
     Nanos dead_man = 60 * kSecond;
+    int pipe_bytes = 0;  // what the pipe holds that was not read; 0 = the system's size
   };
 
   explicit FakeDaemon(const Place& place) {
     std::array<int, 2> fds{};
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()), 0);
+    if (place.pipe_bytes > 0) {
+      EXPECT_EQ(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &place.pipe_bytes, sizeof(int)), 0);
+    }
     pid_ = fork();
     if (pid_ == 0) {
       dup2(fds[1], 3);

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "common/series.h"
 #include "common/status.h"
 #include "common/time.h"
 #include "kernels/collective.h"
@@ -45,6 +46,9 @@ class Gang {
   Collective& collective() { return *collective_; }
   HostChannel* channel() { return channel_.get(); }
   absl::Status Barrier();
+  TransportCode transport() const {
+    return world() == 1 ? TransportCode::kSolo : TransportCode::kShm;
+  }
 
   void Abort();
   bool aborted() const { return aborted_.load(std::memory_order_relaxed); }

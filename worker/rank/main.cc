@@ -57,6 +57,8 @@ int RunRank(int fd) {
                  .clock = &clock});
   const absl::Status ended = runner.Run();
   segment.Remove();
+  // Here, where the dead-man timer still runs: the daemon may not be reading.
+  pipe.Flush().IgnoreError();
   if (!ended.ok()) return Complain(kExitError, FromAbsl(ended.message()));
   return kExitPass;
 }

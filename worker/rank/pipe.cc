@@ -1,9 +1,23 @@
 #include "worker/rank/pipe.h"
 
+#include <utility>
+
 #include "common/frame.h"
 #include "common/ids.h"
 
 namespace rackmark {
+
+Pipe::Pipe(int fd, std::string incarnation)
+    : fd_(fd), incarnation_(std::move(incarnation)), thread_([this] { Loop(); }) {}
+
+Pipe::~Pipe() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+    changed_.notify_all();
+  }
+  thread_.join();
+}
 
 absl::Status Pipe::Heard(const v1::Identity& identity) {
   if (identity.protocol_max() < kProtocolMin || identity.protocol_min() > kProtocolMax) {
@@ -19,14 +33,45 @@ absl::Status Pipe::Heard(const v1::Identity& identity) {
 }
 
 absl::Status Pipe::Send(v1::FromRank frame) {
-  std::lock_guard lock(mutex_);
   v1::Identity* identity = frame.mutable_identity();
-  identity->set_cluster_id(cluster_id_);
-  identity->set_epoch(epoch_);
   identity->set_incarnation(incarnation_);
   identity->set_protocol_min(kProtocolMin);
   identity->set_protocol_max(kProtocolMax);
-  return WriteFrame(fd_, frame.SerializeAsString());
+  std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(failed_);
+  identity->set_cluster_id(cluster_id_);
+  identity->set_epoch(epoch_);
+  queue_.push_back(frame.SerializeAsString());
+  ++sent_;
+  changed_.notify_all();
+  return absl::OkStatus();
+}
+
+absl::Status Pipe::Flush() {
+  std::unique_lock lock(mutex_);
+  const uint64_t all = sent_;
+  changed_.wait(lock, [&] { return written_ >= all || !failed_.ok(); });
+  return failed_;
+}
+
+void Pipe::Loop() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    const std::string bytes = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    absl::Status status = WriteFrame(fd_, bytes);
+    lock.lock();
+    ++written_;
+    if (!status.ok()) {
+      // Half a frame may have left: what comes after it could not be read.
+      failed_ = std::move(status);
+      queue_.clear();
+    }
+    changed_.notify_all();
+  }
 }
 
 }  // namespace rackmark

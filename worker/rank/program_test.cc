@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/exit_codes.h"
+#include "common/text.h"
 #include "samples/chunk_codec.h"
 #include "worker/rank/fake_daemon.h"
 
@@ -59,9 +60,11 @@ struct TestGang {
   std::vector<std::unique_ptr<FakeDaemon>> ranks;
   std::vector<v1::AddressCard> cards;
 
-  void Start(uint32_t world) {
+  void Start(uint32_t world, int pipe_bytes = 0) {
     for (uint32_t rank = 0; rank < world; ++rank) {
-      ranks.push_back(std::make_unique<FakeDaemon>(FakeDaemon::Place{rank, world}));
+      FakeDaemon::Place place{.rank = rank, .world = world};
+      place.pipe_bytes = pipe_bytes;
+      ranks.push_back(std::make_unique<FakeDaemon>(place));
     }
     for (auto& rank : ranks) {
       const auto card = rank->AwaitCard();
@@ -173,6 +176,8 @@ TEST(ProgramTest, TwoRanksMeasureTheNullWorkload) {
   EXPECT_EQ(points["window.end"].at(0).first - points["window.start"].at(0).first,
             300 * kMillisecond);
   EXPECT_EQ(AllPoints(*gang.ranks[1]).count("window.start"), 0U);
+  ASSERT_EQ(points["gang.transport"].size(), 1U);
+  EXPECT_EQ(points["gang.transport"][0].second, static_cast<double>(TransportCode::kShm));
   // The same processes take the next run, and end in order.
   ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(2, NullSpec(20 * kMillisecond)));
   // A run that was only prepared can be given up without harm to the gang.
@@ -342,6 +347,13 @@ TEST(ProgramTest, TwoRanksServeTheMeasuredLoad) {
   const int64_t t0 = points.at("window.start").at(0).first;
   const int64_t t1 = points.at("window.end").at(0).first;
   EXPECT_EQ(t1 - t0, kSecond);
+  bool noted = false;
+  for (const v1::FromRank& frame : gang.ranks[0]->frames()) {
+    noted =
+        noted || frame.status().note() ==
+                     absl::StrCat("load ", FormatCount(Once(points, "load.rate")), " requests/s");
+  }
+  EXPECT_TRUE(noted);
   // Nothing of warm-up and calibration was recorded as a step.
   for (const auto& [t, value] : points.at("step.compute")) EXPECT_GE(t, t0);
   EXPECT_TRUE(Requests(*gang.ranks[1]).empty());
@@ -353,6 +365,25 @@ TEST(ProgramTest, TwoRanksServeTheMeasuredLoad) {
     EXPECT_EQ(requests[i].index(), i);
     ExpectSaneRequest(requests[i], t0, t1);
   }
+}
+
+// A rank that waits for its daemon inside its run would hold up all others in a collective.
+TEST(ProgramTest, ADaemonThatDoesNotReadHoldsUpNoPeer) {
+  TestGang gang;
+  // Rank 1's first samples fill its pipe, and nobody reads on until rank 0 is through.
+  ASSERT_NO_FATAL_FAILURE(gang.Start(2, 4096));
+  const v1::RunSpec spec = ServeSpec(2, kSecond);
+  gang.Order(1, v1::RUN_GOAL_PREPARED, spec);
+  gang.Expect(v1::RANK_PHASE_PREPARED);
+  gang.Order(1, v1::RUN_GOAL_DONE, spec);
+  const auto done = gang.ranks[0]->AwaitPhase(v1::RANK_PHASE_DONE);
+  ASSERT_TRUE(done.has_value());
+  EXPECT_EQ(done->phase(), v1::RANK_PHASE_DONE) << done->failure().detail();
+  EXPECT_EQ(Phases(*gang.ranks[1]).back(), v1::RANK_PHASE_PREPARED) << "nobody has read on";
+  const auto late = gang.ranks[1]->AwaitPhase(v1::RANK_PHASE_DONE);
+  ASSERT_TRUE(late.has_value());
+  EXPECT_EQ(late->phase(), v1::RANK_PHASE_DONE) << late->failure().detail();
+  for (auto& rank : gang.ranks) ExpectOrderlyEnd(*rank);
 }
 
 TEST(ProgramTest, LoadOverCapacityIsCutAndSaysSo) {

@@ -47,6 +47,7 @@ absl::Status Runner::Take(const v1::ToRank& frame) {
 
 absl::Status Runner::Init(const v1::RankInit& init) {
   if (gang_ != nullptr) return absl::OkStatus();  // said again
+  rank_ = init.rank();
   const absl::Status placed = PinToCpus({init.device().cpus().begin(), init.device().cpus().end()});
   if (!placed.ok()) return Fail(placed);
   absl::StatusOr<std::unique_ptr<Gang>> gang = Gang::Create(init, options_.segment);
@@ -107,6 +108,10 @@ absl::Status Runner::Advance(const v1::DesiredRun& order) {
   if (stage_ == Stage::kNone) {
     Phase(v1::RANK_PHASE_PREPARING);
     options_.emitter->BeginRun(order.run_id(), order.attempt());
+    if (gang_->rank() == 0) {
+      options_.recorder->Record(SeriesId::kGangTransport, options_.clock->Monotonic(),
+                                static_cast<double>(gang_->transport()));
+    }
     if (const absl::Status s = Prepare(order.spec()); !s.ok()) return Fail(s);
     stage_ = Stage::kPrepared;
     Phase(v1::RANK_PHASE_PREPARED);
@@ -171,7 +176,7 @@ absl::Status Runner::Fail(const absl::Status& why) {
   failure->set_kind(KindOf(why));
   // Ended by a peer's abort or absence: that peer is to blame.
   const bool by_peer = absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why);
-  if (gang_ != nullptr && !by_peer) failure->set_rank(gang_->rank());
+  if (rank_ && !by_peer) failure->set_rank(*rank_);
   failure->set_detail(std::string(FromAbsl(why.message())));
   Log(LogLevel::kError, FromAbsl(why.message()));
   stage_ = Stage::kFailed;

@@ -59,7 +59,8 @@ class Runner : private Progress {
   bool Cancelled() const override { return options_.inbox->cancelled(); }
 
   const Options options_;
-  std::unique_ptr<Gang> gang_;  // made at init, usable after connect
+  std::optional<uint32_t> rank_;  // since init, also one that failed
+  std::unique_ptr<Gang> gang_;    // made at init, usable after connect
   bool connected_ = false;
   std::unique_ptr<Workload> workload_;
   Stage stage_ = Stage::kNone;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "common/text.h"
 #include "model/memory.h"
 #include "model/presets.h"
 #include "model/roofline.h"
@@ -176,7 +177,7 @@ absl::Status ServeWorkload::MeasureWindow(double rate) {
   }
   Record(SeriesId::kRequestsScheduled, static_cast<double>(schedule.size()));
   context_.progress->Phase(v1::RANK_PHASE_MEASURING);
-  context_.progress->Note(absl::StrCat("load ", rate, " requests/s"));
+  context_.progress->Note(absl::StrCat("load ", FormatCount(rate), " requests/s"));
   const Nanos t0 = context_.clock->Monotonic() + kLead;
   const Nanos t1 = t0 + load_.duration_ns();
   const auto share = static_cast<Nanos>(kGraceShare * static_cast<double>(load_.duration_ns()));
