@@ -105,7 +105,8 @@ class Rank {
   uint64_t checksum_ = 0;
 };
 
-// `count` requests at once; only steps that `wanted` names are counted.
+// `count` requests at once; only steps that `wanted` names are counted. A prefill step packs
+// prompts of m tokens up to prefill_chunk (128) rows.
 template <typename Wanted>
 Column Measure(Rank& rank, uint32_t count, EngineRequest request, Wanted wanted) {
   Column column;
@@ -152,9 +153,9 @@ void Lead(Rank& rank) {
   }
   for (const uint32_t m : kPrefills) {
     const double floor = rank.ReadFloor();
-    Print("prefill", m,
+    Print("prompts", m,
           Measure(rank, 12 * 128 / m, {index += 1000, m, 1},
-                  [&](const StepStats& s) { return s.prefill_tokens >= m; }),
+                  [&](const StepStats& s) { return s.prefill_tokens >= 100; }),
           floor);
   }
 }
