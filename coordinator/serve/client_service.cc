@@ -6,6 +6,7 @@
 
 #include "common/version.h"
 #include "coordinator/core/view.h"
+#include "jobs/spec.h"
 #include "rpc/limits.h"
 #include "rpc/status_bridge.h"
 
@@ -61,6 +62,8 @@ grpc::ServerUnaryReactor* ClientService::Submit(grpc::CallbackServerContext* con
   if (status.ok() && request->submission_id().size() > kSubmissionIdBytesMax) {
     status = absl::InvalidArgumentError("submission_id is longer than 128 bytes");
   }
+  // A client that is not our program may send what our YAML reader would have refused.
+  if (status.ok()) status = CheckJob(request->job());
   if (status.ok()) {
     status = options_.loop->Post({*principal, SubmitJob{request->job(), request->submission_id()}},
                                  [reactor, reply](const Outcome& outcome) {

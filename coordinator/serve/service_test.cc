@@ -41,7 +41,9 @@ v1::Job MakeJob() {
   limits->set_measure_ns(60 * kSecond);
   limits->set_drain_ns(60 * kSecond);
   limits->set_attempts(1);
-  job.mutable_spec()->add_runs()->mutable_null()->set_duration_ns(kSecond);
+  v1::NullWorkload* null = job.mutable_spec()->add_runs()->mutable_null();
+  null->set_duration_ns(kSecond);
+  null->set_samples_per_step(16);
   return job;
 }
 
@@ -276,6 +278,24 @@ absl::StatusOr<v1::SubmitReply> Submit(const Coordinator& coordinator, const std
   *request.mutable_job() = MakeJob();
   request.set_submission_id(id);
   return Call<v1::SubmitRequest, v1::SubmitReply>(coordinator, &Stub::Submit, request);
+}
+
+// The YAML reader would have refused these; a client of somebody else need not have one.
+TEST(Services, AJobOutOfBoundsIsRefusedWhoeverWroteIt) {
+  Coordinator coordinator;
+  const auto refuse = [&](void (*spoil)(v1::RunSpec&), const std::string& field) {
+    v1::SubmitRequest request;
+    *request.mutable_job() = MakeJob();
+    spoil(*request.mutable_job()->mutable_spec()->mutable_runs(0));
+    const auto reply =
+        Call<v1::SubmitRequest, v1::SubmitReply>(coordinator, &Stub::Submit, request);
+    EXPECT_EQ(reply.status().code(), absl::StatusCode::kInvalidArgument) << reply.status();
+    EXPECT_THAT(std::string(reply.status().message()), testing::HasSubstr(field));
+  };
+  refuse([](v1::RunSpec& run) { run.mutable_null()->set_samples_per_step(1'000'000); },
+         "null.samples_per_step");
+  refuse([](v1::RunSpec& run) { run.mutable_serve()->set_model("tiny-30m"); },
+         "serve.tensor_parallel");
 }
 
 TEST(Services, AJobFromSubmitToReport) {
