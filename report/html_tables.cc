@@ -23,7 +23,7 @@ std::string Checks(const v1::RunSummary& run) {
   HtmlTable table{{"check", "verdict", "measured", "limit"}, {}, 2};
   for (const v1::Check& c : run.checks()) {
     table.rows.push_back(
-        {c.name(), VerdictWord(c.verdict()),
+        {c.name(), CheckWord(c.verdict()),
          c.has_value() ? WithUnit(c.value(), c.unit()) : std::string(kMissing),
          c.has_limit() ? absl::StrCat(c.detail(), " ", WithUnit(c.limit(), c.unit())) : ""});
   }
@@ -115,7 +115,8 @@ std::string Lines(const char* title, const char* note, const std::vector<Headlin
 std::string Recipe(const v1::RunSummary& run) {
   std::vector<Headline> lines = {{"workload", Workload(run.spec()), ""},
                                  {"seed", absl::StrCat(run.spec().seed()), ""},
-                                 {"point", PointWords(run.spec()), ""}};
+                                 {"point", PointWords(run.spec()), ""},
+                                 {"placement", PlacementWords(run.placement()), ""}};
   if (run.spec().has_serve()) {
     const v1::ServeWorkload& s = run.spec().serve();
     const v1::Load& l = s.load();

@@ -103,7 +103,7 @@ void Checks(const v1::RunSummary& run, Page& page) {
   for (const v1::Check& check : run.checks()) {
     const std::string value =
         check.has_value() ? WithUnit(check.value(), check.unit()) : std::string("missing");
-    std::string note = VerdictWord(check.verdict());
+    std::string note = CheckWord(check.verdict());
     if (check.has_limit()) {
       absl::StrAppend(&note, ", ", check.detail(), " ", WithUnit(check.limit(), check.unit()));
     }

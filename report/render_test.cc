@@ -199,5 +199,18 @@ TEST(Chart, Golden) {
   ExpectGolden("bar_chart.svg", RenderBarChart(bars));
 }
 
+TEST(Render, ARunThatFailedFirstNamesItsPlaceAndJudgesNothing) {
+  v1::JobSummary job;
+  RunFacts facts = TestFacts();
+  facts.failure.emplace().set_kind(v1::FAILURE_KIND_RANK_DIED);
+  *job.add_runs() = RunSummarizer().Finish(facts);
+  Judge(*job.mutable_runs(0));
+  job.set_verdict(JobVerdict(job));
+  const std::string html = RenderHtml(job);
+  EXPECT_NE(html.find("rank 0 on a device 0, rank 1 on b device 0"), std::string::npos);
+  EXPECT_NE(html.find("not judged"), std::string::npos);
+  EXPECT_EQ(html.find("UNKNOWN"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace rackmark

@@ -85,6 +85,19 @@ std::string VerdictWord(v1::Verdict verdict) {
   return Prefixless(v1::Verdict_Name(verdict), sizeof("VERDICT_") - 1);
 }
 
+std::string CheckWord(v1::Verdict verdict) {
+  return verdict == v1::VERDICT_UNKNOWN ? "not judged" : VerdictWord(verdict);
+}
+
+std::string PlacementWords(const v1::Placement& placement) {
+  std::vector<std::string> words;
+  for (const v1::RankPlace& place : placement.ranks()) {
+    words.push_back(
+        absl::StrCat("rank ", place.rank(), " on ", place.node(), " device ", place.device()));
+  }
+  return words.empty() ? "missing: it was never placed" : absl::StrJoin(words, ", ");
+}
+
 std::string FailureWord(v1::FailureKind kind) {
   return Prefixless(v1::FailureKind_Name(kind), sizeof("FAILURE_KIND_") - 1);
 }

@@ -13,6 +13,10 @@
 namespace rackmark {
 
 std::string VerdictWord(v1::Verdict verdict);
+// The same for a check, which a run that failed first leaves without a verdict.
+std::string CheckWord(v1::Verdict verdict);
+// "rank 0 on a device 0, rank 1 on b device 0".
+std::string PlacementWords(const v1::Placement& placement);
 // Three significant digits; never an exponent below a million.
 std::string Digits(double value);
 std::string Share(double share);  // "97.5 %"
