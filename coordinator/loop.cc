@@ -52,6 +52,10 @@ void Loop::Stop() {
 absl::Status Loop::Push(Item item) {
   if (inbox_.TryPush(std::move(item))) return absl::OkStatus();
   if (inbox_.closed()) return absl::UnavailableError("the coordinator is stopping");
+  const uint64_t refused = inbox_.refused();
+  if ((refused & (refused - 1)) == 0) {
+    Log(LogLevel::kWarning, absl::StrCat("the inbox is full; ", refused, " commands were refused"));
+  }
   return absl::ResourceExhaustedError(
       absl::StrCat("the coordinator has ", options_.inbox_max, " commands waiting; try again"));
 }

@@ -132,6 +132,8 @@ class Coordinator {
     ingest.knows = [this](uint64_t run, uint32_t attempt) { return Knows(run, attempt); };
     ingest.fatal = Fence;
     ingest.bytes_max = kIngestBytesMax;
+    ingest.run_bytes_max = kRunSampleBytesMax;
+    ingest.stall_after = options_.timing.stall_after;
     ingest_ = std::make_unique<Ingest>(std::move(ingest));
     WatchHub::Options hub;
     hub.loop = loop_.get();
@@ -140,7 +142,7 @@ class Coordinator {
     hub_ = std::make_unique<WatchHub>(std::move(hub));
     workers_ = std::make_unique<WorkerService>(
         WorkerService::Options{loop_.get(), ingest_.get(), gate_.get(), &SystemClock(), identity_,
-                               boot_id_, TimingOf(options_.timing)});
+                               boot_id_, TimingOf(options_.timing), Fence});
     clients_ = std::make_unique<ClientService>(
         ClientService::Options{loop_.get(), reporter_.get(), hub_.get(), gate_.get(), identity_});
     loop_->AddListener(workers_.get());

@@ -8,6 +8,7 @@
 #include "common/sha256.h"
 #include "common/version.h"
 #include "coordinator/core/view.h"
+#include "coordinator/evidence.h"
 
 namespace rackmark {
 namespace {
@@ -121,13 +122,14 @@ void Reporter::Judge(RunId run) {
     for (v1::NodeFacts& facts : FactsOf(state, at)) *known->add_nodes() = std::move(facts);
   });
   if (status.ok() && known) {
-    const auto summary = Summarize(*std::move(known));
-    if (!summary.ok()) return options_.fatal(Annotate(summary.status(), "judging a run"));
+    const auto judged = Summarize(*std::move(known));
+    if (!judged.ok()) return options_.fatal(Annotate(judged.status(), "judging a run"));
+    const v1::RunSummary& summary = judged->summary;
     JudgeRun verdict = {run,
-                        summary->attempt(),
-                        summary->verdict(),
-                        Sha256Hex(summary->SerializeAsString()),
-                        {summary->reasons().begin(), summary->reasons().end()}};
+                        summary.attempt(),
+                        summary.verdict(),
+                        Sha256Hex(judged->bytes),
+                        {summary.reasons().begin(), summary.reasons().end()}};
     status = options_.loop->Post({CorePrincipal(), std::move(verdict)}, [](const Outcome& outcome) {
       if (!outcome.status.ok() && outcome.state != nullptr) {
         Log(LogLevel::kWarning,
@@ -142,13 +144,14 @@ void Reporter::Judge(RunId run) {
   ready_.wait_for(lock, kRetry, [this] { return stopping_; });
 }
 
-// The stored one if this attempt was summarised before: a crash after it must not change a byte,
-// although soft facts (clock offsets) may have moved.
-absl::StatusOr<v1::RunSummary> Reporter::Summarize(v1::RunSummary known) {
+// The stored one if this attempt was summarised before: a crash after it must not change a byte.
+// Before it, a crash changes nothing that was told to anybody, and the summary is made again of the
+// same chunks and of durable State only (the clocks came with RunJudging).
+absl::StatusOr<Reporter::Judged> Reporter::Summarize(v1::RunSummary known) {
   ASSIGN_OR_RETURN(const auto stored, options_.samples->GetReport(known.run_id()));
   v1::RunSummary before;
   if (stored && before.ParseFromString(*stored) && before.attempt() == known.attempt()) {
-    return before;
+    return Judged{std::move(before), *stored};
   }
   const uint64_t run = known.run_id();
   const uint32_t attempt = known.attempt();
@@ -162,8 +165,9 @@ absl::StatusOr<v1::RunSummary> Reporter::Summarize(v1::RunSummary known) {
     known.add_reasons(absl::StrCat("the samples could not be read: ", summary.status().message()));
     summary = std::move(known);
   }
-  RETURN_IF_ERROR(options_.samples->PutReport(run, summary->SerializeAsString()));
-  return summary;
+  std::string bytes = EvidenceBytes(*summary);
+  RETURN_IF_ERROR(options_.samples->PutReport(run, bytes));
+  return Judged{*std::move(summary), std::move(bytes)};
 }
 
 void Reporter::Finish(Report report) {

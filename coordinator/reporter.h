@@ -60,7 +60,11 @@ class Reporter : public LoopListener {
   };
   void Run();
   void Judge(RunId run);
-  absl::StatusOr<v1::RunSummary> Summarize(v1::RunSummary known);
+  struct Judged {
+    v1::RunSummary summary;
+    std::string bytes;  // as they are stored
+  };
+  absl::StatusOr<Judged> Summarize(v1::RunSummary known);
   void Finish(Report report);
   void Fit(v1::JobSummary& summary) const;
 

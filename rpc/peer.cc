@@ -1,5 +1,6 @@
 #include "rpc/peer.h"
 
+#include <grpc/grpc_security_constants.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -53,6 +54,16 @@ absl::StatusOr<std::shared_ptr<const PeerPolicy>> PeerPolicy::Create(const Secur
   return std::shared_ptr<const PeerPolicy>(std::move(policy));
 }
 
+std::vector<std::string> PeerPolicy::CertificateNames(const grpc::ServerContextBase& context) {
+  std::vector<std::string> names;
+  const auto auth = context.auth_context();
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return names;
+  for (const auto& name : auth->FindPropertyValues(GRPC_X509_SAN_PROPERTY_NAME)) {
+    names.emplace_back(name.data(), name.size());
+  }
+  return names;
+}
+
 absl::StatusOr<v1::Principal> PeerPolicy::Identify(const grpc::ServerContextBase& context) const {
   // Only our own acceptor hands descriptors to gRPC, after SO_PEERCRED said that it is our user.
   if (context.peer().rfind("fd:", 0) == 0) {
@@ -64,12 +75,13 @@ absl::StatusOr<v1::Principal> PeerPolicy::Identify(const grpc::ServerContextBase
     }
     return absl::UnauthenticatedError("the token is not in the coordinator's token file");
   }
-  const auto auth = context.auth_context();
-  if (auth != nullptr && auth->IsPeerAuthenticated()) {
-    const auto names = auth->GetPeerIdentity();
-    if (!names.empty()) {
-      return MakePrincipal(std::string(names[0].data(), names[0].size()), v1::ROLE_WORKER, "mtls");
-    }
+  if (const auto names = CertificateNames(context); !names.empty()) {
+    return MakePrincipal(names[0], v1::ROLE_WORKER, "mtls");
+  }
+  if (const auto auth = context.auth_context(); auth != nullptr && auth->IsPeerAuthenticated()) {
+    return absl::UnauthenticatedError(
+        "the certificate has no subject alternative name; sign one with a DNS name for this "
+        "worker, or give --token-file");
   }
   return absl::UnauthenticatedError("no token and no certificate; give --token-file");
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "common/status.h"
@@ -21,6 +22,9 @@ class PeerPolicy {
   // line's role. A certificate without a token is a worker's, named by its SAN. Else
   // UNAUTHENTICATED, with the remedy.
   absl::StatusOr<v1::Principal> Identify(const grpc::ServerContextBase& context) const;
+  // All subject alternative names of the peer's certificate; none without mTLS. A common name does
+  // not count (PROTOCOL 8).
+  static std::vector<std::string> CertificateNames(const grpc::ServerContextBase& context);
 
  private:
   PeerPolicy() = default;

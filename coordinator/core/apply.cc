@@ -141,6 +141,9 @@ void On(HardState& hard, const v1::RunJudging& change) {
   RunState& run = hard.runs.at(RunId{change.run_id()});
   Enter(run, Event::kRunJudging);
   if (change.has_failure()) run.failure = change.failure();
+  for (const v1::NodeClock& clock : change.clocks()) {
+    run.clocks[NodeId{clock.node_id()}] = clock.clock();
+  }
   LeaveLease(hard, run);
 }
 

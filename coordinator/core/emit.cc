@@ -1,5 +1,7 @@
 #include "coordinator/core/emit.h"
 
+#include "coordinator/core/observe.h"
+
 namespace rackmark {
 
 v1::Principal CorePrincipal() {
@@ -18,6 +20,20 @@ void Stamp(const HardState& hard, const v1::Principal& by, Now now,
     event.set_seq(++seq);
     event.set_unix_ns(now.wall);
     *event.mutable_by() = by;
+  }
+}
+
+void EmitJudging(const State& state, const RunState& run, const std::optional<v1::Failure>& failure,
+                 std::vector<v1::Event>& events) {
+  v1::RunJudging* change = events.emplace_back().mutable_run_judging();
+  change->set_run_id(run.id.value);
+  if (failure.has_value()) *change->mutable_failure() = *failure;
+  for (const NodeId node : NodesOf(run.placement)) {
+    const auto soft = state.soft.nodes.find(node);
+    if (soft == state.soft.nodes.end() || !soft->second.clock.has_value()) continue;
+    v1::NodeClock* clock = change->add_clocks();
+    clock->set_node_id(node.value);
+    *clock->mutable_clock() = *soft->second.clock;
   }
 }
 

@@ -111,8 +111,14 @@ Drained DrainOf(const State& state, const LeaseState& lease, const RunState& run
       of_rank = StreamOf(*report, run, v1::STREAM_KIND_RANK, place.rank());
       of_node = StreamOf(*report, run, v1::STREAM_KIND_NODE, place.rank());
     }
-    bool done = of_rank != nullptr && of_rank->drained();
-    if (first_of_node) done = done && of_node != nullptr && of_node->drained();
+    const auto is_over = [&](const v1::StreamReport* stream) {
+      if (stream == nullptr) return false;
+      if (stream->refused().empty()) return stream->drained();
+      if (!drained.refused) drained.refused = {place.node(), stream->refused()};
+      return true;
+    };
+    bool done = is_over(of_rank);
+    if (first_of_node) done = is_over(of_node) && done;
     if (!done) drained.waiting.push_back(&place);
     if (of_rank != nullptr) drained.dropped_results += of_rank->dropped_results();
   }

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "coordinator/core/state.h"
@@ -36,8 +37,12 @@ std::set<NodeId> NodesOf(const v1::Placement& placement);
 
 // Streams of one run and attempt, over all nodes of its lease.
 struct Drained {
-  bool all = false;  // each rank's stream and each node's is acked to its end
+  struct Refused {
+    std::string node, why;
+  };
+  bool all = false;  // nothing more will come: each stream is acked to its end, or was refused
   uint64_t dropped_results = 0;
+  std::optional<Refused> refused;             // the first one
   std::vector<const v1::RankPlace*> waiting;  // first rank of each node that is not there yet
 };
 Drained DrainOf(const State& state, const LeaseState& lease, const RunState& run);

@@ -1,5 +1,7 @@
 #include "coordinator/core/retry.h"
 
+#include "coordinator/core/emit.h"
+
 namespace rackmark {
 
 bool IsOwnDoing(v1::FailureKind kind) {
@@ -43,9 +45,7 @@ void FailLease(const State& state, const LeaseState& lease, const v1::Failure& f
       change->set_run_id(run.id.value);
       *change->mutable_failure() = failure;
     } else {
-      v1::RunJudging* change = events.emplace_back().mutable_run_judging();
-      change->set_run_id(run.id.value);
-      *change->mutable_failure() = failure;
+      EmitJudging(state, run, failure, events);
     }
   }
   v1::LeaseReleasing* change = events.emplace_back().mutable_lease_releasing();

@@ -20,18 +20,13 @@ v1::Failure CancelFailure(const JobState& job) {
   return failure;
 }
 
-void JudgeRunFor(RunId run, const std::optional<v1::Failure>& failure, Events& events) {
-  v1::RunJudging* change = events.emplace_back().mutable_run_judging();
-  change->set_run_id(run.value);
-  if (failure.has_value()) *change->mutable_failure() = *failure;
-}
-
 // Runs that will not start: the job is cancelled, or its leases cannot be set up.
 bool JudgeQueued(const State& state, const JobState& job, const v1::Failure& failure,
                  Events& events) {
   const size_t before = events.size();
-  for (RunId run : RunsOf(job)) {
-    if (state.hard.runs.at(run).phase == v1::RUN_PHASE_QUEUED) JudgeRunFor(run, failure, events);
+  for (RunId id : RunsOf(job)) {
+    const RunState& run = state.hard.runs.at(id);
+    if (run.phase == v1::RUN_PHASE_QUEUED) EmitJudging(state, run, failure, events);
   }
   return events.size() > before;
 }
@@ -49,6 +44,19 @@ bool EndReleased(const State& state, const JobState& job, Nanos now, Events& eve
   return events.size() > before;
 }
 
+std::optional<v1::Failure> SamplesLost(const Drained& drained) {
+  v1::Failure failure;
+  failure.set_kind(v1::FAILURE_KIND_SAMPLES_LOST);
+  if (drained.refused.has_value()) {
+    failure.set_node(drained.refused->node);
+    failure.set_detail(absl::StrCat("samples were refused: ", drained.refused->why));
+    return failure;
+  }
+  if (drained.dropped_results == 0) return std::nullopt;
+  failure.set_detail(absl::StrCat(drained.dropped_results, " results overflowed a bound"));
+  return failure;
+}
+
 void AdvanceRun(const State& state, const LeaseState& lease, Nanos now, Events& events) {
   const RunState& run = state.hard.runs.at(*lease.run);
   const auto all = [&](v1::RankPhase phase) {
@@ -61,16 +69,10 @@ void AdvanceRun(const State& state, const LeaseState& lease, Nanos now, Events& 
     events.emplace_back().mutable_run_draining()->set_run_id(run.id.value);
   } else if (run.phase == v1::RUN_PHASE_DRAINING) {
     const Drained drained = DrainOf(state, lease, run);
-    if (drained.dropped_results > 0) {
-      v1::Failure failure;
-      failure.set_kind(v1::FAILURE_KIND_SAMPLES_LOST);
-      failure.set_detail(absl::StrCat(drained.dropped_results, " results overflowed a bound"));
-      if (drained.all) JudgeRunFor(run.id, failure, events);
-    } else if (drained.all) {
-      JudgeRunFor(run.id, std::nullopt, events);
-    }
-    if (events.empty()) {
-      if (auto late = FindDrainTimeout(state, lease, now)) JudgeRunFor(run.id, *late, events);
+    if (drained.all) {
+      EmitJudging(state, run, SamplesLost(drained), events);
+    } else if (auto late = FindDrainTimeout(state, lease, now)) {
+      EmitJudging(state, run, *late, events);
     }
   }
 }

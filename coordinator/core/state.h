@@ -54,12 +54,13 @@ struct RunState {
   RunId id;
   JobId job;
   v1::RunPhase phase = v1::RUN_PHASE_QUEUED;
-  uint32_t attempt = 0;                // 0 = never started
-  uint32_t lease_kills = 0;            // of its attempts that failed by its own doing
-  LeaseId lease;                       // of the last attempt
-  v1::Placement placement;             // of the last attempt
-  std::optional<v1::Failure> failure;  // final: why it is judged without a full measurement
-  std::vector<v1::Failure> earlier;    // of attempts that were followed by QUEUED again
+  uint32_t attempt = 0;                      // 0 = never started
+  uint32_t lease_kills = 0;                  // of its attempts that failed by its own doing
+  LeaseId lease;                             // of the last attempt
+  v1::Placement placement;                   // of the last attempt
+  std::optional<v1::Failure> failure;        // final: why it is judged without a full measurement
+  std::vector<v1::Failure> earlier;          // of attempts that were followed by QUEUED again
+  std::map<NodeId, v1::ClockOffset> clocks;  // of its nodes, where known, when judging began
   std::optional<v1::Verdict> verdict;
   std::string evidence_sha256;
   std::vector<std::string> reasons;

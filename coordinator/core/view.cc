@@ -60,6 +60,14 @@ v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now) {
   status.set_phase(node.phase);
   status.set_reason(node.reason);
   AddDevices(state, node, status);
+  if (const v1::Report* report = ReportOf(state, id); report != nullptr && node.reason.empty()) {
+    for (const v1::StreamReport& stream : report->streams()) {
+      if (stream.refused().empty()) continue;
+      status.set_reason(
+          absl::StrCat("samples of run ", stream.run_id(), " were refused: ", stream.refused()));
+      break;
+    }
+  }
   const auto soft = state.soft.nodes.find(id);
   if (soft != state.soft.nodes.end() && soft->second.reported) {
     status.set_silent_ns(std::max<Nanos>(0, now - soft->second.last_report));
@@ -132,10 +140,8 @@ std::vector<v1::NodeFacts> FactsOf(const State& state, const RunState& run) {
     fact.set_node_id(id.value);
     fact.set_name(node.info.name());
     *fact.mutable_environment() = node.info.environment();
-    const auto soft = state.soft.nodes.find(id);
-    if (soft != state.soft.nodes.end() && soft->second.clock.has_value()) {
-      *fact.mutable_clock() = *soft->second.clock;
-    }
+    const auto clock = run.clocks.find(id);
+    if (clock != run.clocks.end()) *fact.mutable_clock() = clock->second;
   }
   return facts;
 }

@@ -1,5 +1,7 @@
 #include "coordinator/serve/auth.h"
 
+#include <algorithm>
+
 #include "common/text.h"
 #include "rpc/identity.h"
 
@@ -43,6 +45,18 @@ bool MayDo(v1::Role role, v1::Role least) {
   const bool person =
       role == v1::ROLE_VIEWER || role == v1::ROLE_OPERATOR || role == v1::ROLE_ADMIN;
   return person && role >= least;
+}
+
+absl::Status CheckNodeName(const std::vector<std::string>& certificate_names,
+                           std::string_view node) {
+  if (certificate_names.empty() || std::find(certificate_names.begin(), certificate_names.end(),
+                                             node) != certificate_names.end()) {
+    return absl::OkStatus();
+  }
+  const std::string theirs = EscapeControl(certificate_names[0]);
+  return absl::PermissionDeniedError(absl::StrCat(
+      "the certificate is for ", theirs, ", not for a node named ", EscapeControl(node),
+      "; start the worker with --name ", theirs, ", or give it a certificate of its own"));
 }
 
 absl::StatusOr<v1::Principal> Gate::Admit(std::string_view rpc,

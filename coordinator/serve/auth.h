@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "common/status.h"
 #include "grpcpp/server_context.h"
@@ -19,6 +20,10 @@ v1::Role LeastRole(std::string_view rpc);
 // VIEWER < OPERATOR < ADMIN. WORKER stands apart: it and ADMIN may do a worker's calls, and it may
 // do nothing else.
 bool MayDo(v1::Role role, v1::Role least);
+
+// PERMISSION_DENIED with the remedy if a certificate was shown and the node is none of its names.
+absl::Status CheckNodeName(const std::vector<std::string>& certificate_names,
+                           std::string_view node);
 
 class Gate {
  public:

@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "common/log.h"
+#include "common/text.h"
 #include "samples/chunk_codec.h"
 
 namespace rackmark {
@@ -38,6 +40,10 @@ absl::Status Ingest::Offer(v1::SampleBatch batch, Done done) {
   if (stopping_) return absl::UnavailableError("the coordinator is stopping");
   if (waiting_bytes_ + bytes > options_.bytes_max) {
     ++refused_;
+    if ((refused_ & (refused_ - 1)) == 0) {
+      Log(LogLevel::kWarning, absl::StrCat("samples wait for the disk at their bound; ", refused_,
+                                           " batches were sent back to the workers' spools"));
+    }
     return absl::ResourceExhaustedError(
         "too many samples wait for the coordinator's disk; they stay in the spool, send again");
   }
@@ -87,15 +93,41 @@ absl::StatusOr<std::string> Ingest::WhyRefused(const v1::Chunk& chunk) {
     return std::string("the stream is of an unknown kind");
   }
   if (header.seq() == 0 || header.attempt() == 0) return std::string("the chunk has no key");
-  const std::pair<uint64_t, uint32_t> key(header.run(), header.attempt());
-  if (known_.count(key) > 0) return std::string();
-  ASSIGN_OR_RETURN(const bool knows, options_.knows(key.first, key.second));
-  if (!knows) {
-    return absl::StrCat("no attempt ", key.second, " of run ", key.first, " was ever started");
+  const Attempt key(header.run(), header.attempt());
+  if (known_.count(key) == 0) {
+    ASSIGN_OR_RETURN(const bool knows, options_.knows(key.first, key.second));
+    if (!knows) {
+      return absl::StrCat("no attempt ", key.second, " of run ", key.first, " was ever started");
+    }
+    ASSIGN_OR_RETURN(const uint64_t stored, options_.store->BytesOf(key.first, key.second));
+    if (known_.size() >= kKnownMax) known_.clear();
+    known_[key] = stored;
   }
-  if (known_.size() >= kKnownMax) known_.clear();
-  known_.insert(key);
-  return std::string();
+  return WhyOverQuota(key, chunk.ByteSizeLong());
+}
+
+absl::StatusOr<std::string> Ingest::WhyOverQuota(const Attempt& attempt, size_t bytes) {
+  uint64_t& held = known_[attempt];
+  held += bytes;
+  if (held <= options_.run_bytes_max) return std::string();
+  // Copies that came twice, and chunks of this batch, are counted above: ask the disk.
+  ASSIGN_OR_RETURN(const uint64_t stored, options_.store->BytesOf(attempt.first, attempt.second));
+  if (stored + bytes <= options_.run_bytes_max) {
+    held = stored + bytes;
+    return std::string();
+  }
+  ++over_quota_;
+  return absl::StrCat("run ", attempt.first, " has stored ", stored,
+                      " bytes of samples, its quota is ", options_.run_bytes_max);
+}
+
+// Once for each stream: the worker sets it aside and sends nothing more of it.
+void Ingest::TellRefused(const StreamKey& key, const std::string& why) {
+  if (told_.size() >= kToldMax || !told_.insert(key).second) return;
+  Log(LogLevel::kWarning,
+      absl::StrCat("refused samples of run ", key.run, ", attempt ", key.attempt, ", ",
+                   key.kind == v1::STREAM_KIND_NODE ? "node stream " : "rank ", key.stream, ": ",
+                   EscapeControl(why)));
 }
 
 // Moves what may be stored to `good`. keys[i]: the streams in items[i], with why one is refused.
@@ -106,8 +138,13 @@ absl::Status Ingest::Sort(std::vector<Item>& items, std::vector<v1::Chunk>& good
     for (v1::Chunk& chunk : *item.batch.mutable_chunks()) {
       std::string& refused = streams[KeyOf(chunk.header())];
       if (!refused.empty()) continue;
+      const StreamKey key = KeyOf(chunk.header());
       ASSIGN_OR_RETURN(refused, WhyRefused(chunk));
-      if (refused.empty()) good.push_back(std::move(chunk));
+      if (refused.empty()) {
+        good.push_back(std::move(chunk));
+      } else {
+        TellRefused(key, refused);
+      }
     }
   }
   return absl::OkStatus();
@@ -120,7 +157,13 @@ void Ingest::Store(std::vector<Item> items) {
     for (Item& item : items) item.done(status);
     return;
   }
+  const auto began = std::chrono::steady_clock::now();
   const auto marks = options_.store->PutChunks(good);
+  const Nanos took = std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count();
+  if (took > options_.stall_after) {
+    Log(LogLevel::kWarning, absl::StrCat("storing samples took ", FormatDuration(took),
+                                         ": the data folder's disk is slow"));
+  }
   if (!marks.ok()) {
     options_.fatal(Annotate(marks.status(), "storing samples"));
     for (Item& item : items) item.done(marks.status());

@@ -2,6 +2,7 @@
 // and answers only when they are on disk. Own thread, past the core (law 2). Offer from any thread.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -35,6 +36,8 @@ class Ingest {
     Nanos gather = 20 * kMillisecond;  // one transaction takes what comes within this ...
     size_t gather_bytes = 4 << 20;     // ... or this much
     size_t bytes_max = 0;              // waiting, over all streams
+    uint64_t run_bytes_max = 0;        // stored, of one attempt of a run
+    Nanos stall_after = 2 * kSecond;   // a commit that took longer is a fault that people see
   };
   // The watermarks of all streams in the batch, after the commit.
   using Done = std::function<void(absl::StatusOr<v1::SampleAck>)>;
@@ -50,6 +53,7 @@ class Ingest {
   // What waits is answered UNAVAILABLE, unstored.
   void Stop();
   uint64_t refused() const;
+  uint64_t over_quota() const { return over_quota_; }  // chunks refused because of run_bytes_max
 
  private:
   struct Item {
@@ -57,12 +61,16 @@ class Ingest {
     Done done;
     size_t bytes = 0;
   };
+  using Attempt = std::pair<uint64_t, uint32_t>;
   static constexpr size_t kKnownMax = 65'536;
+  static constexpr size_t kToldMax = 4096;
 
   void Run();
   std::vector<Item> Gather();
   void Store(std::vector<Item> items);
   absl::StatusOr<std::string> WhyRefused(const v1::Chunk& chunk);
+  absl::StatusOr<std::string> WhyOverQuota(const Attempt& attempt, size_t bytes);
+  void TellRefused(const StreamKey& key, const std::string& why);
   absl::Status Sort(std::vector<Item>& items, std::vector<v1::Chunk>& good,
                     std::vector<std::map<StreamKey, std::string>>& keys);
 
@@ -73,7 +81,11 @@ class Ingest {
   size_t waiting_bytes_ = 0;
   uint64_t refused_ = 0;
   bool stopping_ = false;
-  std::set<std::pair<uint64_t, uint32_t>> known_;  // ingest's thread
+  std::atomic<uint64_t> over_quota_ = 0;
+  // Ingest's thread: attempts that were started, with about the bytes stored of them (never less);
+  // streams whose refusal was logged.
+  std::map<Attempt, uint64_t> known_;
+  std::set<StreamKey> told_;
   std::thread thread_;
 };
 

@@ -73,7 +73,7 @@ v1::SampleBatch Batch(std::initializer_list<v1::Chunk> chunks) {
 using Answer = std::future<absl::StatusOr<v1::SampleAck>>;
 
 struct Fixture {
-  explicit Fixture(size_t bytes_max = 1 << 20) {
+  explicit Fixture(size_t bytes_max = 1 << 20, uint64_t run_bytes_max = 1 << 30) {
     Ingest::Options options;
     options.store = &store;
     options.live = &live;
@@ -82,6 +82,7 @@ struct Fixture {
     options.fatal = [this](const absl::Status& status) { fatal.set_value(status); };
     options.gather = kMillisecond;
     options.bytes_max = bytes_max;
+    options.run_bytes_max = run_bytes_max;
     ingest = std::make_unique<Ingest>(options);
   }
   Answer Offer(v1::SampleBatch batch) {
@@ -163,6 +164,31 @@ TEST(Ingest, OverItsBoundItRefusesTheBatchAndCounts) {
   EXPECT_EQ(f.Offer(Batch({MakeChunk(1, 1)})).get().status().code(),
             absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(f.ingest->refused(), 1U);
+}
+
+TEST(Ingest, OverItsQuotaARunsChunksAreRefusedByNameAndCounted) {
+  const uint64_t two = 2 * MakeChunk(1, 1).ByteSizeLong();
+  Fixture f(/*bytes_max=*/1 << 20, /*run_bytes_max=*/two);
+  EXPECT_EQ(f.OneMark(Batch({MakeChunk(1, 1)})).seq(), 1U);
+  for (int copies = 0; copies < 5; ++copies) {  // they take no room
+    EXPECT_EQ(f.OneMark(Batch({MakeChunk(1, 1)})).refused(), "");
+  }
+  EXPECT_EQ(f.OneMark(Batch({MakeChunk(1, 2)})).seq(), 2U);
+  EXPECT_EQ(f.ingest->over_quota(), 0U);
+  EXPECT_THAT(f.OneMark(Batch({MakeChunk(1, 3)})).refused(), HasSubstr("its quota is"));
+  EXPECT_EQ(f.ingest->over_quota(), 1U);
+  EXPECT_EQ(*f.store.BytesOf(1, 1), two);
+  EXPECT_EQ(f.OneMark(Batch({MakeChunk(2, 1)})).refused(), "");  // another run has its own
+  // What a former process stored counts too.
+  Ingest::Options options;
+  options.store = &f.store;
+  options.live = &f.live;
+  options.cluster_id = "c1";
+  options.knows = [](uint64_t, uint32_t) { return absl::StatusOr<bool>(true); };
+  options.bytes_max = 1 << 20;
+  options.run_bytes_max = two;
+  f.ingest = std::make_unique<Ingest>(options);
+  EXPECT_THAT(f.OneMark(Batch({MakeChunk(1, 3)})).refused(), HasSubstr("its quota is"));
 }
 
 TEST(Ingest, AFailedCommitIsFatalAndNotAcked) {

@@ -82,6 +82,7 @@ class Coordinator {
     ingest.knows = [](uint64_t run, uint32_t) { return absl::StatusOr<bool>(run == 1); };
     ingest.fatal = fatal;
     ingest.bytes_max = 1 << 20;
+    ingest.run_bytes_max = 1 << 20;
     ingest_ = std::make_unique<Ingest>(ingest);
     WatchHub::Options hub;
     hub.loop = loop_.get();
@@ -90,7 +91,7 @@ class Coordinator {
     hub.rhythm = 20 * kMillisecond;
     hub_ = std::make_unique<WatchHub>(hub);
     workers_ = std::make_unique<WorkerService>(WorkerService::Options{
-        loop_.get(), ingest_.get(), gate_.get(), &SystemClock(), identity_, "boot", {}});
+        loop_.get(), ingest_.get(), gate_.get(), &SystemClock(), identity_, "boot", {}, fatal});
     clients_ = std::make_unique<ClientService>(
         ClientService::Options{loop_.get(), reporter_.get(), hub_.get(), gate_.get(), identity_});
     loop_->AddListener(workers_.get());
@@ -238,8 +239,10 @@ class FakeWorker {
   v1::SyncReply reply_;
 };
 
-// Everything that a watcher sees until the job has ended.
-std::vector<v1::WatchJobReply> Watch(const Coordinator& coordinator, uint64_t job) {
+// Everything that a watcher sees until the job has ended; `began` is told of the first message, or
+// of the end if there was none.
+std::vector<v1::WatchJobReply> Watch(const Coordinator& coordinator, uint64_t job,
+                                     std::promise<void>& began) {
   auto stub = v1::ClientService::NewStub(coordinator.channel());
   grpc::ClientContext context;
   SetDeadline(context);
@@ -249,7 +252,11 @@ std::vector<v1::WatchJobReply> Watch(const Coordinator& coordinator, uint64_t jo
   auto stream = stub->WatchJob(&context, request);
   std::vector<v1::WatchJobReply> seen;
   v1::WatchJobReply reply;
-  while (stream->Read(&reply)) seen.push_back(reply);
+  while (stream->Read(&reply)) {
+    seen.push_back(reply);
+    if (seen.size() == 1) began.set_value();
+  }
+  if (seen.empty()) began.set_value();
   const grpc::Status status = stream->Finish();
   EXPECT_TRUE(status.ok()) << status.error_message();
   return seen;
@@ -311,8 +318,10 @@ TEST(Services, AJobFromSubmitToReport) {
       Call<v1::GetReportRequest, v1::GetReportReply>(coordinator, &Stub::GetReport, early);
   EXPECT_EQ(not_yet.status().code(), absl::StatusCode::kFailedPrecondition);
 
-  auto watched =
-      std::async(std::launch::async, [&] { return Watch(coordinator, submitted->job_id()); });
+  std::promise<void> began;
+  auto watched = std::async(std::launch::async,
+                            [&] { return Watch(coordinator, submitted->job_id(), began); });
+  began.get_future().wait();  // it has seen the job wait; only now comes a worker
   FakeWorker worker(coordinator, "boot-n1/1");
   bool had_lease = false;
   worker.ObeyUntil([&] {

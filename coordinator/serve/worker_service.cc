@@ -18,6 +18,7 @@ class SyncStream final
     auto principal = service_->options_.gate->Admit("Sync", *context);
     refused_ = principal.status();
     if (principal.ok()) principal_ = *std::move(principal);
+    certificate_names_ = PeerPolicy::CertificateNames(*context);
   }
 
   void Begin() {
@@ -50,13 +51,7 @@ class SyncStream final
  private:
   absl::Status Check() const {
     RETURN_IF_ERROR(service_->options_.gate->CheckIdentity(report_.identity()));
-    if (principal_.how() == "mtls" && principal_.name() != report_.node().name()) {
-      return absl::PermissionDeniedError(absl::StrCat("the certificate is for ", principal_.name(),
-                                                      ", not for the node that the report names; "
-                                                      "start the worker with --name ",
-                                                      principal_.name()));
-    }
-    return absl::OkStatus();
+    return CheckNodeName(certificate_names_, report_.node().name());
   }
 
   // On the loop's thread, after the commit.
@@ -103,6 +98,7 @@ class SyncStream final
   const uint64_t number_;
   absl::Status refused_;
   v1::Principal principal_;
+  std::vector<std::string> certificate_names_;  // none without mTLS; a token does not replace them
   v1::Report report_;
   uint64_t version_sent_ = 0;
   std::mutex node_mutex_;
@@ -127,6 +123,7 @@ class SampleStream final : public grpc::ServerBidiReactor<v1::SampleBatch, v1::S
   void OnReadDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::OK);
     absl::Status status = options_.gate->CheckProtocolOf(batch_.identity());
+    if (status.ok()) status = CheckEpoch();
     if (status.ok()) {
       status = options_.ingest->Offer(
           std::move(batch_), [this](absl::StatusOr<v1::SampleAck> ack) { Ack(std::move(ack)); });
@@ -141,6 +138,19 @@ class SampleStream final : public grpc::ServerBidiReactor<v1::SampleBatch, v1::S
   void OnDone() override { delete this; }
 
  private:
+  // As of a Report: who has heard a later leader of our cluster ends us (law 1).
+  absl::Status CheckEpoch() const {
+    const v1::Identity& theirs = batch_.identity();
+    if (theirs.cluster_id() != options_.identity.cluster_id() ||
+        theirs.epoch() <= options_.identity.epoch()) {
+      return absl::OkStatus();
+    }
+    const absl::Status status = absl::AbortedError(
+        absl::StrCat("a worker that sends samples has heard a leader of epoch ", theirs.epoch(),
+                     ", this one has epoch ", options_.identity.epoch()));
+    options_.fatal(status);
+    return status;
+  }
   void Ack(absl::StatusOr<v1::SampleAck> ack) {
     if (!ack.ok()) return Finish(ToGrpc(ack.status()));
     ack_ = *std::move(ack);

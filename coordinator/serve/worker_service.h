@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -30,6 +31,8 @@ class WorkerService : public v1::WorkerService::CallbackService, public LoopList
     v1::Identity identity;  // ours: in every reply
     std::string boot_id;
     v1::Timing timing;
+    // A worker has heard a later leader than this one: must end the process.
+    std::function<void(const absl::Status&)> fatal;
   };
   explicit WorkerService(Options options) : options_(std::move(options)) {}
 

@@ -49,6 +49,16 @@ absl::StatusOr<uint64_t> MemorySampleStore::DoWatermark(const StreamKey& key) {
   return it == streams_.end() ? 0 : MarkOf(it->second);
 }
 
+absl::StatusOr<uint64_t> MemorySampleStore::DoBytesOf(uint64_t run, uint32_t attempt) {
+  std::lock_guard lock(mutex_);
+  uint64_t bytes = 0;
+  for (const auto& [key, chunks] : streams_) {
+    if (key.run != run || key.attempt != attempt) continue;
+    for (const auto& [seq, chunk] : chunks) bytes += chunk.ByteSizeLong();
+  }
+  return bytes;
+}
+
 absl::Status MemorySampleStore::DoForEachChunk(uint64_t run, uint32_t attempt,
                                                const ChunkVisitor& visit) {
   std::lock_guard lock(mutex_);

@@ -30,6 +30,7 @@ class MemorySampleStore : public SampleStore {
  protected:  // for stores that fail on purpose
   absl::StatusOr<std::vector<StreamMark>> DoPutChunks(std::span<const v1::Chunk> chunks) override;
   absl::StatusOr<uint64_t> DoWatermark(const StreamKey& key) override;
+  absl::StatusOr<uint64_t> DoBytesOf(uint64_t run, uint32_t attempt) override;
   absl::Status DoForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) override;
   absl::Status DoPutReport(uint64_t run, std::string_view bytes) override;
   absl::StatusOr<std::optional<std::string>> DoGetReport(uint64_t run) override;

@@ -157,6 +157,15 @@ class SqlSampleStore : public SampleStore {
     return ReadMark(*reader_, key);
   }
 
+  absl::StatusOr<uint64_t> DoBytesOf(uint64_t run, uint32_t attempt) override {
+    std::lock_guard lock(writer_mutex_);  // ingest's own connection: no report holds it up
+    ASSIGN_OR_RETURN(auto select,
+                     writer_->Prepare("SELECT COALESCE(SUM(LENGTH(payload)), 0) FROM chunk "
+                                      "WHERE run = ? AND attempt = ?"));
+    RETURN_IF_ERROR(select.Bind(run).Bind(attempt).Step().status());
+    return select.Integer(0);
+  }
+
   absl::Status DoForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) override {
     std::lock_guard lock(reader_mutex_);
     ASSIGN_OR_RETURN(auto select, reader_->Prepare("SELECT payload FROM chunk WHERE run = ? AND "

@@ -142,6 +142,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::OpenFile(const std::string& 
   if (rc != SQLITE_OK) return SqlError(db, path, "cannot open");
   // The lock on the data folder keeps others out; this is for our own second connection.
   sqlite3_busy_timeout(db, 5000);
+  // A commit over two attached WAL files is not atomic, so nothing can attach one.
+  sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
   return database;
 }
 

@@ -67,6 +67,11 @@ absl::StatusOr<uint64_t> SampleStore::Watermark(const StreamKey& key) {
   return DoWatermark(key);
 }
 
+absl::StatusOr<uint64_t> SampleStore::BytesOf(uint64_t run, uint32_t attempt) {
+  RETURN_IF_ERROR(poison_.Check());
+  return DoBytesOf(run, attempt);
+}
+
 absl::Status SampleStore::ForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) {
   RETURN_IF_ERROR(poison_.Check());
   return DoForEachChunk(run, attempt, visit);

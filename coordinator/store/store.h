@@ -76,6 +76,8 @@ class SampleStore {
   // stream touched, in order of key.
   absl::StatusOr<std::vector<StreamMark>> PutChunks(std::span<const v1::Chunk> chunks);
   absl::StatusOr<uint64_t> Watermark(const StreamKey& key);  // 0 = nothing yet
+  // Of all chunks of one attempt of a run, as stored.
+  absl::StatusOr<uint64_t> BytesOf(uint64_t run, uint32_t attempt);
   // In order of kind, stream, seq; stops at the visitor's first error.
   absl::Status ForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit);
 
@@ -87,6 +89,7 @@ class SampleStore {
   virtual absl::StatusOr<std::vector<StreamMark>> DoPutChunks(
       std::span<const v1::Chunk> chunks) = 0;
   virtual absl::StatusOr<uint64_t> DoWatermark(const StreamKey& key) = 0;
+  virtual absl::StatusOr<uint64_t> DoBytesOf(uint64_t run, uint32_t attempt) = 0;
   virtual absl::Status DoForEachChunk(uint64_t run, uint32_t attempt,
                                       const ChunkVisitor& visit) = 0;
   virtual absl::Status DoPutReport(uint64_t run, std::string_view bytes) = 0;

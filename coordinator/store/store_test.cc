@@ -137,6 +137,14 @@ TYPED_TEST(StoreSuite, ASecondCopyOfAChunkChangesNothing) {
   EXPECT_THAT(payloads, ElementsAre("first"));
 }
 
+TYPED_TEST(StoreSuite, BytesAreThoseOfOneAttemptAndACopyAddsNone) {
+  EXPECT_EQ(*this->stores_.samples->BytesOf(1, 1), 0U);
+  this->Put({MakeChunk(1, 0, 1), MakeChunk(1, 1, 1), MakeChunk(2, 0, 1), MakeChunk(1, 0, 1)});
+  EXPECT_EQ(*this->stores_.samples->BytesOf(1, 1),
+            MakeChunk(1, 0, 1).ByteSizeLong() + MakeChunk(1, 1, 1).ByteSizeLong());
+  EXPECT_EQ(*this->stores_.samples->BytesOf(1, 2), 0U);
+}
+
 TYPED_TEST(StoreSuite, ChunksComeInOrderOfStreamAndSeqAndOfOneAttemptOnly) {
   v1::Chunk other = MakeChunk(1, 0, 1, "other attempt");
   other.mutable_header()->set_attempt(2);

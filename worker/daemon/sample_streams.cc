@@ -177,7 +177,10 @@ std::vector<v1::StreamReport> SampleStreams::Reports() const {
     report.set_kind(key.kind);
     report.set_stream(key.stream);
     const auto spooled = spool_->streams().find(key);
-    if (spooled == spool_->streams().end()) return report;
+    if (spooled == spool_->streams().end()) {
+      report.set_refused(spool_->WhyAside(key));
+      return report;
+    }
     report.set_sealed_seq(spooled->second.sealed_seq);
     report.set_acked_seq(spooled->second.acked_seq);
     report.set_closed(spooled->second.closed);

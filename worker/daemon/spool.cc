@@ -99,7 +99,7 @@ void Spool::LoadSegment(const std::string& path) {
   const auto bytes = error ? absl::StatusOr<std::string>(absl::DataLossError(error.message()))
                            : ReadAt(path, 0, size);
   const auto scan = bytes.ok() ? ScanSegment(*bytes) : bytes.status();
-  if (!scan.ok()) return MoveAside(path, scan.status().message().data());
+  if (!scan.ok()) return MoveAside(path, FromAbsl(scan.status().message()));
   if (scan->corrupt) {
     fs::copy_file(path, absl::StrCat(path, ".damaged"), error);
     MoveAside(absl::StrCat(path, ".damaged"), "a record inside it is damaged");
@@ -238,6 +238,7 @@ void Spool::SetAside(const StreamKey& key, std::string_view reason) {
   }
   segments_.erase(key);
   streams_.erase(key);
+  if (aside_.size() < kAsideMax) aside_.emplace(key, reason);
 }
 
 void Spool::SetAsideForeign(std::string_view cluster_id) {
@@ -248,7 +249,13 @@ void Spool::SetAsideForeign(std::string_view cluster_id) {
   for (const StreamKey& key : foreign) SetAside(key, "it belongs to another cluster");
 }
 
+std::string Spool::WhyAside(const StreamKey& key) const {
+  const auto found = aside_.find(key);
+  return found == aside_.end() ? std::string() : found->second;
+}
+
 void Spool::Forget(const StreamKey& key) {
+  aside_.erase(key);
   const auto stream = streams_.find(key);
   if (stream == streams_.end()) return;
   RACKMARK_CHECK(stream->second.acked_seq == stream->second.sealed_seq);

@@ -19,6 +19,7 @@
 namespace rackmark {
 
 constexpr size_t kSegmentBytesMax = 4 << 20;
+constexpr size_t kAsideMax = 4096;
 
 class Spool {
  public:
@@ -53,8 +54,10 @@ class Spool {
   void SetAside(const StreamKey& key, std::string_view reason);
   // All streams of other clusters.
   void SetAsideForeign(std::string_view cluster_id);
-  // Of a stream without unacked chunks.
+  // Of a stream without unacked chunks, or of one that was set aside.
   void Forget(const StreamKey& key);
+  // Why it was set aside, until it is forgotten; empty if it was not, or nobody knows any more.
+  std::string WhyAside(const StreamKey& key) const;
   absl::Status Sync();  // to the disk itself
 
   const std::map<StreamKey, Stream>& streams() const { return streams_; }
@@ -83,6 +86,7 @@ class Spool {
   const Options options_;
   std::map<StreamKey, Stream> streams_;
   std::map<StreamKey, std::deque<Segment>> segments_;
+  std::map<StreamKey, std::string> aside_;  // at most kAsideMax
   uint64_t bytes_ = 0;
 };
 

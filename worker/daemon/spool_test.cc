@@ -164,6 +164,9 @@ TEST_F(SpoolTest, ForeignClustersAndRefusedStreamsAreSetAside) {
   EXPECT_TRUE(spool->streams().empty());
   EXPECT_EQ(spool->bytes(), 0U);
   EXPECT_EQ(Files("aside").size(), 2U);
+  EXPECT_THAT(spool->WhyAside(kKey), HasSubstr("unknown run"));
+  spool->Forget(kKey);
+  EXPECT_EQ(spool->WhyAside(kKey), "");
 }
 
 TEST_F(SpoolTest, TheBoundHoldsAndLeavesRoomForLastChunks) {
@@ -331,6 +334,9 @@ TEST_F(SpoolTest, ARefusedStreamTakesNoMoreAndStillCloses) {
   streams.Close(kKey);
   EXPECT_TRUE(spool->streams().empty());
   EXPECT_FALSE(streams.IsOpen(kKey));
+  ASSERT_EQ(streams.Reports().size(), 1U);  // the coordinator hears that nothing more will come
+  EXPECT_EQ(streams.Reports()[0].refused(), "refused");
+  EXPECT_FALSE(streams.Reports()[0].drained());
 }
 
 }  // namespace
