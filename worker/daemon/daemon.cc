@@ -12,6 +12,7 @@
 #include "common/random.h"
 #include "common/text.h"
 #include "rpc/identity.h"
+#include "samples/chunk_codec.h"
 #include "worker/daemon/inbox.h"
 #include "worker/daemon/leftovers.h"
 #include "worker/daemon/ranks.h"
@@ -300,6 +301,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(DaemonOptions options,
   ASSIGN_OR_RETURN(auto spool,
                    Spool::Open({options.data_folder + "/spool", options.data_folder + "/set-aside",
                                 options.spool_bytes}));
+  (*options.node.mutable_environment()->mutable_more())["zstd"] = ZstdVersion();
   ASSIGN_OR_RETURN(auto leftovers, Leftovers::Open(options.data_folder + "/ranks", options.files));
   return std::unique_ptr<Daemon>(new Daemon(std::make_unique<Loop>(
       std::move(options), Loop::Parts{std::move(channel), std::move(processes), std::move(spool),

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "common/program.h"
+#include "common/shm_name.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "rackmark/v1/worker_api.grpc.pb.h"
@@ -247,7 +248,8 @@ TEST_F(DaemonTest, FromStartToDrained) {
     return report.leases(0).ranks(1).card().shm_name() == "rank1" &&
            report.leases(0).ranks(1).card().rank() == 1 &&
            report.leases(0).ranks(0).card().host_id() == "h1" &&
-           report.devices(1).lease_id() == 1 && report.reflects_version() == 1;
+           report.devices(1).lease_id() == 1 && report.reflects_version() == 1 &&
+           report.node().environment().more().at("zstd") == ZstdVersion();
   }));
   fake_.Want(Going());
   ASSERT_TRUE(fake_.Wait(BothIn(v1::RANK_PHASE_READY)));
@@ -311,10 +313,61 @@ TEST_F(DaemonTest, ARankThatFailsARunDoesTheNextOne) {
   fake_.Want(Running(7, v1::RUN_GOAL_PREPARED));
   ASSERT_TRUE(fake_.Wait(BothIn(v1::RANK_PHASE_FAILED)));
   EXPECT_TRUE(fake_.Wait([](const v1::Report& report) {
-    return report.leases(0).ranks(0).failure().detail() == "told to fail";
+    const v1::Failure& failure = report.leases(0).ranks(1).failure();
+    return failure.detail() == "told to fail" && failure.rank() == 1 && failure.device() == 1 &&
+           failure.node() == "n1" && failure.phase() == v1::RANK_PHASE_PREPARING;
   }));
   fake_.Want(Running(8, v1::RUN_GOAL_DONE));
   EXPECT_TRUE(fake_.Wait(BothIn(v1::RANK_PHASE_DONE)));
+}
+
+TEST_F(DaemonTest, ABystanderIsNotBlamedAndItsLastSamplesAreKept) {
+  setenv("FAKE_RANK", "bystander", 1);
+  StartDaemon();
+  ToReady();
+  fake_.Want(Running(7, v1::RUN_GOAL_PREPARED));
+  ASSERT_TRUE(fake_.Wait(BothIn(v1::RANK_PHASE_FAILED)));
+  EXPECT_TRUE(fake_.Wait([](const v1::Report& report) {
+    const v1::Failure& failure = report.leases(0).ranks(1).failure();
+    return failure.detail() == "told to fail" && !failure.has_rank() && !failure.has_device();
+  }));
+  fake_.Want({});
+  ASSERT_TRUE(fake_.Wait(AllFree));
+  ASSERT_TRUE(fake_.Wait(Drained));
+  for (uint32_t rank = 0; rank < 2; ++rank) {
+    int requests = 0;
+    for (const auto& entry : fake_.Chunks({7, 1, v1::STREAM_KIND_RANK, rank})) {
+      requests += UnpackChunk(entry.second)->requests_size();
+    }
+    EXPECT_EQ(requests, 3);
+  }
+}
+
+TEST_F(DaemonTest, AKilledRanksSegmentIsRemoved) {
+  setenv("FAKE_RANK", "leak-segment", 1);
+  StartDaemon();
+  fake_.Want(OneLease());
+  ASSERT_TRUE(fake_.Wait(BothIn(v1::RANK_PHASE_EXITED)));
+  ASSERT_TRUE(fake_.Wait([](const v1::Report& report) {
+    for (const v1::RankReport& rank : report.leases(0).ranks()) {
+      if (!IsSegmentName(rank.card().shm_name())) return false;
+      if (std::filesystem::exists("/dev/shm" + rank.card().shm_name())) return false;
+    }
+    return true;
+  }));
+}
+
+TEST_F(DaemonTest, ARankOfAnotherBuildIsRefusedByName) {
+  setenv("FAKE_RANK", "other-protocol", 1);
+  StartDaemon();
+  fake_.Want(OneLease());
+  ASSERT_TRUE(fake_.Wait(BothIn(v1::RANK_PHASE_EXITED)));
+  EXPECT_TRUE(fake_.Wait([](const v1::Report& report) {
+    const v1::Failure& failure = report.leases(0).ranks(0).failure();
+    return failure.kind() == v1::FAILURE_KIND_UNSUPPORTED &&
+           failure.detail().find(kProtocolMismatch) != std::string::npos &&
+           !report.leases(0).ranks(0).has_card();
+  }));
 }
 
 TEST_F(DaemonTest, ADeafRankIsKilledAfterTheGrace) {

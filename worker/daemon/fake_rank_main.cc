@@ -1,14 +1,22 @@
 // A rank that does no work: answers the daemon's frames as PROTOCOL says, sends a few samples in
 // each run, and misbehaves on request. Environment: FAKE_RANK = "", "die-preparing" (prints a last
-// word and exits 3), "deaf" (ignores RankStop), "fail-run" (FAILED instead of PREPARED).
+// word and exits 3), "deaf" (ignores RankStop), "fail-run" (FAILED instead of PREPARED, by its own
+// doing), "bystander" (the same by a peer's, and its last samples come after it), "leak-segment"
+// (is killed with the segment on its card still there), "other-protocol" (speaks none of ours).
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/frame.h"
+#include "common/ids.h"
 #include "common/time.h"
 #include "rackmark/v1/rank_frame.pb.h"
 #include "samples/chunk_codec.h"
@@ -18,11 +26,16 @@ namespace {
 
 constexpr int kFd = 3;
 
-void Send(const v1::FromRank& frame) {
+void Send(v1::FromRank frame) {
+  const char* mode = std::getenv("FAKE_RANK");
+  const bool odd = mode != nullptr && std::string_view(mode) == "other-protocol";
+  frame.mutable_identity()->set_protocol_min(odd ? kProtocolMax + 1 : kProtocolMin);
+  frame.mutable_identity()->set_protocol_max(odd ? kProtocolMax + 1 : kProtocolMax);
   if (!WriteFrame(kFd, frame.SerializeAsString()).ok()) _exit(4);
 }
 
-void SendStatus(v1::RankPhase phase, const v1::DesiredRun& run) {
+void SendStatus(v1::RankPhase phase, const v1::DesiredRun& run,
+                std::optional<uint32_t> culprit = std::nullopt) {
   v1::FromRank frame;
   frame.mutable_status()->set_phase(phase);
   frame.mutable_status()->set_run_id(run.run_id());
@@ -30,12 +43,12 @@ void SendStatus(v1::RankPhase phase, const v1::DesiredRun& run) {
   if (phase == v1::RANK_PHASE_FAILED) {
     frame.mutable_status()->mutable_failure()->set_kind(v1::FAILURE_KIND_RANK_FAILED);
     frame.mutable_status()->mutable_failure()->set_detail("told to fail");
+    if (culprit) frame.mutable_status()->mutable_failure()->set_rank(*culprit);
   }
   Send(frame);
 }
 
-void Measure(const v1::DesiredRun& run) {
-  SendStatus(v1::RANK_PHASE_MEASURING, run);
+void SendSamples(const v1::DesiredRun& run) {
   for (int i = 0; i < 3; ++i) {
     v1::FromRank frame;
     PayloadBuilder builder(frame.mutable_samples());
@@ -47,8 +60,15 @@ void Measure(const v1::DesiredRun& run) {
   end.mutable_samples_end()->set_run_id(run.run_id());
   end.mutable_samples_end()->set_attempt(run.attempt());
   Send(end);
+}
+
+void Measure(const v1::DesiredRun& run) {
+  SendStatus(v1::RANK_PHASE_MEASURING, run);
+  SendSamples(run);
   SendStatus(v1::RANK_PHASE_DONE, run);
 }
+
+uint32_t g_rank = 0;
 
 void TakeRun(const v1::DesiredRun& run, const std::string& mode) {
   if (run.goal() == v1::RUN_GOAL_DONE) return Measure(run);
@@ -57,7 +77,12 @@ void TakeRun(const v1::DesiredRun& run, const std::string& mode) {
     std::fputs("out of \xff luck\n", stderr);
     _exit(3);
   }
-  SendStatus(mode == "fail-run" ? v1::RANK_PHASE_FAILED : v1::RANK_PHASE_PREPARED, run);
+  if (mode == "fail-run") return SendStatus(v1::RANK_PHASE_FAILED, run, g_rank);
+  if (mode == "bystander") {
+    SendStatus(v1::RANK_PHASE_FAILED, run);
+    return SendSamples(run);
+  }
+  SendStatus(v1::RANK_PHASE_PREPARED, run);
 }
 
 void Take(const v1::ToRank& frame, const std::string& mode) {
@@ -65,8 +90,14 @@ void Take(const v1::ToRank& frame, const std::string& mode) {
     v1::FromRank card;
     card.mutable_card()->set_host_id(frame.init().host_id());
     card.mutable_card()->set_shm_name("rank" + std::to_string(frame.init().rank()));
+    g_rank = frame.init().rank();
+    if (mode == "leak-segment") {
+      card.mutable_card()->set_shm_name("/rackmark-" + RandomHex(16));
+      shm_open(card.card().shm_name().c_str(), O_CREAT | O_RDWR, 0600);
+    }
     Send(card);
     SendStatus(v1::RANK_PHASE_CARDED, {});
+    if (mode == "leak-segment") raise(SIGKILL);
   } else if (frame.has_connect()) {
     SendStatus(v1::RANK_PHASE_READY, {});
   } else if (frame.has_run()) {

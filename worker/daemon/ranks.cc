@@ -1,9 +1,13 @@
 #include "worker/daemon/ranks.h"
 
+#include <sys/mman.h>
+
 #include <utility>
 
 #include "common/log.h"
+#include "common/shm_name.h"
 #include "common/text.h"
+#include "rpc/identity.h"
 #include "worker/device/telemetry.h"
 
 namespace rackmark {
@@ -11,6 +15,14 @@ namespace {
 
 // A rank whose pipe has ended should be gone; after that long it is not left to itself.
 constexpr Nanos kEndedGrace = kSecond;
+
+// A rank removes its segment's name itself, unless SIGKILL takes it before all have attached.
+void RemoveSegment(const LocalRank& rank) {
+  if (!rank.card || !IsSegmentName(rank.card->shm_name())) return;
+  if (shm_unlink(rank.card->shm_name().c_str()) != 0) return;
+  Log(LogLevel::kInfo,
+      absl::StrCat("removed the shared-memory segment that pid ", rank.pid, " left"));
+}
 
 }  // namespace
 
@@ -217,6 +229,10 @@ void Ranks::Receive(const RankRef& ref, Live* live, Nanos now) {
 void Ranks::Take(const RankRef& ref, v1::FromRank* frame, Nanos now) {
   LocalRank* rank = Find(ref);
   if (rank == nullptr) return;
+  if (const absl::Status spoken = CheckProtocol(frame->identity()); !spoken.ok()) {
+    Fail(ref, v1::FAILURE_KIND_UNSUPPORTED, FromAbsl(spoken.message()));
+    return Kill(ref, now);
+  }
   switch (frame->frame_case()) {
     case v1::FromRank::kCard: {
       rank->card = std::move(*frame->mutable_card());
@@ -254,20 +270,26 @@ void Ranks::TakeStatus(const RankRef& ref, v1::RankStatus* status, Nanos now) {
   if (rank->phase == v1::RANK_PHASE_FAILED) {
     v1::Failure failure = MakeFailure(ref, v1::FAILURE_KIND_RANK_FAILED, "the rank failed");
     failure.set_phase(before);
+    // Who is to blame is the rank's to say: what a peer's end did to it is no fault of its own.
+    failure.clear_rank();
+    failure.clear_device();
     failure.MergeFrom(status->failure());
     failure.set_node(options_.node.name());
+    if (failure.has_rank() && failure.rank() == ref.rank) failure.set_device(rank->device);
     rank->failure = std::move(failure);
   } else if (!rank->killed_at) {
     rank->failure.reset();  // it failed in an earlier run and goes on
   }
-  const bool over = rank->phase == v1::RANK_PHASE_DONE || rank->phase == v1::RANK_PHASE_FAILED;
-  if (over && run.run_id != 0) options_.listener->OnOver(ref, run);
+  // A rank that FAILED may still deliver what it had recorded: until it ends its samples, goes on
+  // to another run or is gone.
+  if (rank->phase == v1::RANK_PHASE_DONE && run.run_id != 0) options_.listener->OnOver(ref, run);
 }
 
 void Ranks::Reaped(const RankRef& ref, std::string_view how) {
   LocalRank* rank = Find(ref);
   options_.leftovers->Remove(live_.at(ref).pid);
   if (rank == nullptr) return;
+  RemoveSegment(*rank);
   const bool expected = rank->stopping_since || rank->killed_at;
   if (!expected) {
     Fail(ref, v1::FAILURE_KIND_RANK_DIED, absl::StrCat("the rank process ended: ", ToAbsl(how)));

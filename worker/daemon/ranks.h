@@ -31,7 +31,7 @@ class RankListener {
   virtual void OnSamples(const RankRef& ref, const RunKey& run,
                          const v1::ChunkPayload& payload) = 0;
   virtual void OnSamplesEnd(const RankRef& ref, const RunKey& run) = 0;
-  // The rank delivers nothing more for that run: done, failed, gone, or on to another one.
+  // The rank delivers nothing more for that run: done, gone, or on to another one.
   virtual void OnOver(const RankRef& ref, const RunKey& run) = 0;
 };
 

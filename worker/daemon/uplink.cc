@@ -46,6 +46,7 @@ void Uplink::Pump(const v1::Identity& identity, Nanos now) {
 }
 
 void Uplink::OnAck(const v1::SampleAck& ack) {
+  if (!CheckProtocol(ack.identity()).ok()) return;
   if (!CheckCluster(ack.identity(), cluster_id_).ok()) return;
   backoff_.Reset();
   for (const v1::Watermark& mark : ack.watermarks()) window_.OnAck(mark);
