@@ -9,6 +9,7 @@
 #include "common/ids.h"
 #include "common/random.h"
 #include "common/series.h"
+#include "common/shm_name.h"
 #include "common/sketch.h"
 #include "common/stats.h"
 #include "common/status.h"
@@ -190,6 +191,14 @@ TEST(BoundedQueueTest, RefusesAndCountsAtItsBound) {
   EXPECT_FALSE(queue.TryPush(4));
   EXPECT_THAT(queue.PopUpTo(9, 0), ElementsAre(2));
   EXPECT_TRUE(queue.PopUpTo(9, kSecond).empty());
+}
+
+TEST(SegmentName, NothingElseIsOurs) {
+  EXPECT_TRUE(IsSegmentName("/rackmark-00ff"));
+  for (const char* name : {"", "/", "/rackmark-", "rackmark-00ff", "/rackmark-00ff/x", "/sem.x",
+                           "/rackmark-..", "/rackmark-00FF", "/postgres-00ff"}) {
+    EXPECT_FALSE(IsSegmentName(name)) << name;
+  }
 }
 
 }  // namespace
