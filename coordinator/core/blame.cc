@@ -65,19 +65,40 @@ v1::Failure FailureOf(const State& state, const LeaseState& lease, const v1::Ran
   return failure;
 }
 
-std::optional<v1::Failure> FindBadRank(const State& state, const LeaseState& lease) {
-  std::optional<v1::Failure> failed;
+// Nobody is blamed: the detail says who noticed, and whom it missed.
+v1::Failure WordOf(const v1::RankPlace& bystander, const v1::RankReport& rank) {
+  v1::Failure failure = rank.failure();
+  if (failure.kind() == v1::FAILURE_KIND_UNKNOWN) failure.set_kind(v1::FAILURE_KIND_RANK_FAILED);
+  failure.clear_node();
+  failure.clear_device();
+  failure.set_detail(absl::StrCat(
+      "rank ", bystander.rank(), " on ", bystander.node(),
+      " gave up: ", failure.detail().empty() ? "it did not say why" : failure.detail()));
+  return failure;
+}
+
+std::optional<v1::Failure> FindBadRank(const State& state, const LeaseState& lease, Nanos now) {
+  std::optional<v1::Failure> failed, bystander;
+  size_t bystanders = 0;
   for (const v1::RankPlace& place : lease.placement.ranks()) {
     const v1::RankReport* rank = RankOf(state, lease, place);
     if (rank == nullptr && !IsMissing(state, lease, place)) continue;
     if (rank == nullptr || rank->phase() == v1::RANK_PHASE_EXITED) {
       return DeathOf(state, lease, place, rank);
     }
-    if (rank->phase() == v1::RANK_PHASE_FAILED && !failed.has_value()) {
+    if (IsBystander(*rank)) {
+      ++bystanders;
+      if (!bystander.has_value()) bystander = WordOf(place, *rank);
+    } else if (rank->phase() == v1::RANK_PHASE_FAILED && !failed.has_value()) {
       failed = FailureOf(state, lease, place, *rank);
     }
   }
-  return failed;
+  if (failed.has_value() || !bystander.has_value()) return failed;
+  // Word of the culprit may still be on its way, by another node or behind its last samples.
+  const bool all = bystanders == static_cast<size_t>(lease.placement.ranks_size());
+  const auto deadline = BlameDeadline(state, lease);
+  if (all || !deadline.has_value() || now >= *deadline) return bystander;
+  return std::nullopt;
 }
 
 v1::Failure Timeout(const State& state, const LeaseState& lease, v1::FailureKind kind,
@@ -128,7 +149,7 @@ std::optional<v1::Failure> FindFault(const State& state, const LeaseState& lease
   // A rank that ends after DONE has handed over everything: its samples may still drain. If the
   // lease has another run to do, the fault is found when this one has drained.
   if (draining) return std::nullopt;
-  if (auto failure = FindBadRank(state, lease)) return failure;
+  if (auto failure = FindBadRank(state, lease, now)) return failure;
   if (lease.phase != v1::LEASE_PHASE_ACTIVE) return FindSetupTimeout(state, lease, now);
   if (lease.run.has_value()) return FindRunTimeout(state, lease, now);
   return std::nullopt;

@@ -47,6 +47,7 @@ absl::Status CheckConfig(const CoreConfig& c) {
                      ") must be at least twice sync_interval (", FormatDuration(c.sync_interval),
                      "), or one late report makes a node suspect"));
   }
+  if (c.blame_wait <= 0) return absl::InvalidArgumentError("blame_wait must be more than 0");
   if (c.setup_attempts == 0 || c.lease_kills == 0) {
     return absl::InvalidArgumentError("setup_attempts and lease_kills must be at least 1");
   }

@@ -15,9 +15,11 @@ struct CoreConfig {
   Nanos fence_after = 30 * kSecond;    // a worker kills its ranks this long after its last sync
   Nanos release_after = 40 * kSecond;  // silence; the node's devices leave their leases
   Nanos stall_after = 2 * kSecond;     // a longer gap between turns is not silence of the nodes
-  Nanos tick_max = kSecond;            // the shell never sleeps longer than this
-  uint32_t setup_attempts = 3;         // consecutive failed lease set-ups of one job
-  uint32_t lease_kills = 2;            // failed attempts of one run that ended its lease
+  // A rank failed by a peer's doing, and nobody has said whose: how long the culprit is waited for.
+  Nanos blame_wait = 2 * kSecond;
+  Nanos tick_max = kSecond;     // the shell never sleeps longer than this
+  uint32_t setup_attempts = 3;  // consecutive failed lease set-ups of one job
+  uint32_t lease_kills = 2;     // failed attempts of one run that ended its lease
 };
 
 // INVALID_ARGUMENT that names the two figures which do not fit each other.

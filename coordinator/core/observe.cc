@@ -85,6 +85,10 @@ bool HasReached(const State& state, const RunState& run, const v1::RankPlace& pl
          rank->phase() >= phase && IsAlive(rank->phase());
 }
 
+bool IsBystander(const v1::RankReport& rank) {
+  return rank.phase() == v1::RANK_PHASE_FAILED && !rank.failure().has_rank();
+}
+
 std::vector<const v1::RankPlace*> Laggards(const LeaseState& lease, const RankQuestion& question) {
   std::vector<const v1::RankPlace*> laggards;
   for (const v1::RankPlace& place : lease.placement.ranks()) {

@@ -28,6 +28,9 @@ bool IsReady(const State& state, const LeaseState& lease, const v1::RankPlace& p
 bool HasReached(const State& state, const RunState& run, const v1::RankPlace& place,
                 v1::RankPhase phase);
 
+// It failed, but not by its own doing: a peer's end or absence ended its collective.
+bool IsBystander(const v1::RankReport& rank);
+
 // Whether every rank of the lease answers yes; the ranks that do not.
 using RankQuestion = std::function<bool(const v1::RankPlace&)>;
 std::vector<const v1::RankPlace*> Laggards(const LeaseState& lease, const RankQuestion& question);

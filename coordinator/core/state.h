@@ -111,10 +111,11 @@ struct SoftState {
   Nanos listening_since = 0;  // silence counts from here at the earliest
   std::string boot_id;        // of this coordinator: the domain of `now`
   std::map<NodeId, SoftNode> nodes;
-  std::map<LeaseId, Nanos> lease_since;  // placed; absent = since listening
-  std::map<RunId, Nanos> run_since;      // phase entered; absent = since listening
-  std::set<NodeId> dirty_nodes;          // something that DesiredFor reads has changed
-  bool place_wanted = false;             // devices came, went or were freed, or a job came
+  std::map<LeaseId, Nanos> lease_since;      // placed; absent = since listening
+  std::map<RunId, Nanos> run_since;          // phase entered; absent = since listening
+  std::map<LeaseId, Nanos> bystander_since;  // a rank first said that it failed by a peer's doing
+  std::set<NodeId> dirty_nodes;              // something that DesiredFor reads has changed
+  bool place_wanted = false;                 // devices came, went or were freed, or a job came
 };
 
 struct State {

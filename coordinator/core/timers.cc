@@ -41,6 +41,12 @@ PhaseClock LeaseClock(const State& state, const LeaseState& lease) {
   return clock;
 }
 
+std::optional<Nanos> BlameDeadline(const State& state, const LeaseState& lease) {
+  const auto since = state.soft.bystander_since.find(lease.id);
+  if (since == state.soft.bystander_since.end()) return std::nullopt;
+  return since->second + state.config.blame_wait;
+}
+
 PhaseClock RunClock(const State& state, const RunState& run) {
   PhaseClock clock{SinceOf(state, state.soft.run_since, run.id), std::nullopt};
   const v1::Limits& limits = state.hard.jobs.at(run.job).job.spec().limits();
@@ -61,6 +67,7 @@ Nanos NextDeadline(const State& state) {
   for (const auto& [id, node] : state.hard.nodes) sooner(NodeDeadline(state, node));
   for (const auto& [id, lease] : state.hard.leases) {
     sooner(LeaseClock(state, lease).deadline);
+    sooner(BlameDeadline(state, lease));
     if (lease.run.has_value()) sooner(RunClock(state, state.hard.runs.at(*lease.run)).deadline);
   }
   return next;

@@ -22,5 +22,8 @@ struct PhaseClock {
 };
 PhaseClock RunClock(const State& state, const RunState& run);
 PhaseClock LeaseClock(const State& state, const LeaseState& lease);
+// Until when the culprit of a lease whose ranks failed by a peer's doing is waited for; missing
+// while there is no such rank.
+std::optional<Nanos> BlameDeadline(const State& state, const LeaseState& lease);
 
 }  // namespace rackmark

@@ -21,6 +21,7 @@ void ForgiveStall(State& state, Nanos now) {
   if (soft.boot_id.empty() || gap <= state.config.stall_after) return;
   for (auto& [lease, since] : soft.lease_since) since += gap;
   for (auto& [run, since] : soft.run_since) since += gap;
+  for (auto& [lease, since] : soft.bystander_since) since += gap;
   soft.listening_since = now;
 }
 
@@ -76,6 +77,7 @@ void Track(State& state, const Event& event, Nanos now) {
       break;
     case Event::kLeaseEnded:
       state.soft.lease_since.erase(LeaseId{event.lease_ended().lease_id()});
+      state.soft.bystander_since.erase(LeaseId{event.lease_ended().lease_id()});
       break;
     case Event::kRunPreparing: EnterRun(state, event.run_preparing().run_id(), now); break;
     case Event::kRunMeasuring: EnterRun(state, event.run_measuring().run_id(), now); break;
@@ -141,6 +143,18 @@ bool SameDevices(const v1::Report& a, const v1::Report& b) {
   return true;
 }
 
+// After the Report of one of its nodes came.
+void TrackBystanders(State& state, LeaseId id, Nanos now) {
+  const LeaseState& lease = state.hard.leases.at(id);
+  for (const v1::RankPlace& place : lease.placement.ranks()) {
+    const v1::RankReport* rank = RankOf(state, lease, place);
+    if (rank == nullptr || !IsBystander(*rank)) continue;
+    state.soft.bystander_since.try_emplace(id, now);
+    return;
+  }
+  state.soft.bystander_since.erase(id);
+}
+
 void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
   SoftNode& soft = state.soft.nodes[node];
   const v1::Report& report = command.report;
@@ -160,6 +174,7 @@ void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
   soft.stream = command.stream;
   soft.reflects = reflects;
   soft.report = report;
+  for (LeaseId id : state.hard.nodes.at(node).leases) TrackBystanders(state, id, now);
 }
 
 // Jobs that the command can have moved; nullopt = any.

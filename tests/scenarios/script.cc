@@ -220,6 +220,8 @@ void Script::AddFaults() {
     RACKMARK_CHECK(v1::FailureKind_Parse("FAILURE_KIND_" + line.Word(1), &kind));
     failure.set_kind(kind);
     failure.set_detail(line.Text("detail", ""));
+    const std::string culprit = line.Text("blames", std::to_string(line.Count("rank", 0)));
+    if (culprit != "nobody") failure.set_rank(static_cast<uint32_t>(std::stoul(culprit)));
     sim_.Find(line.Word(0))->broken[line.Count("rank", 0)] = failure;
   };
   handlers_["heal"] = [this](const Line& line) {
