@@ -12,6 +12,7 @@
 #include "common/ids.h"
 #include "common/version.h"
 #include "report/render.h"
+#include "rpc/identity.h"
 
 namespace rackmark {
 namespace {
@@ -67,6 +68,7 @@ int Version(const CommandLine& line) {
   const std::string commit(GitCommit());
   if (line.output == Output::kJson) {
     v1::GetVersionReply reply;
+    *reply.mutable_identity() = MakeIdentity("", 0, "");  // the protocol range is what it tells
     reply.set_version(version);
     reply.set_git_commit(commit);
     Print(MessageJson(reply));

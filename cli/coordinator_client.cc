@@ -8,6 +8,19 @@
 #include "rpc/status_bridge.h"
 
 namespace rackmark {
+namespace {
+
+// gRPC's words for it name sockets, not what to do.
+absl::Status GaveUp(const absl::Status& status) {
+  if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
+  return absl::Status(
+      status.code(), absl::StrCat("no coordinator answers there; check --coordinator, or start one "
+                                  "with `rackmark local 2` (",
+                                  status.message(), ")"));
+}
+
+}  // namespace
+
 bool IsConnectionLoss(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
          absl::IsUnknown(status) || absl::IsAborted(status) || absl::IsCancelled(status);
@@ -50,7 +63,9 @@ absl::StatusOr<Reply> CoordinatorClient::Call(
       RETURN_IF_ERROR(Meet(reply.identity()));
       return reply;
     }
-    if (!IsConnectionLoss(status) || SystemClock().Monotonic() + pause >= deadline) return status;
+    if (!IsConnectionLoss(status) || SystemClock().Monotonic() + pause >= deadline) {
+      return GaveUp(status);
+    }
     if (!pause_(pause)) return status;
     pause = std::min<Nanos>(2 * pause, kSecond);
   }

@@ -135,6 +135,7 @@ class BadSurroundings(TestCase):
     def test_nobody_there(self):
         code, text = self.run_cli("nodes", "--coordinator", f"unix:{self.dir / 'none.sock'}")
         self.assertEqual(code, 12, text)
+        self.assertRegex(text, r"no coordinator answers.*rackmark local")
         self.assertIn("none.sock", text)
 
     def test_unknown_flag_names_the_nearest(self):
