@@ -184,6 +184,7 @@ void ApplyChange(HardState& hard, const Event& event) {
     case Event::kRunRequeued: On(hard, event.run_requeued()); break;
     case Event::kRunJudging: On(hard, event.run_judging()); break;
     case Event::kRunJudged: On(hard, event.run_judged()); break;
+    case Event::kClusterRestored: hard.cluster_id = event.cluster_restored().cluster_id(); break;
     case Event::CHANGE_NOT_SET: break;
   }
 }

@@ -61,6 +61,13 @@ absl::Status CheckOpenJob(const HardState& hard, uint64_t job) {
   return Bad(absl::StrCat("no open job ", job));
 }
 
+// A restored history goes on under another identity: the old one may live on elsewhere.
+absl::Status Check(const HardState& hard, const v1::ClusterRestored& change) {
+  if (change.cluster_id().empty()) return Bad("a cluster without an id");
+  if (change.cluster_id() == hard.cluster_id) return Bad("restored under the same cluster id");
+  return absl::OkStatus();
+}
+
 absl::Status Check(const HardState& hard, const v1::JobCancelRequested& change) {
   return CheckOpenJob(hard, change.job_id());
 }
@@ -177,6 +184,7 @@ absl::Status CheckChange(const HardState& hard, const Event& event) {
       return CheckRun(hard, event.run_requeued().run_id(), Event::kRunRequeued);
     case Event::kRunJudging: return CheckJudging(hard, event.run_judging());
     case Event::kRunJudged: return CheckJudged(hard, event.run_judged());
+    case Event::kClusterRestored: return Check(hard, event.cluster_restored());
     case Event::CHANGE_NOT_SET: break;
   }
   return Bad("a change that this version does not know");

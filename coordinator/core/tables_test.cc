@@ -41,7 +41,7 @@ std::map<std::pair<int, int>, int> LeaseMachine() {
 }
 
 constexpr int kFirstChange = Event::kClusterCreated;
-constexpr int kLastChange = Event::kRunJudged;
+constexpr int kLastChange = Event::kClusterRestored;
 
 template <typename Phase>
 void ExpectMachine(const std::map<std::pair<int, int>, int>& machine, int last_phase) {
