@@ -27,4 +27,17 @@ std::string RenderTerminal(const v1::JobSummary& job, const TerminalOptions& opt
 // One self-contained page: SVG charts, no script, no network. Light and dark.
 std::string RenderHtml(const v1::JobSummary& job);
 
+// For an issue or a chat: tables and lists of GitHub's dialect, no HTML of ours. All foreign text
+// is escaped, so that nothing in it is markup, a link or a mention.
+std::string RenderMarkdown(const v1::JobSummary& job);
+
+// RFC 4180, with a header line: one row per run and metric, with its unit. A missing number is an
+// empty cell with its reason in the last column. No cell starts with = + - @.
+std::string RenderCsv(const v1::JobSummary& job);
+
+// One suite for the job, in it a case for each run and each of its checks. FAIL is a failure,
+// SKIPPED is skipped; INVALID, ERROR, TIMEOUT, CANCELLED and what was not judged are errors: a CI
+// system never shows a number that does not count as passed.
+std::string RenderJunit(const v1::JobSummary& job);
+
 }  // namespace rackmark
