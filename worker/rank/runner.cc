@@ -39,6 +39,7 @@ absl::Status Runner::Take(const v1::ToRank& frame) {
     case v1::ToRank::kRun: return Order(frame.run());
     case v1::ToRank::kKeepAlive:
     case v1::ToRank::kStop: return absl::OkStatus();
+    case v1::ToRank::kArtifact:
     case v1::ToRank::FRAME_NOT_SET: break;
   }
   return Fail(absl::UnimplementedError(
