@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <utility>
 
 namespace rackmark {
 namespace {
@@ -50,25 +51,47 @@ void AddBlock(State& state, std::string_view block) {
 
 }  // namespace
 
-std::string Sha256Hex(std::string_view bytes) {
-  State state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  const size_t whole = bytes.size() / kBlock * kBlock;
-  for (size_t at = 0; at < whole; at += kBlock) AddBlock(state, bytes.substr(at, kBlock));
+void Sha256::Add(std::string_view bytes) {
+  bytes_ += bytes.size();
+  if (!rest_.empty()) {
+    const size_t fill = std::min(bytes.size(), kBlock - rest_.size());
+    rest_.append(bytes.substr(0, fill));
+    bytes.remove_prefix(fill);
+    if (rest_.size() < kBlock) return;
+    AddBlock(state_, rest_);
+    rest_.clear();
+  }
+  for (; bytes.size() >= kBlock; bytes.remove_prefix(kBlock)) {
+    AddBlock(state_, bytes.substr(0, kBlock));
+  }
+  rest_ = bytes;
+}
+
+std::string Sha256::Hex() {
   // The rest, a one bit, zeros, and the length in bits: one block or two.
-  std::string tail(bytes.substr(whole));
+  std::string tail = std::move(rest_);
   tail.push_back('\x80');
   while (tail.size() % kBlock != kBlock - 8) tail.push_back('\0');
-  const uint64_t bits = static_cast<uint64_t>(bytes.size()) * 8;
+  const uint64_t bits = bytes_ * 8;
   for (int shift = 56; shift >= 0; shift -= 8) tail.push_back(static_cast<char>(bits >> shift));
   for (size_t at = 0; at < tail.size(); at += kBlock) {
-    AddBlock(state, std::string_view(tail).substr(at, kBlock));
+    AddBlock(state_, std::string_view(tail).substr(at, kBlock));
   }
   std::string hex;
-  for (const uint32_t word : state) {
+  for (const uint32_t word : state_) {
     for (int shift = 28; shift >= 0; shift -= 4) hex += "0123456789abcdef"[(word >> shift) & 15];
   }
   return hex;
+}
+
+std::string Sha256Hex(std::string_view bytes) {
+  Sha256 hash;
+  hash.Add(bytes);
+  return hash.Hex();
+}
+
+bool IsSha256Hex(std::string_view text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 }  // namespace rackmark
