@@ -73,6 +73,8 @@ struct SizeClass {
 
 const char* TransportName(double code) {
   if (code == static_cast<double>(TransportCode::kShm)) return "shm";
+  if (code == static_cast<double>(TransportCode::kGloo)) return "gloo";
+  if (code == static_cast<double>(TransportCode::kNccl)) return "nccl";
   return code == static_cast<double>(TransportCode::kSolo) ? "none" : "unknown to this build";
 }
 
