@@ -65,7 +65,7 @@ enum class SeriesId : uint16_t {
 };
 
 // Values of gang.transport. Recorded numbers: never given a new meaning.
-enum class TransportCode : int { kSolo = 1, kShm = 2, kGloo = 3, kNccl = 4 };
+enum class TransportCode : int { kSolo = 1, kShm = 2, kGloo = 3, kNccl = 4, kMixed = 5 };
 
 // Results may never be lost; telemetry may be dropped at a bound, counted.
 enum class SeriesClass : uint8_t { kResult, kTelemetry };

@@ -75,6 +75,7 @@ const char* TransportName(double code) {
   if (code == static_cast<double>(TransportCode::kShm)) return "shm";
   if (code == static_cast<double>(TransportCode::kGloo)) return "gloo";
   if (code == static_cast<double>(TransportCode::kNccl)) return "nccl";
+  if (code == static_cast<double>(TransportCode::kMixed)) return "gloo+shm";
   return code == static_cast<double>(TransportCode::kSolo) ? "none" : "unknown to this build";
 }
 
