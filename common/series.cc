@@ -52,9 +52,8 @@ constexpr std::array<SeriesInfo, static_cast<size_t>(SeriesId::kCount)> kTable =
     {SeriesId::kFloorBytesPerToken, "floor.bytes_per_token", "B", kR,
      "KV cache that one decoding sequence reads, mean"},
     {SeriesId::kGangTransport, "gang.transport", "1", kR,
-     "of its collectives: 1 a gang of one has none, 2 shared memory, 3 Gloo, 4 NCCL, 5 Gloo "
-     "between "
-     "hosts and shared memory inside them"},
+     "of its collectives: 1 a gang of one has none, 2 shared memory, 3 Gloo, 4 NCCL, "
+     "5 Gloo between hosts and shared memory inside them"},
     {SeriesId::kNullSteps, "null.steps", "steps", kR, "of the null workload"},
     {SeriesId::kNullSamples, "null.samples", "samples", kR, "recorded by the null workload"},
     {SeriesId::kRankRss, "rank.rss", "B", kT, "resident memory of the rank process"},
