@@ -5,18 +5,18 @@
 #include <string>
 #include <vector>
 
-#include "common/program.h"
 #include "common/status.h"
 
 namespace rackmark {
 
-enum class Output { kTable, kJson, kHtml };
+enum class Output { kTable, kJson, kYaml, kHtml };
 
 // All flags of all commands; each command accepts its own.
 struct CommandLine {
   std::string command;
   std::vector<std::string> words;  // FILE, JOB or N
-  Output output = Output::kTable;
+  std::string output_word = "table";
+  Output output = Output::kTable;  // what that word means
   std::optional<std::string> coordinator;
   std::string token_file;
   std::string tls_certificate;
@@ -36,7 +36,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(
     const std::vector<std::string>& arguments,
     const std::optional<std::string>& environment_coordinator);
 
-// The text of `rackmark help`, or of `rackmark help COMMAND`.
-std::string HelpText(const std::string& command);
+// The text of `rackmark help`, or of `rackmark help COMMAND`. INVALID_ARGUMENT: no such command.
+absl::StatusOr<std::string> HelpText(const std::string& command);
 
 }  // namespace rackmark

@@ -53,8 +53,9 @@ TEST(CommandLine, MistakesSayWhatToDo) {
       {{"run", "a", "--coordinator", "h:1", "--keep"}, "means nothing without --local"},
       {{"run", "a", "--locl", "2"}, "did you mean --local?"},
       {{"nodes", "--local", "2"}, "unknown flag --local"},
-      {{"nodes", "--coordinator", "h:1", "--output", "html"}, "write table or json"},
-      {{"report", "1", "--coordinator", "h:1", "--output", "xml"}, "write table, json or html"},
+      {{"nodes", "--coordinator", "h:1", "--output", "html"}, "write table, json or yaml"},
+      {{"report", "1", "--coordinator", "h:1", "--output", "xml"},
+       "write table, json, yaml or html"},
       {{"nodes", "--coordinator", "h:1", "--tls-cert", "a"}, "go together; give all"},
   };
   for (const auto& [arguments, says] : table) EXPECT_THAT(ErrorOf(arguments), HasSubstr(says));
@@ -66,9 +67,10 @@ TEST(CommandLine, HelpIsEverywhere) {
   const auto line = ParseCommandLine({"run", "--help"}, std::nullopt);
   ASSERT_TRUE(line.ok());
   EXPECT_EQ(line->command, "help");
-  EXPECT_THAT(HelpText(line->words.front()), HasSubstr("--local"));
-  EXPECT_THAT(HelpText("nodes"), testing::Not(HasSubstr("--local")));
-  EXPECT_THAT(HelpText(""), HasSubstr("130 CANCELLED"));
+  EXPECT_THAT(*HelpText(line->words.front()), HasSubstr("--local"));
+  EXPECT_THAT(*HelpText("nodes"), testing::Not(HasSubstr("--local")));
+  EXPECT_THAT(*HelpText(""), HasSubstr("130 CANCELLED"));
+  EXPECT_THAT(HelpText("wathc").status().message(), HasSubstr("unknown command"));
 }
 
 }  // namespace

@@ -2,16 +2,15 @@
 
 #include <poll.h>
 
-#include <fstream>
-
+#include "cli/command_table.h"
 #include "cli/exit_status.h"
+#include "cli/output_text.h"
 #include "cli/report_output.h"
 #include "cli/support.h"
 #include "cli/table.h"
 #include "common/exit_codes.h"
 #include "common/ids.h"
 #include "common/version.h"
-#include "report/render.h"
 #include "rpc/identity.h"
 
 namespace rackmark {
@@ -20,9 +19,41 @@ namespace {
 template <typename Reply, typename Render>
 int Show(const absl::StatusOr<Reply>& reply, const CommandLine& line, const Render& render) {
   if (!reply.ok()) return Complain(reply.status(), ExitOfCall(reply.status()));
-  Print(line.output == Output::kJson ? MessageJson(*reply) : render(*reply));
+  Print(line.output == Output::kTable ? render(*reply) : MessageText(*reply, line.output));
   return kExitPass;
 }
+
+// The job that the command line's first word names, after making sure whom we talk to.
+absl::StatusOr<uint64_t> JobOf(const CommandLine& line, CoordinatorClient& client) {
+  RETURN_IF_ERROR(client.GetVersion(kCallPatience).status());
+  return ParseJobName(line.words.front(), client.cluster_id());
+}
+
+// These commands have no StopSignal: a signal ends the process by its default, here as elsewhere.
+bool PausePlainly(Nanos duration) {
+  poll(nullptr, 0, static_cast<int>(duration / kMillisecond));
+  return true;
+}
+
+int Call(RemoteHandler handler, const CommandLine& line) {
+  const auto client = Connect(*line.coordinator, line, PausePlainly);
+  if (!client.ok()) {
+    return Complain(client.status(), absl::IsInvalidArgument(client.status())
+                                         ? kExitUsage
+                                         : ExitOfCall(client.status()));
+  }
+  return handler(line, **client);
+}
+
+int CallLong(LongHandler handler, const CommandLine& line) {
+  const auto stop = StopSignal::Install(std::nullopt);
+  if (!stop.ok()) return Complain(stop.status(), kExitInternal);
+  return handler(line, **stop);
+}
+
+}  // namespace
+
+namespace commands {
 
 int Submit(const CommandLine& line, CoordinatorClient& client) {
   const auto job = LoadJob(line);
@@ -33,25 +64,24 @@ int Submit(const CommandLine& line, CoordinatorClient& client) {
               });
 }
 
+int Nodes(const CommandLine& line, CoordinatorClient& client) {
+  return Show(client.ListNodes(kCallPatience), line, NodesTable);
+}
+
+int Jobs(const CommandLine& line, CoordinatorClient& client) {
+  return Show(client.ListJobs(kCallPatience), line, JobsTable);
+}
+
 int Runs(const CommandLine& line, CoordinatorClient& client) {
-  uint64_t job_id = 0;  // all
-  if (!line.words.empty()) {
-    if (const auto met = client.GetVersion(kCallPatience); !met.ok()) {
-      return Complain(met.status(), ExitOfCall(met.status()));
-    }
-    const auto id = ParseJobName(line.words.front(), client.cluster_id());
-    if (!id.ok()) return Complain(id.status(), kExitUsage);
-    job_id = *id;
-  }
-  return Show(client.ListRuns(job_id, kCallPatience), line, RunsTable);
+  if (line.words.empty()) return Show(client.ListRuns(0, kCallPatience), line, RunsTable);
+  const auto id = JobOf(line, client);
+  if (!id.ok()) return Complain(id.status(), ExitOfCall(id.status()));
+  return Show(client.ListRuns(*id, kCallPatience), line, RunsTable);
 }
 
 int Report(const CommandLine& line, CoordinatorClient& client) {
-  if (const auto met = client.GetVersion(kCallPatience); !met.ok()) {
-    return Complain(met.status(), ExitOfCall(met.status()));
-  }
-  const auto id = ParseJobName(line.words.front(), client.cluster_id());
-  if (!id.ok()) return Complain(id.status(), kExitUsage);
+  const auto id = JobOf(line, client);
+  if (!id.ok()) return Complain(id.status(), ExitOfCall(id.status()));
   const auto reply = client.GetReport(*id, kCallPatience);
   if (!reply.ok()) return Complain(reply.status(), ExitOfCall(reply.status()));
   const std::string text = ReportText(reply->summary(), line.output);
@@ -63,54 +93,44 @@ int Report(const CommandLine& line, CoordinatorClient& client) {
   return ExitOf(reply->summary().verdict());
 }
 
-int Version(const CommandLine& line) {
-  const std::string version(rackmark::Version());
+int PrintVersion(const CommandLine& line) {
+  const std::string version(Version());
   const std::string commit(GitCommit());
-  if (line.output == Output::kJson) {
-    v1::GetVersionReply reply;
-    *reply.mutable_identity() = MakeIdentity("", 0, "");  // the protocol range is what it tells
-    reply.set_version(version);
-    reply.set_git_commit(commit);
-    Print(MessageJson(reply));
-  } else {
+  if (line.output == Output::kTable) {
     Print(absl::StrCat("rackmark ", version, commit.empty() ? "" : " ", commit, "\n"));
+    return kExitPass;
   }
+  v1::GetVersionReply reply;
+  *reply.mutable_identity() = MakeIdentity("", 0, "");  // the protocol range is what it tells
+  reply.set_version(version);
+  reply.set_git_commit(commit);
+  Print(MessageText(reply, line.output));
   return kExitPass;
 }
 
-// These commands have no StopSignal: a signal ends the process by its default, here as elsewhere.
-bool PausePlainly(Nanos duration) {
-  poll(nullptr, 0, static_cast<int>(duration / kMillisecond));
-  return true;
+int Help(const CommandLine& line) {
+  const auto text = HelpText(line.words.empty() ? "" : line.words.front());
+  if (!text.ok()) return Complain(text.status(), kExitUsage);
+  Print(*text);
+  return kExitPass;
 }
 
-int Remote(const CommandLine& line) {
-  const auto client = Connect(*line.coordinator, line, PausePlainly);
-  if (!client.ok()) {
-    return Complain(client.status(), absl::IsInvalidArgument(client.status())
-                                         ? kExitUsage
-                                         : ExitOfCall(client.status()));
-  }
-  CoordinatorClient& c = **client;
-  if (line.command == "submit") return Submit(line, c);
-  if (line.command == "nodes") return Show(c.ListNodes(kCallPatience), line, NodesTable);
-  if (line.command == "jobs") return Show(c.ListJobs(kCallPatience), line, JobsTable);
-  if (line.command == "runs") return Runs(line, c);
-  RACKMARK_CHECK(line.command == "report");
-  return Report(line, c);
-}
+}  // namespace commands
 
-}  // namespace
-
-int RunCommand(const CommandLine& line, StopSignal* stop) {
-  if (line.command == "help") {
-    Print(HelpText(line.words.empty() ? "" : line.words.front()));
-    return kExitPass;
-  }
-  if (line.command == "version") return Version(line);
-  if (line.command == "run") return RunJob(line, *stop);
-  if (line.command == "local") return RunLocal(line, *stop);
-  return Remote(line);
+int RunCommand(const CommandLine& line) {
+  const Command* command = FindCommand(line.command);
+  RACKMARK_CHECK(command != nullptr);
+  return std::visit(
+      [&line](auto handler) {
+        if constexpr (std::is_same_v<decltype(handler), RemoteHandler>) {
+          return Call(handler, line);
+        } else if constexpr (std::is_same_v<decltype(handler), LongHandler>) {
+          return CallLong(handler, line);
+        } else {
+          return handler(line);
+        }
+      },
+      command->handler);
 }
 
 }  // namespace rackmark

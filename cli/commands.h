@@ -1,5 +1,5 @@
 // The commands: each takes its command line and returns the exit status. Results go to stdout,
-// everything else to stderr. Main's thread.
+// everything else to stderr. Which command has which handler: command_table.cc. Main's thread.
 #pragma once
 
 #include "cli/command_line.h"
@@ -7,11 +7,25 @@
 
 namespace rackmark {
 
-// `stop` is there for run and local.
-int RunCommand(const CommandLine& line, StopSignal* stop);
+class CoordinatorClient;
+
+// Runs the handler of `line.command`, which ParseCommandLine has found.
+int RunCommand(const CommandLine& line);
 
 // run and local, which have a life of their own (run_command.cc).
 int RunJob(const CommandLine& line, StopSignal& stop);
 int RunLocal(const CommandLine& line, StopSignal& stop);
 
+namespace commands {
+
+int Help(const CommandLine& line);
+int PrintVersion(const CommandLine& line);
+
+int Submit(const CommandLine& line, CoordinatorClient& client);
+int Nodes(const CommandLine& line, CoordinatorClient& client);
+int Jobs(const CommandLine& line, CoordinatorClient& client);
+int Runs(const CommandLine& line, CoordinatorClient& client);
+int Report(const CommandLine& line, CoordinatorClient& client);
+
+}  // namespace commands
 }  // namespace rackmark

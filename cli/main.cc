@@ -14,11 +14,5 @@ int main(int argc, char** argv) {
       std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc),
       named != nullptr && *named != '\0' ? std::optional<std::string>(named) : std::nullopt);
   if (!line.ok()) return Complain(line.status(), kExitUsage);
-  // Only run and local wait for signals; a list command just ends by its default.
-  if (line->command != "run" && line->command != "local") {
-    return RunCommand(*line, nullptr);
-  }
-  const auto stop = StopSignal::Install(std::nullopt);
-  if (!stop.ok()) return Complain(stop.status(), kExitInternal);
-  return RunCommand(*line, stop->get());
+  return RunCommand(*line);
 }

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cli/output_text.h"
 #include "report/render.h"
 
 namespace rackmark {
@@ -42,7 +43,8 @@ absl::Status WriteAll(int fd, std::string_view text, const std::string& path) {
 std::string ReportText(const v1::JobSummary& summary, Output output) {
   switch (output) {
     case Output::kTable: return RenderTerminal(summary, TerminalOf(STDOUT_FILENO));
-    case Output::kJson: return RenderJson(summary);
+    case Output::kJson:
+    case Output::kYaml: return MessageText(summary, output);
     case Output::kHtml: return RenderHtml(summary);
   }
   return "";
