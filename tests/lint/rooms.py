@@ -18,6 +18,7 @@ ROOMS = {
     "samples": ["common"],
     "rpc": ["common"],
     "model": ["common"],
+    "trace": ["common"],
     "jobs": ["model", "common"],
     "report": ["model", "samples", "common"],
     "kernels": ["common"],
@@ -30,15 +31,16 @@ ROOMS = {
                     "samples", "common"],
     "worker/device": ["common"],
     "worker/daemon": ["worker/device", "samples", "rpc", "common"],
-    "worker/load": ["common"],
+    "worker/load": ["trace", "common"],
     "worker/serving": ["kernels", "model", "common"],
-    "worker/rank": ["worker/serving", "worker/load", "kernels", "model", "samples", "common"],
+    "worker/rank": ["worker/serving", "worker/load", "kernels", "model", "trace", "samples",
+                    "common"],
     "worker": ["worker/daemon", "worker/device", "rpc", "common"],
-    "cli": ["jobs", "report", "model", "rpc", "common"],
+    "cli": ["jobs", "trace", "report", "model", "rpc", "common"],
 }
 # Rooms that must not see the messages either (everybody else may include rackmark/v1).
 NO_PROTO = {"common", "kernels", "worker/serving"}
-PURE = {"model", "jobs", "report", "coordinator/plan", "coordinator/core"}
+PURE = {"model", "trace", "jobs", "report", "coordinator/plan", "coordinator/core"}
 
 # Third-party header prefix -> files or rooms that may include it.
 LIBRARIES = {
@@ -47,6 +49,7 @@ LIBRARIES = {
     "sqlite3.h": ["coordinator/store"],
     "yaml-cpp/": ["jobs"],
     "nlohmann/": ["report"],
+    "gloo/": ["kernels/collective_gloo.cc"],
     "grpc": ["rpc", "coordinator/serve", "coordinator", "worker/daemon", "worker", "cli"],
     "cuda": [], "nccl": [],
 }
