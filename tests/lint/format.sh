@@ -2,4 +2,4 @@
 # clang-format decides layout: fails and names the files whose layout differs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-git ls-files '*.cc' '*.h' | xargs "$1" --dry-run -Werror
+git ls-files '*.cc' '*.h' '*.cu' | xargs "$1" --dry-run -Werror

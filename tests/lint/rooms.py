@@ -4,7 +4,7 @@
 Rooms: who may include whom (docs/architecture.md has the same table in words).
 Limits: lines per file, columns. Bans: calls and libraries that a room must not know.
 Tests: every *_test.cc is reached by a glob of rackmark_room, so a folder with tests needs one.
-Programs: none of them links CUDA.
+Programs: none links CUDA but those for GPUs, which link what they promise and no driver.
 """
 import argparse
 import pathlib
@@ -22,6 +22,7 @@ ROOMS = {
     "jobs": ["model", "common"],
     "report": ["model", "samples", "common"],
     "kernels": ["common"],
+    "kernels/cuda": ["kernels", "common"],
     "coordinator/plan": ["common"],
     "coordinator/core": ["coordinator/plan", "jobs", "common"],
     "coordinator/store": ["common", "samples"],
@@ -35,11 +36,12 @@ ROOMS = {
     "worker/serving": ["kernels", "model", "common"],
     "worker/rank": ["worker/serving", "worker/load", "kernels", "model", "trace", "samples",
                     "common"],
+    "worker/rank/cuda": ["worker/rank", "kernels/cuda", "kernels", "common"],
     "worker": ["worker/daemon", "worker/device", "rpc", "common"],
     "cli": ["jobs", "trace", "report", "model", "rpc", "common"],
 }
 # Rooms that must not see the messages either (everybody else may include rackmark/v1).
-NO_PROTO = {"common", "kernels", "worker/serving"}
+NO_PROTO = {"common", "kernels", "kernels/cuda", "worker/serving"}
 PURE = {"model", "trace", "jobs", "report", "coordinator/plan", "coordinator/core"}
 
 # Third-party header prefix -> files or rooms that may include it.
@@ -51,7 +53,7 @@ LIBRARIES = {
     "nlohmann/": ["report"],
     "gloo/": ["kernels/collective_gloo.cc"],
     "grpc": ["rpc", "coordinator/serve", "coordinator", "worker/daemon", "worker", "cli"],
-    "cuda": [], "nccl": [],
+    "cuda": ["kernels/cuda"], "cublas": ["kernels/cuda"], "nccl": ["kernels/cuda"],
 }
 PURE_BANS = [
     (r'#include <(thread|mutex|condition_variable|fstream|filesystem|iostream|chrono)>',
@@ -152,17 +154,35 @@ def check_tree(source, files):
             yield f"{path}: no CMakeLists.txt beside it, so nobody runs it"
     for room in ROOMS:
         if (source / room).is_dir() and not (source / room / "README.md").exists() and \
-                room not in ("worker", "coordinator"):
+                room not in ("worker", "coordinator", "worker/rank/cuda"):
             yield f"{room}: no README.md (what it knows, what it does not know, its invariants)"
+
+
+# What a program for GPUs must link, and what it must not: the driver's own library is found at run
+# time, so that the program starts without one and can say that there is none.
+CUDA_LIBRARIES = ["libcudart.so", "libcublasLt.so", "libnccl.so"]
+DRIVER = "libcuda.so"
+
+
+def check_links(name, needed):
+    """`needed`: what ldd, or readelf -d, says of the program."""
+    if "cuda" in name:
+        for library in CUDA_LIBRARIES:
+            if library not in needed:
+                yield f"{name} does not link {library}; it has no twin of what it promises"
+        if DRIVER in needed:
+            yield f"{name} links {DRIVER}; it would not start without a driver to say so"
+        return
+    for match in re.finditer(r"lib(cuda|cudart|cublas|nccl|nvidia)[^ \]]*", needed):
+        yield f"{name} links {match.group(0)}; it would not start without the toolkit"
 
 
 def check_programs(folder):
     for program in sorted(folder.glob("rackmark*")):
-        if "cuda" in program.name:
-            continue
-        out = subprocess.run(["ldd", str(program)], capture_output=True, text=True).stdout
-        for match in re.finditer(r"lib(cuda|cudart|nccl|nvidia)[^ ]*", out):
-            yield f"{program.name} links {match.group(0)}; it would not start without the toolkit"
+        # A GPU program's own needs, not those of the libraries that it brings.
+        tool = ["readelf", "-d"] if "cuda" in program.name else ["ldd"]
+        out = subprocess.run([*tool, str(program)], capture_output=True, text=True, check=True)
+        yield from check_links(program.name, out.stdout)
 
 
 def main():
@@ -177,7 +197,7 @@ def main():
         sys.exit("lint: not a git checkout, nothing to read")
     problems = list(check_tree(args.source, files))
     for path in files:
-        if path.endswith((".cc", ".h")) and (args.source / path).exists():
+        if path.endswith((".cc", ".h", ".cu")) and (args.source / path).exists():
             problems += check_source(path, (args.source / path).read_text())
     if args.bin:
         problems += check_programs(args.bin)

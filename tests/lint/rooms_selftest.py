@@ -27,6 +27,24 @@ class Lint(unittest.TestCase):
         self.assertIn("not allowed", found("cli/a.cc", '#include <sqlite3.h>\n'))
         self.assertIn("must not know the messages", found("kernels/a.cc", '#include "rackmark/v1/run.pb.h"\n'))
 
+    def test_cuda_stays_in_its_rooms(self):
+        self.assertIn("not allowed", found("kernels/a.cc", '#include <cuda_runtime_api.h>\n'))
+        self.assertIn("not allowed", found("worker/rank/cuda/a.cc", '#include <nccl.h>\n'))
+        self.assertEqual("", found("kernels/cuda/a.cc", '#include <cublasLt.h>\n'))
+        self.assertIn("must not know", found("worker/rank/a.cc", '#include "kernels/cuda/device.h"\n'))
+        self.assertIn("must not know", found("kernels/a.cc", '#include "kernels/cuda/device.h"\n'))
+
+    def test_programs_link_what_they_may(self):
+        def links(name, needed):
+            return "\n".join(rooms.check_links(name, needed))
+        whole = "libcudart.so.13 libcublasLt.so.13 libnccl.so.2 libc.so.6"
+        self.assertEqual("", links("rackmark-rank-cuda", whole))
+        self.assertIn("libnccl.so", links("rackmark-rank-cuda", "libcudart.so.13 libcublasLt.so.13"))
+        self.assertIn("without a driver", links("rackmark-rank-cuda", whole + " libcuda.so.1"))
+        self.assertEqual("", links("rackmark-worker", "libc.so.6 libgrpc++.so.1.51"))
+        self.assertIn("libcudart.so.13", links("rackmark-worker", "libcudart.so.13 => /x"))
+        self.assertIn("libcublas", links("rackmark", "[libcublasLt.so.13]"))
+
     def test_pure_rooms_have_no_clock(self):
         self.assertIn("clock", found("coordinator/core/a.cc", "auto now = SystemClock().Unix();\n"))
         self.assertIn("hash order", found("coordinator/plan/a.cc", "std::unordered_map<int, int> m;\n"))
