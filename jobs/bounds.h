@@ -23,6 +23,7 @@ constexpr Nanos kPhaseMin = 100 * kMillisecond;
 constexpr Nanos kPhaseMax = 24 * 3600 * kSecond;  // of set-up, prepare, drain and the window
 constexpr Nanos kMeasureMax = 48 * 3600 * kSecond;
 constexpr Nanos kWarmupMax = 3600 * kSecond;
+constexpr Nanos kHoldMax = 3600 * kSecond;
 
 constexpr uint32_t kBlockTokensMax = 512;
 constexpr uint64_t kKvBytesMin = 1 << 20;
@@ -35,6 +36,11 @@ constexpr double kRateMin = 0.001;
 constexpr double kRateMax = 1e6;
 constexpr double kShareMin = 0.01;
 constexpr double kShareMax = 10;
+constexpr double kScaleMin = 1e-6;  // of a trace's gaps and lengths
+constexpr double kScaleMax = 1e6;
+constexpr uint64_t kRequestLimitMax = 1'000'000'000;
+constexpr size_t kTraceNameMax = 255;
+constexpr uint64_t kTraceBytesMax = 64 << 20;
 
 // Time after the window in which its requests may still complete and count as delivered.
 constexpr Nanos GraceOf(Nanos window) {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "common/sha256.h"
 #include "jobs/bounds.h"
 #include "jobs/feasible.h"
 #include "jobs/spec.h"
@@ -41,7 +42,33 @@ void CheckRange(Checker& check, std::string_view field, const v1::IntRange& rang
   check.In<uint32_t>(field, range.max(), range.min(), kTokensMax);
 }
 
-void CheckLoad(Checker& check, const v1::Load& load) {
+// What the trace holds is the rank's to check: it has the file.
+void CheckTrace(Checker& check, const v1::Load& load) {
+  const v1::TraceLoad& trace = load.trace();
+  check.That(IsSha256Hex(trace.sha256()), "load.trace.sha256", "is not 64 hexadecimal digits");
+  check.In<uint64_t>("load.trace.bytes", trace.bytes(), 1, kTraceBytesMax);
+  check.That(trace.format() == v1::TRACE_FORMAT_AZURE_CSV ||
+                 trace.format() == v1::TRACE_FORMAT_MOONCAKE_JSONL,
+             "load.trace.format", "is a format that this version does not know");
+  check.In<size_t>("load.trace.name", trace.name().size(), 0, kTraceNameMax);
+  check.In("load.trace.time_scale", trace.time_scale(), kScaleMin, kScaleMax);
+  check.In("load.trace.length_scale", trace.length_scale(), kScaleMin, kScaleMax);
+  if (trace.has_length_max()) {
+    check.In<uint32_t>("load.trace.length_max", trace.length_max(), 2, 2 * kTokensMax);
+  }
+  if (trace.has_request_limit()) {
+    check.In<uint64_t>("load.trace.request_limit", trace.request_limit(), 1, kRequestLimitMax);
+  }
+  check.In<uint64_t>("load.trace.requests", trace.requests(), 1, kTraceBytesMax);
+  if (trace.has_prefix_share()) {
+    check.In("load.trace.prefix_share", trace.prefix_share(), 0.0, 1.0);
+  }
+  check.That(load.arrivals() == v1::ARRIVAL_PROCESS_UNKNOWN && !load.has_prompt_tokens() &&
+                 !load.has_output_tokens(),
+             "load", "has arrivals or lengths beside a trace");
+}
+
+void CheckDrawn(Checker& check, const v1::Load& load) {
   if (load.has_auto_()) {
     check.In("load.auto.share", load.auto_().share(), kShareMin, kShareMax);
     check.In<Nanos>("load.auto.calibration_ns", load.auto_().calibration_ns(), kPhaseMin,
@@ -52,10 +79,18 @@ void CheckLoad(Checker& check, const v1::Load& load) {
   check.That(load.arrivals() == v1::ARRIVAL_PROCESS_POISSON ||
                  load.arrivals() == v1::ARRIVAL_PROCESS_CONSTANT,
              "load.arrivals", "is an arrival process that this version does not know");
-  check.In<Nanos>("load.duration_ns", load.duration_ns(), kPhaseMin, kPhaseMax);
-  check.In<Nanos>("load.warmup_ns", load.warmup_ns(), 0, kWarmupMax);
   CheckRange(check, "load.prompt_tokens", load.prompt_tokens());
   CheckRange(check, "load.output_tokens", load.output_tokens());
+}
+
+void CheckLoad(Checker& check, const v1::Load& load) {
+  check.In<Nanos>("load.duration_ns", load.duration_ns(), kPhaseMin, kPhaseMax);
+  check.In<Nanos>("load.warmup_ns", load.warmup_ns(), 0, kWarmupMax);
+  if (load.has_trace()) {
+    CheckTrace(check, load);
+  } else {
+    CheckDrawn(check, load);
+  }
 }
 
 void CheckServe(Checker& check, const v1::ServeWorkload& serve, const v1::Gang& gang) {
@@ -73,6 +108,13 @@ void CheckServe(Checker& check, const v1::ServeWorkload& serve, const v1::Gang& 
   }
 }
 
+void CheckHold(Checker& check, const v1::Hold& hold, const v1::Gang& gang) {
+  check.That(hold.phase() != v1::HOLD_PHASE_UNKNOWN && v1::HoldPhase_IsValid(hold.phase()),
+             "null.hold.phase", "is a phase that this version does not know");
+  check.In<Nanos>("null.hold.duration_ns", hold.duration_ns(), kPhaseMin, kHoldMax);
+  if (hold.has_rank()) check.In<uint32_t>("null.hold.rank", hold.rank(), 0, gang.devices() - 1);
+}
+
 void CheckRun(Checker& check, const v1::RunSpec& run, const v1::Gang& gang) {
   if (run.has_serve()) {
     CheckServe(check, run.serve(), gang);
@@ -80,6 +122,7 @@ void CheckRun(Checker& check, const v1::RunSpec& run, const v1::Gang& gang) {
     check.In<Nanos>("null.duration_ns", run.null().duration_ns(), kPhaseMin, kPhaseMax);
     check.In<uint32_t>("null.samples_per_step", run.null().samples_per_step(), 1,
                        kSamplesPerStepMax);
+    if (run.null().has_hold()) CheckHold(check, run.null().hold(), gang);
   } else {
     check.That(false, "runs.workload", "is a workload that this version does not know");
   }

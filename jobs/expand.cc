@@ -100,11 +100,16 @@ std::string PointText(const v1::RunSpec& run) {
   return text;
 }
 
+// What all points are read with.
+struct Readers {
+  const v1::Gang& gang;
+  std::string_view file;
+  const TraceFinder& traces;
+};
+
 // The spec with the values of point `index` (mixed radix, the last axis fastest) put in.
-absl::StatusOr<v1::RunSpec> ReadPoint(const YamlNode& spec, const v1::Gang& gang,
-                                      const std::vector<const YamlNode*>& axes,
-                                      std::pair<uint64_t, std::string_view> index_and_file) {
-  auto [index, file] = index_and_file;
+absl::StatusOr<v1::RunSpec> ReadPoint(const YamlNode& spec, const Readers& readers,
+                                      const std::vector<const YamlNode*>& axes, uint64_t index) {
   YamlNode tree = spec;
   std::vector<std::pair<std::string, std::string>> point;
   for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
@@ -113,8 +118,9 @@ absl::StatusOr<v1::RunSpec> ReadPoint(const YamlNode& spec, const v1::Gang& gang
     RETURN_IF_ERROR(PutAt(tree, (*axis)->key, value));
     point.emplace_back((*axis)->key, FlowText(value));
   }
-  Problems problems(file);
-  v1::RunSpec run = ReadRunSpec(Fields(&problems, &tree, &tree, "spec", SpecKeys()), gang);
+  Problems problems(readers.file);
+  v1::RunSpec run = ReadRunSpec(Fields(&problems, &tree, &tree, "spec", SpecKeys()), readers.gang,
+                                readers.traces);
   for (auto& [path, value] : point) (*run.mutable_point())[path] = value;
   if (!problems.status().ok() && !point.empty()) {
     return absl::InvalidArgumentError(
@@ -122,6 +128,18 @@ absl::StatusOr<v1::RunSpec> ReadPoint(const YamlNode& spec, const v1::Gang& gang
   }
   RETURN_IF_ERROR(problems.status());
   return run;
+}
+
+// Only what the file wrote: beside a --set of one's own, a trace is a contradiction.
+void MakeRoomForTrace(YamlNode& spec) {
+  YamlNode* load = FindKey(spec, "load");
+  if (load == nullptr) return;
+  const auto replaced = [](const YamlNode& item) {
+    const std::vector<std::string>& keys = KeysThatATraceReplaces();
+    return item.origin.empty() && std::find(keys.begin(), keys.end(), item.key) != keys.end();
+  };
+  load->items.erase(std::remove_if(load->items.begin(), load->items.end(), replaced),
+                    load->items.end());
 }
 
 }  // namespace
@@ -166,12 +184,14 @@ absl::Status ApplyOverrides(YamlNode& spec, const std::vector<Override>& sets) {
     SetOrigin(value, origin);
     const absl::Status put = PutAt(spec, set.path, value);
     if (!put.ok()) return YamlError("", value, "", FromAbsl(put.message()));
+    if (set.path == "load.trace") MakeRoomForTrace(spec);
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<v1::RunSpec>> ExpandRuns(const YamlNode& spec, const v1::Gang& gang,
-                                                    std::string_view file_name) {
+                                                    std::string_view file_name,
+                                                    const TraceFinder& traces) {
   Problems problems(file_name);
   const Fields fields(&problems, &spec, &spec, "spec", SpecKeys());
   const uint32_t repeats = fields.Small("repeats", {1, bounds::kRepeatsMax, 1});
@@ -186,7 +206,7 @@ absl::StatusOr<std::vector<v1::RunSpec>> ExpandRuns(const YamlNode& spec, const 
   for (const YamlNode* axis : axes) points *= axis->items.size();
   std::vector<v1::RunSpec> templates;
   for (uint64_t i = 0; i < points; ++i) {
-    ASSIGN_OR_RETURN(templates.emplace_back(), ReadPoint(base, gang, axes, {i, file_name}));
+    ASSIGN_OR_RETURN(templates.emplace_back(), ReadPoint(base, {gang, file_name, traces}, axes, i));
   }
   std::vector<v1::RunSpec> runs;
   runs.reserve(points * repeats);

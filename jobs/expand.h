@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "jobs/fields.h"
+#include "jobs/load.h"
 #include "jobs/spec.h"
 #include "rackmark/v1/job.pb.h"
 
@@ -15,12 +16,15 @@ namespace rackmark {
 absl::Status PutAt(YamlNode& spec, std::string_view path, const YamlNode& value);
 
 // Applies overrides to `spec` (the tree below the key spec). INVALID_ARGUMENT names the override.
+// One of load.trace takes the place of the rate, arrivals and lengths that the file wrote, so that
+// any serve job can replay a trace.
 absl::Status ApplyOverrides(YamlNode& spec, const std::vector<Override>& sets);
 
 // All runs in the order to run them: repetition after repetition, within each the points in an
 // order shuffled by the seed, so that a slow drift of the machine does not look like an effect of
 // the swept field. Every repetition has the point's own seed: it repeats the same work.
 absl::StatusOr<std::vector<v1::RunSpec>> ExpandRuns(const YamlNode& spec, const v1::Gang& gang,
-                                                    std::string_view file_name);
+                                                    std::string_view file_name,
+                                                    const TraceFinder& traces);
 
 }  // namespace rackmark

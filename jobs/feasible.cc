@@ -21,20 +21,25 @@ Misfit UnknownModel(const std::string& name) {
 
 }  // namespace
 
-std::optional<Misfit> FindMisfit(const v1::ServeWorkload& serve) {
+std::optional<Misfit> FindMisfit(const v1::ServeWorkload& serve,
+                                 std::optional<uint64_t> trace_longest) {
   const ModelShape* shape = FindModel(serve.model());
   if (shape == nullptr) return UnknownModel(serve.model());
   const auto shard = ShardOf(*shape, serve.tensor_parallel(), serve.deterministic());
   if (!shard.ok()) {
     return Misfit{Misfit::Field::kDevices, std::string(shard.status().message())};
   }
+  const v1::Load& load = serve.load();
+  if (load.has_trace() && !trace_longest) return std::nullopt;
   const uint64_t longest =
-      uint64_t{serve.load().prompt_tokens().max()} + serve.load().output_tokens().max();
+      trace_longest.value_or(uint64_t{load.prompt_tokens().max()} + load.output_tokens().max());
+  const char* remedy =
+      load.has_trace() ? "write a length_max, or a smaller length_scale" : "use shorter ones";
   if (longest > shape->context_max) {
     return Misfit{
         Misfit::Field::kTokens,
         absl::StrCat("prompt and output of a request may reach ", longest, " tokens, and ",
-                     shape->name.data(), " holds ", shape->context_max, "; use shorter ones")};
+                     shape->name.data(), " holds ", shape->context_max, "; ", remedy)};
   }
   const uint64_t blocks =
       KvBlocks(*shape, *shard, serve.kv_memory_bytes(), serve.kv_block_tokens());
@@ -45,7 +50,8 @@ std::optional<Misfit> FindMisfit(const v1::ServeWorkload& serve) {
   return Misfit{Misfit::Field::kKvMemory,
                 absl::StrCat(FormatBytes(static_cast<double>(serve.kv_memory_bytes())),
                              " cannot hold one request of ", longest, " tokens, which needs ",
-                             FormatBytes(static_cast<double>(bytes)), "; write more")};
+                             FormatBytes(static_cast<double>(bytes)), "; write more",
+                             load.has_trace() ? " or a length_max" : "")};
 }
 
 }  // namespace rackmark

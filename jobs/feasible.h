@@ -2,6 +2,7 @@
 // asked. Pure.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,9 @@ struct Misfit {
   std::string sentence;  // "<what is wrong>; <remedy>"
 };
 
-// The first thing that does not fit; missing = it fits.
-std::optional<Misfit> FindMisfit(const v1::ServeWorkload& serve);
+// The first thing that does not fit; missing = it fits. `trace_longest`: tokens of the longest
+// request of a trace; who does not know it cannot say whether the trace's lengths fit.
+std::optional<Misfit> FindMisfit(const v1::ServeWorkload& serve,
+                                 std::optional<uint64_t> trace_longest = std::nullopt);
 
 }  // namespace rackmark

@@ -189,6 +189,12 @@ uint64_t Fields::Bytes(std::string_view key, Range<uint64_t> range) const {
               [](uint64_t v) { return FormatBytes(static_cast<double>(v)); });
 }
 
+double Fields::Number(std::string_view key, Range<double> range) const {
+  const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a number such as 0.5");
+  return Read(*this, key, node, range, units::ParseNumber,
+              [](double v) { return absl::StrCat(v); });
+}
+
 double Fields::Rate(std::string_view key, Range<double> range) const {
   const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a rate such as 12/s");
   return Read(*this, key, node, range, units::ParseRate, RateText);

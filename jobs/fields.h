@@ -63,6 +63,8 @@ class Fields {
   uint32_t Small(std::string_view key, Range<uint32_t> range) const;
   Nanos Duration(std::string_view key, Range<Nanos> range) const;
   uint64_t Bytes(std::string_view key, Range<uint64_t> range) const;
+  // Without a unit: a factor.
+  double Number(std::string_view key, Range<double> range) const;
   double Rate(std::string_view key, Range<double> range) const;
   double Percent(std::string_view key, Range<double> range) const;
 

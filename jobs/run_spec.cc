@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "jobs/bounds.h"
 #include "jobs/feasible.h"
@@ -12,59 +13,11 @@ namespace {
 
 using namespace bounds;
 
-// 32, or {min: 8, max: 64}.
-v1::IntRange ReadRange(const Fields& fields, std::string_view key) {
-  v1::IntRange range;
-  const YamlNode* node = fields.Find(key);
-  if (node == nullptr || node->kind != YamlNode::Kind::kMap) {
-    const uint32_t value = fields.Small(key, {1, kTokensMax, std::nullopt});
-    range.set_min(value);
-    range.set_max(value);
-    return range;
-  }
-  const Fields ends = fields.Map(key, {"min", "max"});
-  range.set_min(ends.Small("min", {1, kTokensMax, std::nullopt}));
-  range.set_max(ends.Small("max", {1, kTokensMax, std::nullopt}));
-  if (range.min() > range.max()) {
-    ends.Problem("max",
-                 absl::StrCat("max ", range.max(), " is below min ", range.min(), "; swap them"));
-  }
-  return range;
-}
-
-void ReadRate(const Fields& load, v1::Load& out) {
-  const YamlNode* rate = load.Find("rate");
-  if (rate == nullptr || rate->text == "auto") {
-    v1::AutoRate& automatic = *out.mutable_auto_();
-    automatic.set_share(load.Percent("auto_share", {kShareMin, kShareMax, 0.6}));
-    automatic.set_calibration_ns(
-        load.Duration("calibration", {kPhaseMin, kWarmupMax, 3 * kSecond}));
-    return;
-  }
-  out.set_requests_per_second(load.Rate("rate", {kRateMin, kRateMax, std::nullopt}));
-  for (const char* key : {"auto_share", "calibration"}) {
-    if (!load.Has(key)) continue;
-    load.Problem(key, "means nothing with a fixed rate; remove it or write rate: auto");
-  }
-}
-
-v1::Load ReadLoad(const Fields& load) {
-  v1::Load out;
-  out.set_arrivals(load.Word("arrivals", {"poisson", "constant"}, "poisson") == "poisson"
-                       ? v1::ARRIVAL_PROCESS_POISSON
-                       : v1::ARRIVAL_PROCESS_CONSTANT);
-  ReadRate(load, out);
-  out.set_duration_ns(load.Duration("duration", {kPhaseMin, kPhaseMax, 20 * kSecond}));
-  out.set_warmup_ns(load.Duration("warmup", {0, kWarmupMax, 2 * kSecond}));
-  *out.mutable_prompt_tokens() = ReadRange(load, "prompt_tokens");
-  *out.mutable_output_tokens() = ReadRange(load, "output_tokens");
-  return out;
-}
-
 // Only of a workload without other problems: its numbers would name the wrong thing.
-void CheckFit(const Fields& spec, const Fields& serve, const v1::ServeWorkload& out) {
+void CheckFit(const Fields& spec, const Fields& serve, const v1::ServeWorkload& out,
+              std::optional<uint64_t> longest) {
   if (!spec.problems().status().ok()) return;
-  const std::optional<Misfit> misfit = FindMisfit(out);
+  const std::optional<Misfit> misfit = FindMisfit(out, longest);
   if (!misfit) return;
   switch (misfit->field) {
     case Misfit::Field::kModel: return serve.Problem("model", misfit->sentence);
@@ -91,9 +44,33 @@ void ReadServe(const Fields& serve, const v1::Gang& gang, v1::ServeWorkload& out
   out.set_prefill_chunk(serve.Small("prefill_chunk", {1, kPrefillChunkMax, 256}));
 }
 
-void ReadNull(const Fields& null, v1::NullWorkload& out) {
+// In the order of v1::HoldPhase, which begins at 1.
+const std::vector<std::string>& HoldWords() {
+  static const std::vector<std::string> words = {"placed",    "starting",  "rendezvous",
+                                                 "preparing", "measuring", "verifying",
+                                                 "draining",  "judging"};
+  return words;
+}
+
+// A rank that no gang has, or of a phase that no rank is in, would hold nothing.
+void ReadHold(const Fields& hold, const v1::Gang& gang, v1::Hold& out) {
+  const std::string word = hold.Word("phase", HoldWords(), std::nullopt);
+  const auto at = std::find(HoldWords().begin(), HoldWords().end(), word) - HoldWords().begin();
+  out.set_phase(static_cast<v1::HoldPhase>(at + 1));
+  out.set_duration_ns(hold.Duration("for", {kPhaseMin, kHoldMax, std::nullopt}));
+  if (!hold.Has("rank")) return;
+  if (out.phase() == v1::HOLD_PHASE_PLACED || out.phase() >= v1::HOLD_PHASE_DRAINING) {
+    hold.Problem("rank", absl::StrCat("means nothing in the phase ", word,
+                                      ", which the coordinator holds; remove it"));
+  }
+  out.set_rank(hold.Small("rank", {0, std::max(1U, gang.devices()) - 1, std::nullopt}));
+}
+
+void ReadNull(const Fields& null, const v1::Gang& gang, v1::NullWorkload& out) {
   out.set_duration_ns(null.Duration("duration", {kPhaseMin, kPhaseMax, 5 * kSecond}));
   out.set_samples_per_step(null.Small("samples_per_step", {1, kSamplesPerStepMax, 16}));
+  if (!null.Has("hold")) return;
+  ReadHold(null.Map("hold", {"phase", "for", "rank"}), gang, *out.mutable_hold());
 }
 
 }  // namespace
@@ -119,7 +96,7 @@ v1::Gang ReadGang(const Fields& spec) {
   return out;
 }
 
-v1::RunSpec ReadRunSpec(const Fields& spec, const v1::Gang& gang) {
+v1::RunSpec ReadRunSpec(const Fields& spec, const v1::Gang& gang, const TraceFinder& traces) {
   v1::RunSpec run;
   run.set_seed(spec.Integer("seed", {0, std::numeric_limits<uint64_t>::max(), 1}));
   const Fields workload = spec.Map("workload", {"serve", "null"});
@@ -128,11 +105,9 @@ v1::RunSpec ReadRunSpec(const Fields& spec, const v1::Gang& gang) {
                                  ? "holds both serve and null; keep one workload"
                                  : "names no workload; write serve: or null: with its settings");
   }
-  const std::vector<std::string> load_keys = {"arrivals",      "rate",         "auto_share",
-                                              "duration",      "warmup",       "calibration",
-                                              "prompt_tokens", "output_tokens"};
   if (workload.Has("null")) {
-    ReadNull(workload.Map("null", {"duration", "samples_per_step"}), *run.mutable_null());
+    ReadNull(workload.Map("null", {"duration", "samples_per_step", "hold"}), gang,
+             *run.mutable_null());
     if (spec.Has("load")) {
       spec.Problem("load", "the null workload takes no load; remove it");
     }
@@ -147,8 +122,9 @@ v1::RunSpec ReadRunSpec(const Fields& spec, const v1::Gang& gang) {
                  "is missing; a serve workload needs load: with prompt_tokens and "
                  "output_tokens");
   }
-  *run.mutable_serve()->mutable_load() = ReadLoad(spec.Map("load", load_keys));
-  CheckFit(spec, serve, run.serve());
+  LoadAndLongest load = ReadLoad(spec.Map("load", LoadKeys()), traces);
+  *run.mutable_serve()->mutable_load() = std::move(load.load);
+  CheckFit(spec, serve, run.serve(), load.longest);
   return run;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "jobs/fields.h"
+#include "jobs/load.h"
 #include "rackmark/v1/job.pb.h"
 
 namespace rackmark {
@@ -11,7 +12,7 @@ const std::vector<std::string>& SpecKeys();
 
 // `spec` without its sweep. Problems are reported, not returned; the result counts only if there
 // are none. point and repetition are the caller's.
-v1::RunSpec ReadRunSpec(const Fields& spec, const v1::Gang& gang);
+v1::RunSpec ReadRunSpec(const Fields& spec, const v1::Gang& gang, const TraceFinder& traces);
 
 v1::Gang ReadGang(const Fields& spec);
 

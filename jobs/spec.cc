@@ -57,13 +57,14 @@ void ReadMetadata(const Fields& root, v1::Job& job) {
   ReadLabels(metadata, job);
 }
 
-absl::Status ReadSpec(const YamlNode& spec, std::string_view file, v1::Job& job) {
+absl::Status ReadSpec(const YamlNode& spec, std::string_view file, const TraceFinder& traces,
+                      v1::Job& job) {
   Problems problems(file);
   const Fields fields(&problems, &spec, &spec, "spec", SpecKeys());
   v1::JobSpec& out = *job.mutable_spec();
   *out.mutable_gang() = ReadGang(fields);
   RETURN_IF_ERROR(problems.status());
-  ASSIGN_OR_RETURN(const std::vector<v1::RunSpec> runs, ExpandRuns(spec, out.gang(), file));
+  ASSIGN_OR_RETURN(const std::vector<v1::RunSpec> runs, ExpandRuns(spec, out.gang(), file, traces));
   Nanos longest = 0;
   for (const v1::RunSpec& run : runs) {
     longest = std::max(longest, PlannedDuration(run));
@@ -86,7 +87,7 @@ absl::StatusOr<Override> ParseOverride(std::string_view text) {
 }
 
 absl::StatusOr<v1::Job> ParseJob(std::string_view yaml, std::string_view file_name,
-                                 const std::vector<Override>& sets) {
+                                 const std::vector<Override>& sets, const TraceFinder& traces) {
   ASSIGN_OR_RETURN(YamlNode root, ReadYaml(yaml, file_name));
   if (YamlNode* spec = FindKey(root, "spec"); spec != nullptr) {
     RETURN_IF_ERROR(ApplyOverrides(*spec, sets));
@@ -98,7 +99,7 @@ absl::StatusOr<v1::Job> ParseJob(std::string_view yaml, std::string_view file_na
   ReadMetadata(fields, job);
   if (!fields.Has("spec")) fields.Problem("spec", "is missing; write what to run here");
   RETURN_IF_ERROR(problems.status());
-  RETURN_IF_ERROR(ReadSpec(*fields.Find("spec"), file_name, job));
+  RETURN_IF_ERROR(ReadSpec(*fields.Find("spec"), file_name, traces, job));
   job.set_source(std::string(yaml));
   job.set_source_sha256(Sha256Hex(yaml));
   return job;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "jobs/load.h"
 #include "rackmark/v1/job.pb.h"
 
 namespace rackmark {
@@ -23,9 +24,10 @@ struct Override {
 absl::StatusOr<Override> ParseOverride(std::string_view text);
 
 // INVALID_ARGUMENT: "file:line:column: spec.load.rate: <what is wrong>; <remedy>". file_name is
-// only for these sentences.
+// only for these sentences. Without `traces`, a job that names a trace is refused.
 absl::StatusOr<v1::Job> ParseJob(std::string_view yaml, std::string_view file_name,
-                                 const std::vector<Override>& sets);
+                                 const std::vector<Override>& sets,
+                                 const TraceFinder& traces = nullptr);
 
 // `problem` with the place of spec's field `key` before it, for what is wrong with a job that
 // ParseJob took: a gang that fits nowhere. Keeps the code.

@@ -93,6 +93,13 @@ absl::StatusOr<uint64_t> ParseInteger(std::string_view text) {
   return value;
 }
 
+absl::StatusOr<double> ParseNumber(std::string_view text) {
+  constexpr std::string_view kRemedy = "write a plain decimal number such as 0.25";
+  RETURN_IF_ERROR(CheckNumber(text, kRemedy));
+  if (NumberLength(text) != text.size()) return Wrong(text, "is not a plain number", kRemedy);
+  return std::strtod(std::string(text).c_str(), nullptr);
+}
+
 absl::StatusOr<Nanos> ParseDuration(std::string_view text) {
   constexpr std::string_view kRemedy = "write a duration such as 20s (ns, us, ms, s, min, h)";
   static const std::vector<Unit> units = {{"ns", 1},  {"us", 1e3},   {"ms", 1e6},

@@ -13,6 +13,8 @@ namespace rackmark::units {
 
 // Plain decimal digits: no sign, no octal, no hex, no exponent.
 absl::StatusOr<uint64_t> ParseInteger(std::string_view text);
+// A factor, as 0.25: no sign, no exponent, no unit.
+absl::StatusOr<double> ParseNumber(std::string_view text);
 // ns, us, ms, s, min, h. A part of a nanosecond is refused.
 absl::StatusOr<Nanos> ParseDuration(std::string_view text);
 // B, KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (powers of 1024).
