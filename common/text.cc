@@ -3,13 +3,59 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/strings/str_format.h"
 
 namespace rackmark {
 namespace {
 
-bool IsControl(unsigned char c) { return c < 0x20 || c == 0x7f; }
+// One character of UTF-8 text, or one byte that is none: cut off, overlong, a surrogate, too large.
+struct Character {
+  size_t bytes = 1;
+  char32_t code = 0;
+  bool valid = false;
+};
+
+Character CharacterAt(std::string_view text, size_t at) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(at);
+  if (first < 0x80) return {1, first, true};
+  const size_t bytes = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || at + bytes > text.size()) return {};
+  char32_t code = first & (0x7fU >> bytes);
+  for (size_t i = at + 1; i < at + bytes; ++i) {
+    if ((byte(i) & 0xc0U) != 0x80) return {};
+    code = (code << 6) | (byte(i) & 0x3fU);
+  }
+  constexpr char32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
+  if (code < kLeast[bytes] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return {};
+  return {bytes, code, true};
+}
+
+bool IsControl(char32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
+
+// Shows nothing itself, but changes how the text around it reads: direction (a file name that seems
+// to end otherwise), lines, invisible tags; and what no XML may hold.
+bool IsDisguise(char32_t c) {
+  return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+         (c >= 0x2066 && c <= 0x2069) || c == 0xfeff || (c >= 0xe0000 && c <= 0xe007f) ||
+         (c & 0xfffe) == 0xfffe;
+}
+
+// Appends what is not to be shown as itself, and says whether it did.
+bool AppendEscaped(std::string_view text, size_t at, const Character& c, std::string& out) {
+  if (!c.valid) {
+    absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(text[at]));
+  } else if (IsControl(c.code)) {
+    absl::StrAppendFormat(&out, "\\x%02x", static_cast<uint32_t>(c.code));
+  } else if (IsDisguise(c.code)) {
+    absl::StrAppendFormat(&out, "\\u{%x}", static_cast<uint32_t>(c.code));
+  } else {
+    return false;
+  }
+  return true;
+}
 
 size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -30,45 +76,36 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 std::string EscapeControl(std::string_view text) {
   std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    // C1 controls arrive as C2 80..C2 9F in UTF-8; some terminals obey them.
-    const bool c1 = c == 0xc2 && i + 1 < text.size() &&
-                    static_cast<unsigned char>(text[i + 1]) >= 0x80 &&
-                    static_cast<unsigned char>(text[i + 1]) <= 0x9f;
-    if (c == '\n') {
+  for (size_t i = 0; i < text.size();) {
+    const Character c = CharacterAt(text, i);
+    if (text[i] == '\n') {
       out += "\\n";
-    } else if (c == '\t') {
+    } else if (text[i] == '\t') {
       out += "\\t";
-    } else if (c1) {
-      out += absl::StrFormat("\\x%02x", static_cast<unsigned char>(text[++i]));
-    } else if (IsControl(c)) {
-      out += absl::StrFormat("\\x%02x", c);
-    } else {
-      out += static_cast<char>(c);
+    } else if (!AppendEscaped(text, i, c, out)) {
+      out.append(text.substr(i, c.bytes));
     }
+    i += c.bytes;
   }
   return out;
 }
 
 std::string EscapeHtml(std::string_view text) {
   std::string out;
-  for (char c : text) {
-    switch (c) {
+  for (size_t i = 0; i < text.size();) {
+    const Character c = CharacterAt(text, i);
+    switch (text[i]) {
       case '&': out += "&amp;"; break;
       case '<': out += "&lt;"; break;
       case '>': out += "&gt;"; break;
       case '"': out += "&quot;"; break;
       case '\'': out += "&#39;"; break;
       case '\n':
-      case '\t': out += c; break;
+      case '\t': out += text[i]; break;
       default:
-        if (IsControl(static_cast<unsigned char>(c))) {
-          out += absl::StrFormat("\\x%02x", static_cast<unsigned char>(c));
-        } else {
-          out += c;
-        }
+        if (!AppendEscaped(text, i, c, out)) out.append(text.substr(i, c.bytes));
     }
+    i += c.bytes;
   }
   return out;
 }
