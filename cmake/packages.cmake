@@ -9,4 +9,6 @@ find_package(SQLite3 REQUIRED)
 find_package(zstd REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
+# Its config file names the target `gloo` without a namespace.
+find_package(Gloo REQUIRED)
 find_package(benchmark QUIET)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_join.h"
+#include "kernels/call_signature.h"
 #include "kernels/shm_layout.h"
 
 namespace rackmark {
@@ -15,27 +16,6 @@ namespace {
 using shm_internal::Header;
 using shm_internal::RankState;
 using shm_internal::Slot;
-
-enum class Call : uint64_t { kAllReduce = 1, kAllGather, kBroadcast, kBarrier };
-
-// One number that ranks compare: the call, its root, its size.
-constexpr int kRootShift = 48;
-constexpr int kCallShift = 56;
-uint64_t SignatureOf(Call call, size_t bytes, int root) {
-  return static_cast<uint64_t>(call) << kCallShift | static_cast<uint64_t>(root) << kRootShift |
-         (static_cast<uint64_t>(bytes) & ((uint64_t{1} << kRootShift) - 1));
-}
-
-std::string Describe(uint64_t signature) {
-  static constexpr const char* kNames[] = {"nothing", "AllReduceSum", "AllGather", "Broadcast",
-                                           "Barrier"};
-  const uint64_t call = signature >> kCallShift;
-  const uint64_t bytes = signature & ((uint64_t{1} << kRootShift) - 1);
-  const uint64_t root = (signature >> kRootShift) & 0xff;
-  std::string text = absl::StrCat(kNames[std::min<uint64_t>(call, 4)], " of ", bytes, " bytes");
-  if (call == static_cast<uint64_t>(Call::kBroadcast)) absl::StrAppend(&text, " from rank ", root);
-  return text;
-}
 
 // Below this, everybody reads everything after one meeting; above, ranks sum a share each and meet
 // twice. Reading is world * bytes by every rank, a second meeting a microsecond or a scheduling.
@@ -55,7 +35,7 @@ class ShmCollective : public Collective {
 
   absl::StatusOr<CollectiveTiming> AllReduceSum(float* data, size_t n) override {
     const size_t bytes = n * sizeof(float);
-    RETURN_IF_ERROR(Enter(Call::kAllReduce, bytes, 0));
+    RETURN_IF_ERROR(Enter(CollectiveCall::kAllReduce, bytes, 0));
     const bool one_shot = bytes * static_cast<size_t>(world_) <= kOneShotBytes;
     const size_t piece = header_.slot_bytes / sizeof(float);
     size_t at = 0;
@@ -75,7 +55,7 @@ class ShmCollective : public Collective {
   }
 
   absl::StatusOr<CollectiveTiming> AllGather(const void* mine, size_t bytes, void* all) override {
-    RETURN_IF_ERROR(Enter(Call::kAllGather, bytes, 0));
+    RETURN_IF_ERROR(Enter(CollectiveCall::kAllGather, bytes, 0));
     size_t at = 0;
     do {
       const size_t count = std::min<size_t>(header_.slot_bytes, bytes - at);
@@ -93,7 +73,7 @@ class ShmCollective : public Collective {
 
   absl::StatusOr<CollectiveTiming> Broadcast(int root, void* data, size_t bytes) override {
     RACKMARK_CHECK(root >= 0 && root < world_);
-    RETURN_IF_ERROR(Enter(Call::kBroadcast, bytes, root));
+    RETURN_IF_ERROR(Enter(CollectiveCall::kBroadcast, bytes, root));
     size_t at = 0;
     do {
       const size_t count = std::min<size_t>(header_.slot_bytes, bytes - at);
@@ -108,7 +88,7 @@ class ShmCollective : public Collective {
   }
 
   absl::StatusOr<CollectiveTiming> Barrier() override {
-    RETURN_IF_ERROR(Enter(Call::kBarrier, 0, 0));
+    RETURN_IF_ERROR(Enter(CollectiveCall::kBarrier, 0, 0));
     RETURN_IF_ERROR(Meet());
     return Leave(0);
   }
@@ -117,13 +97,13 @@ class ShmCollective : public Collective {
   void Abort() override { segment_->Abort(); }
 
  private:
-  absl::Status Enter(Call call, size_t bytes, int root) {
+  absl::Status Enter(CollectiveCall call, size_t bytes, int root) {
     const Nanos now = SystemClock().Monotonic();
     deadline_ = now + limit_;
     ++calls_;
     compared_ = false;
     mine_.arrival_ns[calls_ % 2].store(now);
-    mine_.signature[calls_ % 2].store(SignatureOf(call, bytes, root));
+    mine_.signature[calls_ % 2].store(CallSignature(call, bytes, root));
     if (header_.aborted_by.load() != 0) return Dead(absl::StatusCode::kUnavailable);
     return absl::OkStatus();
   }
@@ -157,7 +137,7 @@ class ShmCollective : public Collective {
       shm_internal::AbortBy(header_, rank_);
       return absl::FailedPreconditionError(
           absl::StrCat("collective call ", calls_, " differs: rank ", rank_, " makes ",
-                       Describe(signature), ", rank ", r, " makes ", Describe(theirs)));
+                       DescribeCall(signature), ", rank ", r, " makes ", DescribeCall(theirs)));
     }
     return absl::OkStatus();
   }
@@ -170,7 +150,7 @@ class ShmCollective : public Collective {
     }
     shm_internal::AbortBy(header_, rank_);
     std::string text = absl::StrCat("collective call ", calls_, " (",
-                                    Describe(mine_.signature[calls_ % 2].load()), ") ");
+                                    DescribeCall(mine_.signature[calls_ % 2].load()), ") ");
     if (code == absl::StatusCode::kDeadlineExceeded) {
       absl::StrAppend(&text, "took more than ", FormatDuration(limit_));
     } else {

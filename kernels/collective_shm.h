@@ -28,7 +28,12 @@ class ShmSegment {
   struct Options {
     int world = 0;                  // 1..kShmMaxWorld
     size_t slot_bytes = 256 << 10;  // two per rank; larger messages go in pieces
+    // As promised on an address card before the segment was needed; empty: made up here.
+    std::string name = {};
+    std::string nonce = {};
   };
+  // A name and a nonce that nobody else has.
+  static absl::StatusOr<Options> Promise();
   // The leader, rank 0. RESOURCE_EXHAUSTED if /dev/shm has not so much free space, with both
   // numbers: the pages are reserved here, so that no rank dies of SIGBUS later.
   static absl::StatusOr<std::shared_ptr<ShmSegment>> Create(const Options& options);
@@ -44,6 +49,9 @@ class ShmSegment {
   // Returns when all ranks are attached; the leader then removes the name. DEADLINE_EXCEEDED names
   // the absent ranks. Before the first collective, once.
   absl::Status AwaitAll(Nanos limit);
+  // Instead of waiting any longer: nobody's AwaitAll succeeds from here on. False, and without
+  // effect, if all have met already. So either all ranks use the segment or none does.
+  bool Abandon();
   // Ends all blocked and later calls of all ranks. Any thread.
   void Abort();
 

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "common/random.h"
-#include "kernels/ops.h"
 #include "kernels/shm_layout.h"
 #include "kernels/verify.h"
 
@@ -144,33 +143,6 @@ TEST(ShmCollective, ExactValuesBetweenThreadsAndAlone) {
   }
 }
 
-// Not whole numbers: the order of additions shows. One-shot, shares and pieces must all give the
-// tree's bits, on every rank.
-TEST(ShmCollective, SumsHaveTheTreesBitsOnEveryRank) {
-  for (const int world : {2, 3, 7, 8}) {
-    for (const size_t n : {7U, 1024U, 30001U}) {
-      std::vector<std::vector<float>> inputs;
-      std::vector<const float*> rows;
-      for (int r = 0; r < world; ++r) {
-        Random random(static_cast<uint64_t>(r), n);
-        std::vector<float> input(n);
-        for (float& f : input) f = static_cast<float>(random.Uniform() - 0.3);
-        inputs.push_back(input);
-      }
-      for (const auto& input : inputs) rows.push_back(input.data());
-      std::vector<float> want(n);
-      TreeSum(rows.data(), world, n, want.data());
-      const auto statuses = RunThreads({world, 8192}, [&](ShmSegment&, Collective& c) {
-        auto data = inputs[static_cast<size_t>(c.rank())];
-        RETURN_IF_ERROR(c.AllReduceSum(data.data(), n));
-        const bool same = std::memcmp(data.data(), want.data(), n * sizeof(float)) == 0;
-        return same ? absl::OkStatus() : absl::DataLossError("other bits");
-      });
-      for (const auto& status : statuses) EXPECT_EQ(status, absl::OkStatus()) << world << " " << n;
-    }
-  }
-}
-
 TEST(TreeSum, IsTheTreeOfDoublingStrides) {
   for (int world = 1; world <= 17; ++world) {
     std::vector<std::vector<float>> rows;
@@ -192,46 +164,6 @@ TEST(TreeSum, IsTheTreeOfDoublingStrides) {
       }
     }
     EXPECT_EQ(std::memcmp(out.data(), rows[0].data(), 700 * sizeof(float)), 0) << world;
-  }
-}
-
-// The whole of deterministic mode over real collectives: x W^T with K sharded, any degree, one bit
-// pattern.
-TEST(ShmCollective, RowParallelProductIsBitIdenticalForEveryDegree) {
-  constexpr int kM = 3;
-  constexpr int kN = 50;
-  constexpr int kK = 8 * 24;
-  std::vector<float> x(kM * kK);
-  std::vector<Bf16> w(kN * kK);
-  Random random(4, 4);
-  for (float& f : x) f = static_cast<float>(random.Uniform() - 0.5);
-  for (Bf16& b : w) b = ToBf16(static_cast<float>(random.Uniform() - 0.5));
-  std::vector<float> first;
-  for (const int tp : {1, 2, 4, 8}) {
-    std::vector<std::vector<float>> results(static_cast<size_t>(tp));
-    const auto statuses = RunThreads({tp, 4096}, [&](ShmSegment&, Collective& c) {
-      const int k = kK / tp;
-      std::vector<float> my_x;
-      std::vector<Bf16> my_w;
-      for (int i = 0; i < kM; ++i) {
-        const auto at = x.begin() + i * kK + c.rank() * k;
-        my_x.insert(my_x.end(), at, at + k);
-      }
-      for (int i = 0; i < kN; ++i) {
-        const auto at = w.begin() + i * kK + c.rank() * k;
-        my_w.insert(my_w.end(), at, at + k);
-      }
-      std::vector<float> y(kM * kN);
-      MakeCpuOps()->MatMul({kM, kN, k, ReduceSegmentsOf(tp)}, my_x.data(), my_w.data(), y.data());
-      RETURN_IF_ERROR(c.AllReduceSum(y.data(), y.size()));
-      results[static_cast<size_t>(c.rank())] = y;
-      return absl::OkStatus();
-    });
-    for (const auto& status : statuses) ASSERT_EQ(status, absl::OkStatus());
-    if (tp == 1) first = results[0];
-    for (const auto& y : results) {
-      EXPECT_EQ(std::memcmp(y.data(), first.data(), y.size() * sizeof(float)), 0) << tp;
-    }
   }
 }
 
@@ -276,19 +208,6 @@ TEST(ShmCollective, ADeadlineNamesTheRanksThatDidNotArrive) {
     EXPECT_NE(std::string(status.message()).find("did not arrive: rank 2"), std::string::npos)
         << status;
     EXPECT_NE(std::string(status.message()).find("AllReduceSum of 40 bytes"), std::string::npos);
-  }
-}
-
-TEST(ShmCollective, DifferentCallsAreFoundAndNamed) {
-  const auto statuses = RunThreads({3, 4096}, [](ShmSegment&, Collective& c) {
-    std::vector<float> data(30);
-    const size_t n = c.rank() == 1 ? 20 : 10;
-    return c.AllReduceSum(data.data(), n).status();
-  });
-  for (const auto& status : statuses) {
-    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-    EXPECT_NE(std::string(status.message()).find("of 80 bytes"), std::string::npos) << status;
-    EXPECT_NE(std::string(status.message()).find("of 40 bytes"), std::string::npos) << status;
   }
 }
 

@@ -20,9 +20,11 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free);
 static_assert(std::atomic<int64_t>::is_always_lock_free);
 
 constexpr char kMagic[8] = {'R', 'M', 'K', 'S', 'H', 'M', '\r', '\n'};
-constexpr uint32_t kLayoutVersion = 1;
+constexpr uint32_t kLayoutVersion = 2;
 constexpr uint32_t kRingSlots = 8;
 constexpr size_t kCpuWords = 16;  // cpu numbers below 1024, as cpu_set_t
+
+enum Meeting : uint32_t { kOpen = 0, kMet = 1, kAbandoned = 2 };
 
 // A number that ranks wait on. sleepers lets a change skip the system call when nobody sleeps.
 struct alignas(64) SharedWord {
@@ -54,6 +56,7 @@ struct alignas(64) Header {
   unsigned char nonce[kShmNonceBytes] = {};
   std::atomic<uint32_t> aborted_by{0};  // 1 + rank; 0: nobody
   SharedWord attached;                  // how many ranks
+  std::atomic<uint32_t> meeting{0};     // a Meeting: open until the first rank decides it
   SharedWord generation;                // barriers that are over
   std::atomic<uint32_t> arrived{0};     // at the barrier that is not
   SharedWord sent;                      // channel messages

@@ -115,14 +115,26 @@ int CoresOfGang(const Header& header, int world) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<ShmSegment>> ShmSegment::Create(const Options& options) {
-  RETURN_IF_ERROR(CheckOptions(options));
-  std::shared_ptr<ShmSegment> segment(new ShmSegment);
-  segment->nonce_.resize(kShmNonceBytes);
-  if (getrandom(segment->nonce_.data(), kShmNonceBytes, 0) != ssize_t{kShmNonceBytes}) {
+absl::StatusOr<ShmSegment::Options> ShmSegment::Promise() {
+  Options promise;
+  promise.nonce.resize(kShmNonceBytes);
+  if (getrandom(promise.nonce.data(), kShmNonceBytes, 0) != ssize_t{kShmNonceBytes}) {
     return ErrnoStatus(errno, "getrandom");
   }
-  segment->name_ = std::string(kSegmentPrefix) + RandomHex(16);
+  promise.name = std::string(kSegmentPrefix) + RandomHex(16);
+  return promise;
+}
+
+absl::StatusOr<std::shared_ptr<ShmSegment>> ShmSegment::Create(const Options& options) {
+  RETURN_IF_ERROR(CheckOptions(options));
+  Options identity = options;
+  if (identity.name.empty()) {
+    ASSIGN_OR_RETURN(identity, Promise());
+  }
+  RACKMARK_CHECK(IsSegmentName(identity.name) && identity.nonce.size() == kShmNonceBytes);
+  std::shared_ptr<ShmSegment> segment(new ShmSegment);
+  segment->nonce_ = identity.nonce;
+  segment->name_ = identity.name;
   const FileDescriptor fd(
       shm_open(segment->name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (fd.get() < 0) return ErrnoStatus(errno, "shm_open of a new segment");
@@ -212,6 +224,11 @@ absl::Status ShmSegment::AwaitAll(Nanos limit) {
                           absl::StrCat("shared memory: not attached: ", AbsentRanks()));
     }
   }
+  uint32_t open = shm_internal::kOpen;
+  if (!header_->meeting.compare_exchange_strong(open, shm_internal::kMet) &&
+      open == shm_internal::kAbandoned) {
+    return absl::CancelledError("shared memory: a rank gave up waiting for the others");
+  }
   if (named_) {
     shm_unlink(name_.c_str());
     named_ = false;
@@ -221,6 +238,12 @@ absl::Status ShmSegment::AwaitAll(Nanos limit) {
   constexpr uint32_t kSpins = 8192;
   spins_ = CoresOfGang(*header_, world_) >= world_ ? kSpins : 0;
   return absl::OkStatus();
+}
+
+bool ShmSegment::Abandon() {
+  uint32_t open = shm_internal::kOpen;
+  return header_->meeting.compare_exchange_strong(open, shm_internal::kAbandoned) ||
+         open == shm_internal::kAbandoned;
 }
 
 std::string ShmSegment::AbsentRanks() const {
