@@ -15,11 +15,13 @@
 #include "coordinator/loop.h"
 #include "coordinator/options.h"
 #include "coordinator/reporter.h"
+#include "coordinator/serve/artifact_desk.h"
 #include "coordinator/serve/auth.h"
 #include "coordinator/serve/client_service.h"
 #include "coordinator/serve/ingest.h"
 #include "coordinator/serve/watch_hub.h"
 #include "coordinator/serve/worker_service.h"
+#include "coordinator/store/artifact_store.h"
 #include "coordinator/store/sql_store.h"
 #include "rpc/credentials.h"
 #include "rpc/identity.h"
@@ -68,6 +70,7 @@ class Coordinator {
   ~Coordinator() {
     if (listener_) listener_->Shutdown(kShutdownGrace);
     if (hub_) hub_->Stop();
+    if (desk_) desk_->Stop();
     if (reporter_) reporter_->Stop();
     if (ingest_) ingest_->Stop();
     if (loop_) loop_->Stop();
@@ -86,6 +89,13 @@ class Coordinator {
     auto stores = OpenSqlStores(options_.data);
     if (!stores.ok()) return Failed{kExitBadDatabase, stores.status()};
     stores_ = *std::move(stores);
+    ArtifactStore::Options artifacts;
+    artifacts.folder = options_.data + "/artifacts";
+    artifacts.total_bytes_max = options_.artifact_bytes;
+    artifacts.bytes_max = kArtifactBytesMax;
+    auto kept = ArtifactStore::Open(artifacts);
+    if (!kept.ok()) return Failed{kExitBadDatabase, kept.status()};
+    artifacts_ = *std::move(kept);
     auto boot_id = BootId();
     if (!boot_id.ok()) return Failed{kExitInternal, boot_id.status()};
     auto incarnation = NewIncarnation();
@@ -140,11 +150,12 @@ class Coordinator {
     hub.live = &live_;
     hub.identity = identity_;
     hub_ = std::make_unique<WatchHub>(std::move(hub));
+    desk_ = std::make_unique<ArtifactDesk>(artifacts_.get());
     workers_ = std::make_unique<WorkerService>(
         WorkerService::Options{loop_.get(), ingest_.get(), gate_.get(), &SystemClock(), identity_,
-                               boot_id_, TimingOf(options_.timing), Fence});
-    clients_ = std::make_unique<ClientService>(
-        ClientService::Options{loop_.get(), reporter_.get(), hub_.get(), gate_.get(), identity_});
+                               boot_id_, TimingOf(options_.timing), Fence, desk_.get()});
+    clients_ = std::make_unique<ClientService>(ClientService::Options{
+        loop_.get(), reporter_.get(), hub_.get(), gate_.get(), identity_, desk_.get()});
     loop_->AddListener(workers_.get());
     loop_->AddListener(hub_.get());
     loop_->AddListener(reporter_.get());
@@ -172,6 +183,7 @@ class Coordinator {
   StopSignal* const stop_;
   std::unique_ptr<FolderLock> lock_;
   SqlStores stores_;
+  std::unique_ptr<ArtifactStore> artifacts_;
   std::string boot_id_;
   v1::Identity identity_;
   LiveBoard live_;
@@ -179,6 +191,7 @@ class Coordinator {
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<Reporter> reporter_;
   std::unique_ptr<Ingest> ingest_;
+  std::unique_ptr<ArtifactDesk> desk_;
   std::unique_ptr<WatchHub> hub_;
   std::unique_ptr<WorkerService> workers_;
   std::unique_ptr<ClientService> clients_;

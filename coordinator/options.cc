@@ -18,6 +18,7 @@ struct Raw {
   std::string tls_cert, tls_key, tls_ca;
   std::string token_file;
   std::string log_level = "info";
+  uint64_t artifact_bytes = CoordinatorOptions().artifact_bytes;
   std::optional<int64_t> lifeline_fd, ready_fd;
   std::optional<std::string> sync_interval, suspect_after, lost_after, fence_after, release_after;
 };
@@ -53,6 +54,8 @@ void AddFlags(Flags& flags, Raw& raw) {
   constexpr int64_t kFdMax = std::numeric_limits<int>::max();
   flags.Add("lifeline-fd", &raw.lifeline_fd, "stop in order when this descriptor ends", 0, kFdMax);
   flags.Add("ready-fd", &raw.ready_fd, "write the address here, once served, and close", 0, kFdMax);
+  flags.AddBytes("artifact-bytes", &raw.artifact_bytes,
+                 "bound of the files that jobs refer to, all together (4GiB)");
   flags.Add("log-level", &raw.log_level, "debug, info, warning or error (info)");
 }
 
@@ -89,6 +92,7 @@ absl::StatusOr<CoordinatorOptions> Check(const Raw& raw) {
   RETURN_IF_ERROR(CheckConfig(options.timing));
   if (raw.lifeline_fd) options.lifeline_fd = static_cast<int>(*raw.lifeline_fd);
   if (raw.ready_fd) options.ready_fd = static_cast<int>(*raw.ready_fd);
+  options.artifact_bytes = raw.artifact_bytes;
   ASSIGN_OR_RETURN(options.log_level, LevelByName(raw.log_level));
   return options;
 }

@@ -1,6 +1,7 @@
 // The coordinator's command line, parsed and checked. A value; main's thread.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,7 @@ struct CoordinatorOptions {
   CoreConfig timing;
   std::optional<int> lifeline_fd;
   std::optional<int> ready_fd;
+  uint64_t artifact_bytes = 4ULL << 30;
   LogLevel log_level = LogLevel::kInfo;
 };
 

@@ -14,10 +14,13 @@ struct Row {
 };
 
 constexpr Row kTable[] = {
-    {"Submit", v1::ROLE_OPERATOR},    {"Cancel", v1::ROLE_OPERATOR}, {"ListNodes", v1::ROLE_VIEWER},
-    {"ListJobs", v1::ROLE_VIEWER},    {"ListRuns", v1::ROLE_VIEWER}, {"GetReport", v1::ROLE_VIEWER},
-    {"GetVersion", v1::ROLE_VIEWER},  {"WatchJob", v1::ROLE_VIEWER}, {"Sync", v1::ROLE_WORKER},
-    {"PushSamples", v1::ROLE_WORKER},
+    {"Submit", v1::ROLE_OPERATOR},      {"Cancel", v1::ROLE_OPERATOR},
+    {"ListNodes", v1::ROLE_VIEWER},     {"ListJobs", v1::ROLE_VIEWER},
+    {"ListRuns", v1::ROLE_VIEWER},      {"GetReport", v1::ROLE_VIEWER},
+    {"GetVersion", v1::ROLE_VIEWER},    {"WatchJob", v1::ROLE_VIEWER},
+    {"Sync", v1::ROLE_WORKER},          {"PushSamples", v1::ROLE_WORKER},
+    {"PutArtifact", v1::ROLE_OPERATOR}, {"FindArtifact", v1::ROLE_VIEWER},
+    {"GetArtifact", v1::ROLE_WORKER},   {"Why", v1::ROLE_VIEWER},
 };
 
 std::string_view NameOf(v1::Role role) {

@@ -64,6 +64,7 @@ grpc::ServerUnaryReactor* ClientService::Submit(grpc::CallbackServerContext* con
   }
   // A client that is not our program may send what our YAML reader would have refused.
   if (status.ok()) status = CheckJob(request->job());
+  if (status.ok()) status = CheckArtifacts(request->job(), options_.desk->store());
   if (status.ok()) {
     status = options_.loop->Post({*principal, SubmitJob{request->job(), request->submission_id()}},
                                  [reactor, reply](const Outcome& outcome) {
@@ -94,6 +95,30 @@ grpc::ServerUnaryReactor* ClientService::Cancel(grpc::CallbackServerContext* con
         reply->set_was_running(std::get<Cancelled>(outcome.reply).was_running);
       }
       reactor->Finish(ToGrpc(outcome.status));
+    });
+  }
+  if (!status.ok()) reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+grpc::ServerReadReactor<v1::PutArtifactRequest>* ClientService::PutArtifact(
+    grpc::CallbackServerContext* context, v1::PutArtifactReply* reply) {
+  return TakeArtifact(artifacts_, options_.gate->Admit("PutArtifact", *context).status(), reply);
+}
+
+grpc::ServerUnaryReactor* ClientService::FindArtifact(grpc::CallbackServerContext* context,
+                                                      const v1::FindArtifactRequest* request,
+                                                      v1::FindArtifactReply* reply) {
+  auto* reactor = context->DefaultReactor();
+  *reply->mutable_identity() = options_.identity;
+  absl::Status status = Admit("FindArtifact", *context, request->identity()).status();
+  if (status.ok()) {
+    status = options_.desk->Post([this, reactor, request, reply] {
+      if (const auto bytes = options_.desk->store().FindWhole(request->sha256())) {
+        reply->set_present(true);
+        reply->set_bytes(*bytes);
+      }
+      reactor->Finish(grpc::Status::OK);
     });
   }
   if (!status.ok()) reactor->Finish(ToGrpc(status));

@@ -8,6 +8,7 @@
 
 #include "coordinator/loop.h"
 #include "coordinator/reporter.h"
+#include "coordinator/serve/artifact_streams.h"
 #include "coordinator/serve/auth.h"
 #include "coordinator/serve/watch_hub.h"
 #include "rackmark/v1/client_api.grpc.pb.h"
@@ -22,13 +23,20 @@ class ClientService : public v1::ClientService::CallbackService {
     WatchHub* hub = nullptr;
     const Gate* gate = nullptr;
     v1::Identity identity;  // ours: in every reply
+    ArtifactDesk* desk = nullptr;
   };
-  explicit ClientService(Options options) : options_(std::move(options)) {}
+  explicit ClientService(Options options)
+      : options_(std::move(options)), artifacts_{options_.desk, options_.gate, options_.identity} {}
 
   grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext*, const v1::SubmitRequest*,
                                    v1::SubmitReply*) override;
   grpc::ServerUnaryReactor* Cancel(grpc::CallbackServerContext*, const v1::CancelRequest*,
                                    v1::CancelReply*) override;
+  grpc::ServerReadReactor<v1::PutArtifactRequest>* PutArtifact(grpc::CallbackServerContext*,
+                                                               v1::PutArtifactReply*) override;
+  grpc::ServerUnaryReactor* FindArtifact(grpc::CallbackServerContext*,
+                                         const v1::FindArtifactRequest*,
+                                         v1::FindArtifactReply*) override;
   grpc::ServerUnaryReactor* ListNodes(grpc::CallbackServerContext*, const v1::ListNodesRequest*,
                                       v1::ListNodesReply*) override;
   grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext*, const v1::ListJobsRequest*,
@@ -54,6 +62,7 @@ class ClientService : public v1::ClientService::CallbackService {
                                  std::function<absl::Status(const State&, Now)> read);
 
   const Options options_;
+  const ArtifactContext artifacts_;
 };
 
 }  // namespace rackmark

@@ -180,6 +180,13 @@ grpc::ServerBidiReactor<v1::SampleBatch, v1::SampleAck>* WorkerService::PushSamp
   return stream;
 }
 
+grpc::ServerWriteReactor<v1::ArtifactPiece>* WorkerService::GetArtifact(
+    grpc::CallbackServerContext* context, const v1::GetArtifactRequest* request) {
+  absl::Status admitted = options_.gate->Admit("GetArtifact", *context).status();
+  if (admitted.ok()) admitted = options_.gate->CheckIdentity(request->identity());
+  return GiveArtifact(artifacts_, admitted, *request);
+}
+
 bool WorkerService::Attach(NodeId node, const std::shared_ptr<SyncStream>& stream) {
   std::shared_ptr<SyncStream> former;
   {

@@ -13,6 +13,7 @@
 
 #include "common/time.h"
 #include "coordinator/loop.h"
+#include "coordinator/serve/artifact_streams.h"
 #include "coordinator/serve/auth.h"
 #include "coordinator/serve/ingest.h"
 #include "rackmark/v1/worker_api.grpc.pb.h"
@@ -33,13 +34,17 @@ class WorkerService : public v1::WorkerService::CallbackService, public LoopList
     v1::Timing timing;
     // A worker has heard a later leader than this one: must end the process.
     std::function<void(const absl::Status&)> fatal;
+    ArtifactDesk* desk = nullptr;
   };
-  explicit WorkerService(Options options) : options_(std::move(options)) {}
+  explicit WorkerService(Options options)
+      : options_(std::move(options)), artifacts_{options_.desk, options_.gate, options_.identity} {}
 
   grpc::ServerBidiReactor<v1::Report, v1::SyncReply>* Sync(
       grpc::CallbackServerContext* context) override;
   grpc::ServerBidiReactor<v1::SampleBatch, v1::SampleAck>* PushSamples(
       grpc::CallbackServerContext* context) override;
+  grpc::ServerWriteReactor<v1::ArtifactPiece>* GetArtifact(grpc::CallbackServerContext* context,
+                                                           const v1::GetArtifactRequest*) override;
 
   void DesiredChanged(NodeId node, const State& state) override;
   void RunToJudge(RunId) override {}
@@ -54,6 +59,7 @@ class WorkerService : public v1::WorkerService::CallbackService, public LoopList
   v1::SyncReply ReplyFor(NodeId node, const State& state) const;
 
   const Options options_;
+  const ArtifactContext artifacts_;
   std::atomic<uint64_t> streams_ = 0;
   std::mutex mutex_;
   std::map<NodeId, std::shared_ptr<SyncStream>> attached_;

@@ -1,0 +1,58 @@
+#include "coordinator/serve/artifact_desk.h"
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/text.h"
+
+namespace rackmark {
+
+ArtifactDesk::ArtifactDesk(ArtifactStore* store, size_t waiting_max)
+    : store_(store), work_(waiting_max), thread_([this] { Run(); }) {}
+
+ArtifactDesk::~ArtifactDesk() { Stop(); }
+
+absl::Status ArtifactDesk::Post(std::function<void()> work) {
+  if (work_.TryPush(std::move(work))) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      "too many files are on their way through this coordinator; try again in a moment");
+}
+
+void ArtifactDesk::Stop() {
+  work_.Close();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ArtifactDesk::Run() {
+  while (true) {
+    const std::vector<std::function<void()>> some = work_.PopUpTo(16, kSecond);
+    if (some.empty() && work_.closed()) return;
+    for (const auto& work : some) work();
+  }
+}
+
+absl::Status CheckArtifacts(const v1::Job& job, ArtifactStore& store) {
+  std::set<std::string_view> seen;  // a sweep refers to the same file many times
+  for (const v1::RunSpec& run : job.spec().runs()) {
+    if (!run.serve().load().has_trace()) continue;
+    const v1::TraceLoad& trace = run.serve().load().trace();
+    if (!seen.insert(trace.sha256()).second) continue;
+    const std::optional<uint64_t> bytes = store.Find(trace.sha256());
+    if (bytes && *bytes == trace.bytes()) continue;
+    const std::string name = EscapeControl(trace.name());
+    const std::string hash = EscapeControl(trace.sha256().substr(0, 12));
+    if (!bytes) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("load.trace: the coordinator does not have the file ", name, " (sha256 ",
+                       hash, "...); upload it before the job, as `rackmark run` does"));
+    }
+    return absl::FailedPreconditionError(
+        absl::StrCat("load.trace: the file ", name, " (sha256 ", hash, "...) has ", *bytes,
+                     " bytes, the job says ", trace.bytes(), "; make the job from that file anew"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace rackmark
