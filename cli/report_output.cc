@@ -17,17 +17,6 @@ namespace {
 
 constexpr int kWidthMax = 120;  // longer lines are hard to read
 
-TerminalOptions TerminalOf(int fd) {
-  TerminalOptions options;
-  winsize size{};
-  if (isatty(fd) != 1) return options;
-  if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-    options.width = std::min<int>(size.ws_col, kWidthMax);
-  }
-  options.color = std::getenv("NO_COLOR") == nullptr;
-  return options;
-}
-
 absl::Status WriteAll(int fd, std::string_view text, const std::string& path) {
   for (size_t at = 0; at < text.size();) {
     const ssize_t n = write(fd, text.data() + at, text.size() - at);
@@ -40,12 +29,26 @@ absl::Status WriteAll(int fd, std::string_view text, const std::string& path) {
 
 }  // namespace
 
+TerminalOptions TerminalOf(int fd) {
+  TerminalOptions options;
+  winsize size{};
+  if (isatty(fd) != 1) return options;
+  if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    options.width = std::min<int>(size.ws_col, kWidthMax);
+  }
+  options.color = std::getenv("NO_COLOR") == nullptr;
+  return options;
+}
+
 std::string ReportText(const v1::JobSummary& summary, Output output) {
   switch (output) {
     case Output::kTable: return RenderTerminal(summary, TerminalOf(STDOUT_FILENO));
     case Output::kJson:
     case Output::kYaml: return MessageText(summary, output);
     case Output::kHtml: return RenderHtml(summary);
+    case Output::kMarkdown: return RenderMarkdown(summary);
+    case Output::kCsv: return RenderCsv(summary);
+    case Output::kJunit: return RenderJunit(summary);
   }
   return "";
 }
@@ -72,6 +75,9 @@ absl::StatusOr<ReportFiles> WriteReport(const v1::JobSummary& summary, const std
   const ReportFiles files{folder + "/report.html", folder + "/report.json"};
   RETURN_IF_ERROR(WriteFile(files.html, RenderHtml(summary)));
   RETURN_IF_ERROR(WriteFile(files.json, RenderJson(summary)));
+  RETURN_IF_ERROR(WriteFile(folder + "/report.md", RenderMarkdown(summary)));
+  RETURN_IF_ERROR(WriteFile(folder + "/report.csv", RenderCsv(summary)));
+  RETURN_IF_ERROR(WriteFile(folder + "/report.junit.xml", RenderJunit(summary)));
   return files;
 }
 

@@ -7,8 +7,12 @@
 #include "cli/command_line.h"
 #include "common/status.h"
 #include "rackmark/v1/summary.pb.h"
+#include "report/render.h"
 
 namespace rackmark {
+
+// Width and colours of what the descriptor leads to.
+TerminalOptions TerminalOf(int fd);
 
 std::string ReportText(const v1::JobSummary& summary, Output output);
 
@@ -19,7 +23,7 @@ struct ReportFiles {
   std::string html;
   std::string json;
 };
-// report.html and report.json in `folder`, which is made.
+// report.html, .json, .md, .csv and .junit.xml in `folder`, which is made. Names the first two.
 absl::StatusOr<ReportFiles> WriteReport(const v1::JobSummary& summary, const std::string& folder);
 
 }  // namespace rackmark

@@ -6,7 +6,7 @@
 
 namespace rackmark {
 
-std::string RenderTable(const HtmlTable& table) {
+std::string RenderTable(const Table& table) {
   std::string out = "<div class=\"scroll\"><table><thead><tr>";
   const auto cell = [&](const char* tag, size_t column, const std::string& text) {
     const char* cls = column < table.words ? "" : " class=\"n\"";
@@ -27,6 +27,10 @@ std::string Panel(std::string_view title, std::string_view note, const std::stri
   std::string out = absl::StrCat("<section class=\"panel\"><h3>", EscapeHtml(title), "</h3>\n");
   if (!note.empty()) absl::StrAppend(&out, "<p class=\"note\">", EscapeHtml(note), "</p>\n");
   return absl::StrCat(out, body, "</section>\n");
+}
+
+std::string TablePanel(const Table& table) {
+  return Panel(table.title, table.note, RenderTable(table));
 }
 
 std::string Badge(v1::Verdict verdict) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "google/protobuf/message.h"
 #include "rackmark/v1/summary.pb.h"
@@ -16,6 +17,10 @@ std::string RenderJson(const v1::JobSummary& job);
 // Any other message of ours by the same rules, so that all JSON of the product has one look: enums
 // are short words ("PASS", "ENDED", "RANK_DIED"), numbers are numbers.
 std::string MessageJson(const google::protobuf::Message& message);
+
+// JSON that is ASCII already, made safe for a page's script element ("</" becomes "<\/"), and a
+// newline.
+std::string JsonText(std::string_view json);
 
 struct TerminalOptions {
   int width = 80;      // columns; lines are cut or wrapped to it, 40 at least
@@ -36,8 +41,9 @@ std::string RenderMarkdown(const v1::JobSummary& job);
 std::string RenderCsv(const v1::JobSummary& job);
 
 // One suite for the job, in it a case for each run and each of its checks. FAIL is a failure,
-// SKIPPED is skipped; INVALID, ERROR, TIMEOUT, CANCELLED and what was not judged are errors: a CI
-// system never shows a number that does not count as passed.
+// SKIPPED is skipped, and so are checks that a run which failed first left unjudged; INVALID,
+// ERROR, TIMEOUT, CANCELLED and UNKNOWN are errors: a CI system never shows a run that does not
+// count as passed. A job without runs is an error.
 std::string RenderJunit(const v1::JobSummary& job);
 
 }  // namespace rackmark

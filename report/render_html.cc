@@ -32,36 +32,44 @@ std::string Reasons(const v1::RunSummary& run) {
   return out.empty() ? out : absl::StrCat("<ul class=\"reasons\">", out, "</ul>\n");
 }
 
+std::string FailureBody(const v1::Failure& failure, std::string_view when) {
+  std::string out = absl::StrCat(
+      "<p><b>", EscapeHtml(when), ": ", EscapeHtml(FailureWord(failure.kind())), "</b> (",
+      EscapeHtml(BlameWords(failure)), ") ", EscapeHtml(failure.detail()), "</p>\n");
+  if (!failure.stderr_tail().empty()) {
+    absl::StrAppend(&out, "<pre>", EscapeHtml(failure.stderr_tail()), "</pre>\n");
+  }
+  return out;
+}
+
+std::string Failures(const v1::RunSummary& run) {
+  std::string body;
+  if (run.has_failure()) body += FailureBody(run.failure(), "this attempt");
+  for (int i = 0; i < run.earlier_failures_size(); ++i) {
+    body += FailureBody(run.earlier_failures(i), absl::StrCat("earlier failure ", i + 1));
+  }
+  return Panel("Failures", "with the end of the blamed rank's stderr", body);
+}
+
+std::string Tables(const v1::RunSummary& run) {
+  std::string out = Failures(run);
+  for (const Table& table : RunTables(run)) out += TablePanel(table);
+  return absl::StrCat("<div class=\"stack\">\n", out, "</div>\n");
+}
+
 std::string Run(const v1::JobSummary& job, const v1::RunSummary& run) {
   return absl::StrCat("<h2 id=\"r", run.run_id(), "\">Run ",
                       EscapeHtml(DisplayRun(job.cluster_id(), RunId{run.run_id()})), " ",
                       Badge(run.verdict()), "</h2>\n<p class=\"meta\">",
                       EscapeHtml(Workload(run.spec())), "; ", EscapeHtml(PointWords(run.spec())),
                       "; seed ", run.spec().seed(), "; attempt ", run.attempt(), "</p>\n",
-                      Reasons(run), Cards(run), ChartPanels(run), TablePanels(run));
+                      Reasons(run), Cards(run), ChartPanels(run), Tables(run));
 }
 
-// One row per run, for a job of several.
+// For a job of several runs.
 std::string Overview(const v1::JobSummary& job) {
   if (job.runs_size() < 2) return "";
-  HtmlTable table{{"run", "verdict", "point", "output tok/s", "TTFT p50 ms", "TTFT p99 ms",
-                   "TPOT p50 ms", "E2E p50 ms", "delivered"},
-                  {},
-                  3};
-  const auto p = [](const v1::Quantiles& q, double value) {
-    return q.count() > 0 ? Digits(value) : std::string("missing");
-  };
-  for (const v1::RunSummary& run : job.runs()) {
-    const v1::ServeResult& s = run.serve();
-    table.rows.push_back({absl::StrCat("r", run.run_id()), VerdictWord(run.verdict()),
-                          PointWords(run.spec()),
-                          s.has_output_tok_s() ? Digits(s.output_tok_s()) : "missing",
-                          p(s.ttft_ms(), s.ttft_ms().p50()), p(s.ttft_ms(), s.ttft_ms().p99()),
-                          p(s.tpot_ms(), s.tpot_ms().p50()), p(s.e2e_ms(), s.e2e_ms().p50()),
-                          s.has_delivered_share() ? Share(s.delivered_share()) : "missing"});
-  }
-  return absl::StrCat("<div class=\"stack\">", Panel("All runs", "", RenderTable(table)),
-                      "</div>\n");
+  return absl::StrCat("<div class=\"stack\">", TablePanel(RunsTable(job)), "</div>\n");
 }
 
 std::string Header(const v1::JobSummary& job) {

@@ -99,15 +99,17 @@ Json ToJson(const Message& message) {
 
 std::string RenderJson(const v1::JobSummary& job) { return MessageJson(job); }
 
-std::string MessageJson(const Message& message) {
-  // ASCII only, and no "</": the text may be put into a page's script element as it is.
-  const std::string text = ToJson(message).dump(1, ' ', true, Json::error_handler_t::replace);
+std::string JsonText(std::string_view json) {
   std::string out;
-  for (const char c : text) {
+  for (const char c : json) {
     if (c == '/' && !out.empty() && out.back() == '<') out += '\\';
     out += c;
   }
   return out + "\n";
+}
+
+std::string MessageJson(const Message& message) {
+  return JsonText(ToJson(message).dump(1, ' ', true, Json::error_handler_t::replace));
 }
 
 }  // namespace rackmark

@@ -67,10 +67,12 @@ class Page {
       absl::StrAppend(&out_, cut, "\n");
     }
   }
+  // Escapes all three.
   void Row(const std::string& name, const std::string& value, const std::string& note,
            const char* style = "") {
+    const std::string safe = EscapeControl(value);
     const std::string text = absl::StrCat("  ", Pad(EscapeControl(name), kNameWidth), " ",
-                                          note.empty() ? value : Pad(value, kValueWidth),
+                                          note.empty() ? safe : Pad(safe, kValueWidth),
                                           note.empty() ? "" : "  ", EscapeControl(note));
     Wrapped(text, kNameWidth + 3, style);
   }
@@ -153,10 +155,10 @@ void Run(const v1::RunSummary& run, Page& page) {
   if (!overhead.empty()) page.Heading("Instrument");
   for (const Headline& h : overhead) page.Row(h.name, h.value, h.note);
   if (!run.missing().empty()) page.Heading("Missing");
-  for (const v1::MissingValue& m : run.missing()) page.Row(m.name(), EscapeControl(m.reason()), "");
+  for (const v1::MissingValue& m : run.missing()) page.Row(m.name(), m.reason(), "");
   if (!run.earlier_failures().empty()) page.Heading("Earlier attempts");
   for (const v1::Failure& f : run.earlier_failures()) {
-    page.Row(FailureWord(f.kind()), EscapeControl(BlameWords(f)), f.detail());
+    page.Row(FailureWord(f.kind()), BlameWords(f), f.detail());
   }
 }
 

@@ -170,6 +170,22 @@ void FillPeaks(RunData& data, v1::ServeResult& out) {
   }
 }
 
+// Over the requests that were prefilled, as an engine's own counters would have it.
+void FillPrefixHits(RunData& data, v1::ServeResult& out) {
+  uint64_t cached = 0, prompt = 0;
+  for (const StreamData& rank : data.ranks) {
+    for (const v1::RequestRecord& r : rank.requests) {
+      if (!r.has_cached_tokens() || r.phase() != v1::LOAD_PHASE_MEASURE) continue;
+      cached += r.cached_tokens();
+      prompt += r.prompt_tokens();
+    }
+  }
+  if (prompt == 0) {
+    return data.Miss("prefix cache hit rate", "no prefix reuse in this workload");
+  }
+  out.set_prefix_hit_share(static_cast<double>(cached) / static_cast<double>(prompt));
+}
+
 // Each distinct value with the share at or below it, thinned evenly; the ends are kept.
 void FillCdf(const std::vector<double>& sorted, v1::Quantiles& out) {
   const size_t n = sorted.size();
@@ -261,13 +277,7 @@ void SummarizeServe(const RunFacts& facts, RunData& data, v1::ServeResult& out) 
   FillDecode(data, out);
   FillFloor(facts, data, out);
   FillPeaks(data, out);
-  const auto cached = [](const StreamData& rank) {
-    return std::any_of(rank.requests.begin(), rank.requests.end(),
-                       [](const v1::RequestRecord& r) { return r.has_cached_tokens(); });
-  };
-  if (std::none_of(data.ranks.begin(), data.ranks.end(), cached)) {
-    data.Miss("prefix cache hit rate", "no prefix reuse in this workload");
-  }
+  FillPrefixHits(data, out);
 }
 
 }  // namespace rackmark

@@ -2,12 +2,14 @@
 
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/status.h"
 #include "common/text.h"
 #include "common/time.h"
+#include "report/load_words.h"
 
 namespace rackmark {
 namespace {
@@ -126,6 +128,13 @@ std::string WithUnit(double value, std::string_view unit) {
   return absl::StrCat(Digits(value), unit.empty() ? "" : " ", ToAbsl(unit));
 }
 
+std::string MissingReason(const v1::RunSummary& run, std::string_view name) {
+  for (const v1::MissingValue& missing : run.missing()) {
+    if (missing.name() == name) return missing.reason();
+  }
+  return "not recorded";
+}
+
 std::string MissingText(const v1::RunSummary& run, std::string_view name) {
   for (const v1::MissingValue& missing : run.missing()) {
     if (missing.name() == name) return absl::StrCat("missing: ", missing.reason());
@@ -140,20 +149,21 @@ std::string Workload(const v1::RunSpec& spec) {
   if (!spec.has_serve()) return "unknown workload";
   const v1::ServeWorkload& serve = spec.serve();
   const v1::Load& load = serve.load();
-  const std::string rate = load.has_auto_()
-                               ? absl::StrCat("auto ", Share(load.auto_().share()))
-                               : absl::StrCat(Digits(load.requests_per_second()), " requests/s");
   return absl::StrCat("serve ", serve.model(), ", tensor parallel ", serve.tensor_parallel(), ", ",
-                      FormatDuration(load.duration_ns()), " window, load ", rate,
+                      FormatDuration(load.duration_ns()), " window, load ", LoadWords(load),
                       serve.deterministic() ? ", deterministic" : "");
 }
 
-std::string PointWords(const v1::RunSpec& spec) {
+std::string SweepWords(const v1::RunSpec& spec) {
   const std::map<std::string, std::string> sorted(spec.point().begin(), spec.point().end());
   std::vector<std::string> words;
   for (const auto& [key, value] : sorted) words.push_back(absl::StrCat(key, "=", value));
-  words.push_back(absl::StrCat("repetition ", spec.repetition() + 1));
   return absl::StrJoin(words, ", ");
+}
+
+std::string PointWords(const v1::RunSpec& spec) {
+  const std::string sweep = SweepWords(spec);
+  return absl::StrCat(sweep, sweep.empty() ? "" : ", ", "repetition ", spec.repetition() + 1);
 }
 
 std::vector<Headline> Headlines(const v1::RunSummary& run) {
@@ -167,6 +177,7 @@ std::vector<Headline> Headlines(const v1::RunSummary& run) {
     AddLatency(run, "E2E", s.e2e_ms(), nullptr, out);
     AddDecode(run, out);
     AddLoad(run, out);
+    for (Headline& line : TraceHeadlines(run)) out.push_back(std::move(line));
   } else if (run.has_null()) {
     out.push_back({"Steps", absl::StrCat(run.null().steps()), "of the null workload, all ranks"});
     out.push_back({"Samples", absl::StrCat(run.null().samples()), "recorded by them"});

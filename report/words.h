@@ -25,11 +25,15 @@ std::string BytesPerSecond(double rate);
 // A number of a check in its unit: shares as percent.
 std::string WithUnit(double value, std::string_view unit);
 
+// Why the number of this name is missing, if the summary says so; else "not recorded".
+std::string MissingReason(const v1::RunSummary& run, std::string_view name);
 // "missing: <reason>", by the first missing value of this name; else "missing".
 std::string MissingText(const v1::RunSummary& run, std::string_view name);
 
 // What a run was, in a line: "tiny, tensor parallel 2, 20 s, auto 60 %".
 std::string Workload(const v1::RunSpec& spec);
+// The swept fields of a run: "load.rate=5"; empty without a sweep.
+std::string SweepWords(const v1::RunSpec& spec);
 // The swept fields of a run and its repetition: "load.rate=5, repetition 1".
 std::string PointWords(const v1::RunSpec& spec);
 
