@@ -13,6 +13,8 @@
 #include "common/text.h"
 #include "rpc/identity.h"
 #include "samples/chunk_codec.h"
+#include "worker/daemon/artifact_cache.h"
+#include "worker/daemon/artifact_fetcher.h"
 #include "worker/daemon/inbox.h"
 #include "worker/daemon/leftovers.h"
 #include "worker/daemon/ranks.h"
@@ -28,8 +30,9 @@
 namespace rackmark {
 namespace {
 
-constexpr Nanos kReportGap = 5 * kMillisecond;  // changes within it share one Report
-constexpr size_t kUnansweredMax = 8;            // a slow coordinator gets no pile of Reports
+// While a Report is on its way, changes gather for the next one: until its answer, or this long.
+constexpr Nanos kReportGap = 5 * kMillisecond;
+constexpr size_t kUnansweredMax = 8;  // a slow coordinator gets no pile of Reports
 constexpr Nanos kKeepAliveInterval = kSecond;
 constexpr Nanos kTelemetryInterval = kSecond;
 constexpr Nanos kDyingPoll = 10 * kMillisecond;  // while a process is on its way out
@@ -52,6 +55,7 @@ class Daemon::Loop {
     std::unique_ptr<ProcessRunner> processes;
     std::unique_ptr<Spool> spool;
     Leftovers leftovers;
+    ArtifactCache artifacts;
   };
   Loop(DaemonOptions options, Parts parts);
 
@@ -66,6 +70,8 @@ class Daemon::Loop {
   void Fence();
   void CheckLeftovers(Nanos now);
   void ReconcileAll(Nanos now);
+  void FetchArtifacts(Nanos now);
+  void OnArtifact(const std::string& sha256, const absl::StatusOr<uint64_t>& bytes);
   void Beat(Nanos now);
   void SendReport();
   void Wait();
@@ -87,6 +93,8 @@ class Daemon::Loop {
   Ranks ranks_;
   SyncClient sync_;
   Uplink uplink_;
+  ArtifactFetcher fetcher_;
+  std::optional<std::string> wanted_;  // the file that a rank waits for
   bool stopping_ = false;
   bool fenced_ = false;
   absl::Status fatal_;
@@ -106,7 +114,7 @@ Daemon::Loop::Loop(DaemonOptions options, Parts parts)
       telemetry_(options_.files, kTelemetryInterval),
       run_streams_(&streams_, &telemetry_, &state_, &clock_),
       ranks_({options_.node, parts_.processes.get(), &parts_.leftovers, &run_streams_,
-              options_.files, [this] { return session_.Identity(); }},
+              &parts_.artifacts, options_.files, [this] { return session_.Identity(); }},
              &state_),
       sync_(parts_.channel, inbox_,
             {[this] {
@@ -116,8 +124,13 @@ Daemon::Loop::Loop(DaemonOptions options, Parts parts)
              [this](const v1::SyncReply& reply, Nanos at) { OnReply(reply, at); },
              [this](const absl::Status& status) { OnSyncEnded(status); }},
             SeedOf(options_.session.incarnation)),
-      uplink_(parts_.channel, inbox_, parts_.spool.get(),
-              SeedOf(options_.session.incarnation) + 1) {
+      uplink_(parts_.channel, inbox_, parts_.spool.get(), SeedOf(options_.session.incarnation) + 1),
+      fetcher_(
+          parts_.channel, inbox_, parts_.artifacts.folder(),
+          [this](const std::string& sha256, const absl::StatusOr<uint64_t>& bytes) {
+            OnArtifact(sha256, bytes);
+          },
+          SeedOf(options_.session.incarnation) + 2) {
   state_.device_count = static_cast<uint32_t>(options_.node.devices_size());
 }
 
@@ -138,6 +151,7 @@ void Daemon::Loop::Turn() {
   CheckLeftovers(now);
   ranks_.Service(now);
   ReconcileAll(now);
+  FetchArtifacts(now);
   Beat(now);
   run_streams_.Tick(now);
   streams_.Tick(now);
@@ -176,6 +190,22 @@ void Daemon::Loop::ReconcileAll(Nanos now) {
   }
 }
 
+void Daemon::Loop::FetchArtifacts(Nanos now) {
+  state_.artifact_errors.clear();  // whoever waited has been told
+  wanted_ = WantedArtifact(session_.desired(), state_);
+  fetcher_.Pump(wanted_, session_.Identity(), now);
+}
+
+void Daemon::Loop::OnArtifact(const std::string& sha256, const absl::StatusOr<uint64_t>& bytes) {
+  if (bytes.ok()) {
+    parts_.artifacts.Added(sha256, *bytes);
+    state_.artifacts.insert(sha256);
+  } else {
+    state_.artifact_errors[sha256] =
+        absl::StrCat("the run's file could not be fetched: ", bytes.status().message());
+  }
+}
+
 void Daemon::Loop::Beat(Nanos now) {
   if (now < beat_at_) return;
   beat_at_ = now + kKeepAliveInterval;
@@ -185,9 +215,10 @@ void Daemon::Loop::Beat(Nanos now) {
 
 void Daemon::Loop::SendReport() {
   const Session::Moment now = Now();
-  if (!sync_.Ready(now.monotonic) || now.monotonic - reported_at_ < kReportGap) return;
+  if (!sync_.Ready(now.monotonic)) return;
   const bool regular = opened_ || now.monotonic - reported_at_ >= session_.sync_interval();
   if (!regular && session_.unanswered() >= kUnansweredMax) return;
+  if (!regular && session_.unanswered() > 0 && now.monotonic - reported_at_ < kReportGap) return;
   v1::Report report = BuildReport(state_, streams_.Reports(), now.monotonic);
   report.set_reflects_version(session_.desired().version());
   std::string fingerprint = Fingerprint(report);
@@ -252,11 +283,14 @@ Nanos Daemon::Loop::NextDeadline(Nanos now) const {
   // In the past: this turn's Pump has found nothing that it could send.
   const std::optional<Nanos> dial = uplink_.NextDial();
   if (parts_.spool->bytes() > 0 && dial && *dial > now) consider(dial);
+  if (wanted_ && fetcher_.idle()) consider(fetcher_.dial_at());
   if (ranks_.Dying()) consider(now + kDyingPoll);
   if (!state_.leftovers.empty()) consider(leftovers_at_);
   if (sync_.writable()) {
     // A change that came within the gap after the last Report is still to be told.
-    if (now - reported_at_ < kReportGap) consider(reported_at_ + kReportGap);
+    if (session_.unanswered() > 0 && now - reported_at_ < kReportGap) {
+      consider(reported_at_ + kReportGap);
+    }
     consider(reported_at_ + session_.sync_interval());
   }
   if (const auto fence = session_.FenceAt(); fence && !fenced_) {
@@ -283,7 +317,9 @@ void Daemon::Loop::Shutdown() {
   ranks_.KillAll(v1::FAILURE_KIND_CANCELLED, "the worker was stopped", clock_.Monotonic());
   sync_.Close();
   uplink_.Close();
-  while (clock_.Monotonic() < until && (state_.AnyProcess() || !sync_.idle() || !uplink_.idle())) {
+  fetcher_.Close();
+  const auto calls_end = [this] { return sync_.idle() && uplink_.idle() && fetcher_.idle(); };
+  while (clock_.Monotonic() < until && (state_.AnyProcess() || !calls_end())) {
     ranks_.Service(clock_.Monotonic());
     pollfd wake{inbox_->fd(), POLLIN, 0};
     poll(&wake, 1, 5);
@@ -303,9 +339,11 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(DaemonOptions options,
                                 options.spool_bytes}));
   (*options.node.mutable_environment()->mutable_more())["zstd"] = ZstdVersion();
   ASSIGN_OR_RETURN(auto leftovers, Leftovers::Open(options.data_folder + "/ranks", options.files));
+  ASSIGN_OR_RETURN(auto artifacts,
+                   ArtifactCache::Open(options.data_folder + "/artifacts", options.artifact_bytes));
   return std::unique_ptr<Daemon>(new Daemon(std::make_unique<Loop>(
       std::move(options), Loop::Parts{std::move(channel), std::move(processes), std::move(spool),
-                                      std::move(leftovers)})));
+                                      std::move(leftovers), std::move(artifacts)})));
 }
 
 Daemon::Daemon(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}

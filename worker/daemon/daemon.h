@@ -23,6 +23,7 @@ struct DaemonOptions {
   Session::Options session;
   std::string data_folder;  // locked by the caller
   uint64_t spool_bytes = 1 << 30;
+  uint64_t artifact_bytes = 512 << 20;  // of files that runs refer to, kept after use
   MachineFiles files;
 };
 

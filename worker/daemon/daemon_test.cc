@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "common/program.h"
+#include "common/sha256.h"
 #include "common/shm_name.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -73,6 +74,31 @@ class FakeCoordinator : public v1::WorkerService::Service {
     return grpc::Status::OK;
   }
 
+  // Answers with the next of `artifact_troubles_`, then with the file; a broken call has sent some.
+  grpc::Status GetArtifact(grpc::ServerContext*, const v1::GetArtifactRequest* request,
+                           grpc::ServerWriter<v1::ArtifactPiece>* stream) override {
+    std::string content;
+    grpc::Status trouble;
+    {
+      std::lock_guard lock(mutex_);
+      ++artifact_calls_;
+      content = artifacts_[request->sha256()];
+      if (!artifact_troubles_.empty()) {
+        trouble = artifact_troubles_.front();
+        artifact_troubles_.erase(artifact_troubles_.begin());
+      }
+    }
+    v1::ArtifactPiece piece;
+    *piece.mutable_identity() = MakeIdentity(cluster_, 1, "c");
+    piece.set_total_bytes(content.size());
+    for (size_t at = 0; at < content.size(); at += 1 << 20) {
+      piece.set_piece(content.substr(at, 1 << 20));
+      stream->Write(piece);
+      if (!trouble.ok()) break;
+    }
+    return trouble;
+  }
+
   void Want(v1::DesiredState desired) {
     std::lock_guard lock(mutex_);
     desired.set_version(++version_);
@@ -103,6 +129,9 @@ class FakeCoordinator : public v1::WorkerService::Service {
   absl::Status refuse_;
   std::string cluster_ = "cafecafecafecafe";
   v1::Timing timing_;
+  std::map<std::string, std::string> artifacts_;  // by the name that they are asked for
+  std::vector<grpc::Status> artifact_troubles_;
+  int artifact_calls_ = 0;
 
  private:
   void Write(const v1::Report* answers) {
@@ -198,6 +227,12 @@ class DaemonTest : public ::testing::Test {
     desired.mutable_leases(0)->mutable_run()->set_goal(goal);
     return desired;
   }
+  static v1::DesiredState RunningWith(uint64_t run, const std::string& sha256) {
+    v1::DesiredState desired = Running(run, v1::RUN_GOAL_PREPARED);
+    v1::RunSpec* spec = desired.mutable_leases(0)->mutable_run()->mutable_spec();
+    spec->mutable_serve()->mutable_load()->mutable_trace()->set_sha256(sha256);
+    return desired;
+  }
   static auto BothIn(v1::RankPhase phase) {
     return [phase](const v1::Report& report) {
       if (report.leases_size() != 1 || report.leases(0).ranks_size() != 2) return false;
@@ -285,6 +320,81 @@ TEST_F(DaemonTest, FromStartToDrained) {
     }
     return closed == 3;  // told by Reports even after the lease is gone
   }));
+}
+
+auto BothPrepared(uint64_t run, const std::string& note) {
+  return [run, note](const v1::Report& report) {
+    if (report.leases_size() != 1 || report.leases(0).ranks_size() != 2) return false;
+    for (const auto& rank : report.leases(0).ranks()) {
+      if (rank.phase() != v1::RANK_PHASE_PREPARED || rank.run_id() != run) return false;
+      if (rank.note() != note) return false;
+    }
+    return true;
+  };
+}
+
+TEST_F(DaemonTest, ARunsFileIsFetchedOnceAndGivenToEachRankBeforeTheRun) {
+  std::string content((2 << 20) + 5, 'a');
+  content[1'500'000] = 'b';
+  const std::string sha256 = Sha256Hex(content);
+  fake_.artifacts_[sha256] = content;
+  StartDaemon();
+  ToReady();
+  fake_.Want(RunningWith(7, sha256));
+  ASSERT_TRUE(fake_.Wait(BothPrepared(7, "file 1")));
+  fake_.Want(RunningWith(8, sha256));  // they have it still
+  ASSERT_TRUE(fake_.Wait(BothPrepared(8, "file 1")));
+  const std::string other = Sha256Hex("other");
+  fake_.Set([&](FakeCoordinator& fake) { fake.artifacts_[other] = "other"; });
+  fake_.Want(RunningWith(9, other));
+  ASSERT_TRUE(fake_.Wait(BothPrepared(9, "file 2")));
+  fake_.Want(RunningWith(10, sha256));  // from the cache
+  ASSERT_TRUE(fake_.Wait(BothPrepared(10, "file 3")));
+  fake_.Set([](FakeCoordinator& fake) { EXPECT_EQ(fake.artifact_calls_, 2); });
+  EXPECT_TRUE(std::filesystem::exists(root_ + "/data/artifacts/" + sha256));
+}
+
+TEST_F(DaemonTest, AFileIsAskedForAgainWhileTheCoordinatorIsAway) {
+  const std::string content(3 << 20, 'a');
+  const std::string sha256 = Sha256Hex(content);
+  fake_.artifacts_[sha256] = content;
+  const grpc::Status broken(grpc::StatusCode::UNAVAILABLE, "restarting");
+  fake_.artifact_troubles_ = {broken, broken, {grpc::StatusCode::RESOURCE_EXHAUSTED, "busy"}};
+  StartDaemon();
+  ToReady();
+  fake_.Want(RunningWith(7, sha256));
+  ASSERT_TRUE(fake_.Wait(BothPrepared(7, "file 1")));
+  fake_.Set([](FakeCoordinator& fake) { EXPECT_EQ(fake.artifact_calls_, 4); });
+}
+
+TEST_F(DaemonTest, AFileThatCannotBeHadFailsTheRunAndBlamesNobody) {
+  fake_.artifacts_[Sha256Hex("right")] = "wrong";
+  fake_.artifact_troubles_ = {{grpc::StatusCode::NOT_FOUND, "nobody uploaded it"}};
+  StartDaemon();
+  ToReady();
+  const auto both_failed = [](uint64_t run, const std::string& words) {
+    return [run, words](const v1::Report& report) {
+      if (!BothIn(v1::RANK_PHASE_FAILED)(report)) return false;
+      for (const auto& rank : report.leases(0).ranks()) {
+        if (rank.run_id() != run || rank.failure().has_rank()) return false;
+        if (rank.failure().kind() != v1::FAILURE_KIND_RANK_FAILED) return false;
+        if (rank.failure().detail().find(words) == std::string::npos) return false;
+      }
+      return true;
+    };
+  };
+  fake_.Want(RunningWith(7, Sha256Hex("missing")));
+  ASSERT_TRUE(fake_.Wait(both_failed(7, "nobody uploaded it")));
+  fake_.Want(RunningWith(8, Sha256Hex("right")));
+  ASSERT_TRUE(fake_.Wait(both_failed(8, "the bytes have the sha256 " + Sha256Hex("wrong"))));
+  EXPECT_TRUE(std::filesystem::is_empty(root_ + "/data/artifacts"));
+  ASSERT_TRUE(fake_.Wait([](const v1::Report& report) {  // what it opened, it closed
+    int drained = 0;
+    for (const auto& stream : report.streams()) drained += stream.drained() ? 1 : 0;
+    return drained == 6;
+  }));
+  fake_.Want(Running(9, v1::RUN_GOAL_PREPARED));  // the processes go on
+  EXPECT_TRUE(fake_.Wait(BothPrepared(9, "")));
 }
 
 TEST_F(DaemonTest, ARankThatDiesIsReportedWithItsLastWords) {

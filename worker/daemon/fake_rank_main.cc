@@ -17,6 +17,7 @@
 
 #include "common/frame.h"
 #include "common/ids.h"
+#include "common/sha256.h"
 #include "common/time.h"
 #include "rackmark/v1/rank_frame.pb.h"
 #include "samples/chunk_codec.h"
@@ -25,6 +26,7 @@ namespace rackmark {
 namespace {
 
 constexpr int kFd = 3;
+uint64_t g_files_begun = 0;
 
 void Send(v1::FromRank frame) {
   const char* mode = std::getenv("FAKE_RANK");
@@ -40,6 +42,9 @@ void SendStatus(v1::RankPhase phase, const v1::DesiredRun& run,
   frame.mutable_status()->set_phase(phase);
   frame.mutable_status()->set_run_id(run.run_id());
   frame.mutable_status()->set_attempt(run.attempt());
+  if (g_files_begun > 0) {
+    frame.mutable_status()->set_note("file " + std::to_string(g_files_begun));
+  }
   if (phase == v1::RANK_PHASE_FAILED) {
     frame.mutable_status()->mutable_failure()->set_kind(v1::FAILURE_KIND_RANK_FAILED);
     frame.mutable_status()->mutable_failure()->set_detail("told to fail");
@@ -70,7 +75,28 @@ void Measure(const v1::DesiredRun& run) {
 
 uint32_t g_rank = 0;
 
+std::string g_file;  // the last one that it was given
+
+// The file that the run refers to must have come before it, whole; the note tells how often one
+// came.
+bool HasFile(const v1::DesiredRun& run) {
+  const std::string& sha256 = run.spec().serve().load().trace().sha256();
+  if (sha256.empty() || Sha256Hex(g_file) == sha256) return true;
+  SendStatus(v1::RANK_PHASE_FAILED, run, g_rank);
+  return false;
+}
+
+void TakePart(const v1::ArtifactPart& part) {
+  if (part.offset() == 0) {
+    g_file.clear();
+    ++g_files_begun;
+  }
+  if (part.offset() != g_file.size()) _exit(7);
+  g_file += part.piece();
+}
+
 void TakeRun(const v1::DesiredRun& run, const std::string& mode) {
+  if (!HasFile(run)) return;
   if (run.goal() == v1::RUN_GOAL_DONE) return Measure(run);
   SendStatus(v1::RANK_PHASE_PREPARING, run);
   if (mode == "die-preparing") {
@@ -100,6 +126,8 @@ void Take(const v1::ToRank& frame, const std::string& mode) {
     if (mode == "leak-segment") raise(SIGKILL);
   } else if (frame.has_connect()) {
     SendStatus(v1::RANK_PHASE_READY, {});
+  } else if (frame.has_artifact()) {
+    TakePart(frame.artifact());
   } else if (frame.has_run()) {
     TakeRun(frame.run(), mode);
   } else if (frame.has_stop() && mode != "deaf") {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "common/time.h"
@@ -29,6 +30,8 @@ struct LocalRank {
   bool connect_sent = false;
   bool met = false;                    // was READY once
   std::optional<v1::DesiredRun> told;  // the last run that it was told, without its spec
+  std::string artifact;                // sha256 of the file that it was given last, whole
+  std::string feeding;                 // of the one that it is being given
   std::optional<v1::Failure> failure;  // the first cause
   std::string note;
   std::optional<uint64_t> rss_bytes;
@@ -48,6 +51,9 @@ struct LocalState {
   // Only while the coordinator was heard lately: a fenced worker starts nothing.
   bool may_start = false;
   std::map<uint64_t, LocalLease> leases;
+  std::set<std::string> artifacts;  // sha256 of files that are here
+  // That cannot be had, and why: until every rank that wanted one has been told.
+  std::map<std::string, std::string> artifact_errors;
   // Devices on which a rank of the former incarnation still lives, and its lease.
   std::map<uint32_t, uint64_t> leftovers;
 

@@ -68,15 +68,14 @@ void Ranks::Do(const Action& action, Nanos dead_man, Nanos now) {
     *frame.mutable_connect() = connect->connect;
     SendTo(connect->ref, std::move(frame), now);
   } else if (const auto* run = std::get_if<SendRun>(&action)) {
-    LocalRank* rank = Find(run->ref);
-    const RunKey key{run->run.run_id(), run->run.attempt()};
-    const bool fresh = !rank->told || RunKey{rank->told->run_id(), rank->told->attempt()} != key;
-    rank->told = run->run;
-    rank->told->clear_spec();
-    if (fresh) options_.listener->OnTold(run->ref, key);
-    v1::ToRank frame;
-    *frame.mutable_run() = run->run;
-    SendTo(run->ref, std::move(frame), now);
+    Tell(*run, now);
+  } else if (const auto* feed = std::get_if<FeedRank>(&action)) {
+    StartFeed(*feed);
+    if (const auto live = live_.find(feed->ref); live != live_.end()) {
+      Feed(feed->ref, &live->second, now);
+    }
+  } else if (const auto* refuse = std::get_if<RefuseRun>(&action)) {
+    Refuse(*refuse, now);
   } else if (const auto* stop = std::get_if<StopRank>(&action)) {
     Find(stop->ref)->stopping_since = now;
     v1::ToRank frame;
@@ -86,6 +85,71 @@ void Ranks::Do(const Action& action, Nanos dead_man, Nanos now) {
     Kill(kill->ref, now);
   } else if (const auto* forget = std::get_if<ForgetLease>(&action)) {
     state_->leases.erase(forget->lease_id);
+  }
+}
+
+// What Reconcile goes by, and the streams that the run's samples will take.
+void Ranks::NoteTold(const RankRef& ref, const v1::DesiredRun& run) {
+  LocalRank* rank = Find(ref);
+  const RunKey key{run.run_id(), run.attempt()};
+  const bool fresh = !rank->told || RunKey{rank->told->run_id(), rank->told->attempt()} != key;
+  rank->told = run;
+  rank->told->clear_spec();
+  if (fresh) options_.listener->OnTold(ref, key);
+}
+
+void Ranks::Tell(const SendRun& action, Nanos now) {
+  NoteTold(action.ref, action.run);
+  v1::ToRank frame;
+  *frame.mutable_run() = action.run;
+  SendTo(action.ref, std::move(frame), now);
+}
+
+// The rank has done nothing wrong and nobody is blamed; it goes on with the next run.
+void Ranks::Refuse(const RefuseRun& action, Nanos now) {
+  NoteTold(action.ref, action.run);
+  v1::RankStatus status;
+  status.set_phase(v1::RANK_PHASE_FAILED);
+  status.set_run_id(action.run.run_id());
+  status.set_attempt(action.run.attempt());
+  status.mutable_failure()->set_detail(action.detail);
+  TakeStatus(action.ref, &status, now);
+  options_.listener->OnOver(action.ref, {action.run.run_id(), action.run.attempt()});
+  Log(LogLevel::kWarning, absl::StrCat("lease ", action.ref.lease_id, " rank ", action.ref.rank,
+                                       ": ", EscapeControl(action.detail)));
+}
+
+void Ranks::StartFeed(const FeedRank& action) {
+  const auto live = live_.find(action.ref);
+  LocalRank* rank = Find(action.ref);
+  if (live == live_.end() || rank == nullptr) return;
+  auto feed = options_.artifacts->Feed(action.sha256);
+  if (!feed.ok()) {  // it had to make room, or was taken away: it is wanted again now
+    state_->artifacts.erase(action.sha256);
+    return;
+  }
+  live->second.feed = *std::move(feed);
+  rank->feeding = action.sha256;
+}
+
+// As much as the pipe takes, and not more than a little per turn. The run is told after it, on the
+// same pipe.
+void Ranks::Feed(const RankRef& ref, Live* live, Nanos now) {
+  constexpr int kPartsPerTurn = 4;
+  for (int i = 0; i < kPartsPerTurn && live->feed != nullptr && !live->link->wants_write(); ++i) {
+    LocalRank* rank = Find(ref);
+    auto part = live->feed->Next();
+    if (!part.ok()) {
+      live->feed.reset();
+      Fail(ref, v1::FAILURE_KIND_RANK_FAILED, FromAbsl(part.status().message()));
+      return Kill(ref, now);
+    }
+    v1::ToRank frame;
+    *frame.mutable_artifact() = *std::move(part);
+    SendTo(ref, std::move(frame), now);
+    if (!live->feed->done()) continue;
+    rank->artifact = std::exchange(rank->feeding, "");
+    live->feed.reset();
   }
 }
 
@@ -176,7 +240,7 @@ void Ranks::AddPollFds(std::vector<pollfd>* fds) const {
   for (const auto& entry : live_) {
     const RankLink& link = *entry.second.link;
     if (link.pipe_fd() >= 0) {
-      const int events = POLLIN | (link.wants_write() ? POLLOUT : 0);
+      const int events = POLLIN | (link.wants_write() || entry.second.feed ? POLLOUT : 0);
       fds->push_back({link.pipe_fd(), static_cast<short>(events), 0});
     }
     if (link.stderr_fd() >= 0) fds->push_back({link.stderr_fd(), POLLIN, 0});
@@ -197,6 +261,7 @@ void Ranks::Service(Nanos now) {
     const RankRef ref = it->first;
     Live& live = it->second;
     live.link->Flush().IgnoreError();
+    Feed(ref, &live, now);
     live.link->ReadStderr();
     // Reaped before the last read, so that nothing that it wrote before its death is missed.
     const std::optional<std::string> how = options_.processes->Reap(live.pid);

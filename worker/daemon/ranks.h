@@ -14,6 +14,7 @@
 
 #include "common/status.h"
 #include "common/time.h"
+#include "worker/daemon/artifact_cache.h"
 #include "worker/daemon/leftovers.h"
 #include "worker/daemon/local_state.h"
 #include "worker/daemon/process.h"
@@ -42,6 +43,7 @@ class Ranks {
     ProcessRunner* processes = nullptr;
     Leftovers* leftovers = nullptr;
     RankListener* listener = nullptr;
+    ArtifactCache* artifacts = nullptr;
     MachineFiles files;
     std::function<v1::Identity()> identity;
   };
@@ -64,9 +66,15 @@ class Ranks {
     int pid;
     std::unique_ptr<RankLink> link;
     std::optional<Nanos> pipe_ended;
+    std::unique_ptr<ArtifactFeed> feed = nullptr;  // what of it does not fit in the pipe yet
   };
   LocalRank* Find(const RankRef& ref);
   void Start(const StartRank& action, Nanos dead_man);
+  void StartFeed(const FeedRank& action);
+  void Feed(const RankRef& ref, Live* live, Nanos now);
+  void Refuse(const RefuseRun& action, Nanos now);
+  void Tell(const SendRun& action, Nanos now);
+  void NoteTold(const RankRef& ref, const v1::DesiredRun& run);
   void SendTo(const RankRef& ref, v1::ToRank frame, Nanos now);
   void Kill(const RankRef& ref, Nanos now);
   void Fail(const RankRef& ref, v1::FailureKind kind, std::string_view detail);

@@ -47,17 +47,42 @@ bool MustTell(const LocalRank& rank, const v1::DesiredRun& run) {
   return run.goal() > rank.told->goal();
 }
 
+// The file that must be with the rank before the run is told; empty = none.
+const std::string& ArtifactOf(const v1::DesiredRun& run) {
+  return run.spec().serve().load().trace().sha256();
+}
+
+bool WaitsForArtifact(const v1::DesiredLease& lease, const LocalRank& rank) {
+  if (rank.reaped || rank.killed_at || rank.stopping_since) return false;
+  return lease.has_run() && rank.met && MustTell(rank, lease.run()) &&
+         !ArtifactOf(lease.run()).empty() && rank.artifact != ArtifactOf(lease.run());
+}
+
+void AdvanceArtifact(const v1::DesiredRun& run, const RankRef& ref, const LocalRank& rank,
+                     const LocalState& local, std::vector<Action>* actions) {
+  if (!rank.feeding.empty()) return;  // also of another run's file: one at a time
+  const std::string& sha256 = ArtifactOf(run);
+  const auto error = local.artifact_errors.find(sha256);
+  if (local.artifacts.count(sha256) > 0) {
+    actions->push_back(FeedRank{ref, sha256});
+  } else if (error != local.artifact_errors.end()) {
+    actions->push_back(RefuseRun{ref, run, error->second});
+  }
+}
+
 // A rank that failed in a run may still do the next one; one that failed before it met the others
 // never will.
 void Advance(const v1::DesiredLease& lease, const RankRef& ref, const LocalRank& rank,
-             std::vector<Action>* actions) {
+             const LocalState& local, std::vector<Action>* actions) {
   if (rank.reaped || rank.killed_at || rank.stopping_since) return;
   if (lease.go() && rank.card && !rank.connect_sent && rank.phase != v1::RANK_PHASE_FAILED) {
     SendConnect action{ref, {}};
     *action.connect.mutable_cards() = lease.cards();
     actions->push_back(std::move(action));
   }
-  if (lease.has_run() && rank.met && MustTell(rank, lease.run())) {
+  if (WaitsForArtifact(lease, rank)) {
+    AdvanceArtifact(lease.run(), ref, rank, local, actions);
+  } else if (lease.has_run() && rank.met && MustTell(rank, lease.run())) {
     actions->push_back(SendRun{ref, lease.run()});
   }
 }
@@ -82,7 +107,7 @@ std::vector<Action> Reconcile(const v1::DesiredState& desired, const LocalState&
       if (!Wants(*wanted, index)) {
         End(ref, rank, /*in_order=*/true, now, &actions);
       } else {
-        Advance(*wanted, ref, rank, &actions);
+        Advance(*wanted, ref, rank, local, &actions);
       }
     }
   }
@@ -102,6 +127,20 @@ std::vector<Action> Reconcile(const v1::DesiredState& desired, const LocalState&
     }
   }
   return actions;
+}
+
+std::optional<std::string> WantedArtifact(const v1::DesiredState& desired,
+                                          const LocalState& local) {
+  for (const v1::DesiredLease& lease : desired.leases()) {
+    const auto known = local.leases.find(lease.lease_id());
+    if (known == local.leases.end() || known->second.generation != lease.generation()) continue;
+    const std::string& sha256 = ArtifactOf(lease.run());
+    if (local.artifacts.count(sha256) > 0 || local.artifact_errors.count(sha256) > 0) continue;
+    for (const auto& entry : known->second.ranks) {
+      if (Wants(lease, entry.first) && WaitsForArtifact(lease, entry.second)) return sha256;
+    }
+  }
+  return std::nullopt;
 }
 
 std::optional<Nanos> NextReconcile(const LocalState& local) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -37,6 +38,15 @@ struct SendRun {
   RankRef ref;
   v1::DesiredRun run;
 };
+struct FeedRank {  // a file that its next run refers to
+  RankRef ref;
+  std::string sha256;
+};
+struct RefuseRun {  // its file cannot be had: the rank counts as failed in this run
+  RankRef ref;
+  v1::DesiredRun run;
+  std::string detail;
+};
 struct StopRank {  // RankStop; SIGKILL follows after kStopGrace
   RankRef ref;
 };
@@ -46,9 +56,13 @@ struct KillRank {  // SIGKILL to the process group
 struct ForgetLease {  // nothing is left of it
   uint64_t lease_id;
 };
-using Action = std::variant<StartRank, SendConnect, SendRun, StopRank, KillRank, ForgetLease>;
+using Action = std::variant<StartRank, SendConnect, SendRun, FeedRank, RefuseRun, StopRank,
+                            KillRank, ForgetLease>;
 
 std::vector<Action> Reconcile(const v1::DesiredState& desired, const LocalState& local, Nanos now);
+
+// The file to fetch: the first one that a rank here waits for and that is not here.
+std::optional<std::string> WantedArtifact(const v1::DesiredState& desired, const LocalState& local);
 
 // When Reconcile has something new to say though nothing else changed: the next end of a grace.
 std::optional<Nanos> NextReconcile(const LocalState& local);

@@ -59,6 +59,11 @@ std::string Line(const Action& action) {
     return "run " + ref(a->ref) + " r" + std::to_string(a->run.run_id()) + "." +
            std::to_string(a->run.attempt()) + " goal " + std::to_string(a->run.goal());
   }
+  if (const auto* a = std::get_if<FeedRank>(&action))
+    return "feed " + ref(a->ref) + " " + a->sha256;
+  if (const auto* a = std::get_if<RefuseRun>(&action)) {
+    return "refuse " + ref(a->ref) + " r" + std::to_string(a->run.run_id()) + ": " + a->detail;
+  }
   if (const auto* a = std::get_if<StopRank>(&action)) return "stop " + ref(a->ref);
   if (const auto* a = std::get_if<KillRank>(&action)) return "kill " + ref(a->ref);
   return "forget " + std::to_string(std::get<ForgetLease>(action).lease_id);
@@ -75,6 +80,66 @@ void SetRun(v1::DesiredLease* lease, uint64_t run, uint32_t attempt, v1::RunGoal
   lease->mutable_run()->set_run_id(run);
   lease->mutable_run()->set_attempt(attempt);
   lease->mutable_run()->set_goal(goal);
+}
+
+void SetTrace(v1::DesiredLease* lease, const std::string& sha256) {
+  v1::Load* load = lease->mutable_run()->mutable_spec()->mutable_serve()->mutable_load();
+  load->mutable_trace()->set_sha256(sha256);
+}
+
+// Step by step what a rank whose run refers to a file needs: the file here, the file with it, the
+// run; and nothing twice.
+TEST(Reconcile, ARunsFileComesBeforeTheRun) {
+  auto lease = Lease(1, {{0, 0}, {1, 1}});
+  lease.set_go(true);
+  SetRun(&lease, 7, 1, v1::RUN_GOAL_PREPARED);
+  SetTrace(&lease, "f");
+  const auto desired = Desired({lease});
+  LocalState local = Local();
+  local.leases[1] = {
+      1, 2, {{0, Rank(0, v1::RANK_PHASE_READY)}, {1, Rank(1, v1::RANK_PHASE_CARDED)}}};
+  local.leases[1].ranks[1].connect_sent = true;
+  EXPECT_THAT(Answer(desired, local), IsEmpty());
+  EXPECT_EQ(WantedArtifact(desired, local), "f");
+
+  local.artifacts = {"f"};
+  EXPECT_EQ(WantedArtifact(desired, local), std::nullopt);
+  EXPECT_THAT(Answer(desired, local), ElementsAre("feed 1/0 f"));  // rank 1 has not met the others
+  local.leases[1].ranks[0].feeding = "f";
+  EXPECT_THAT(Answer(desired, local), IsEmpty());
+  local.leases[1].ranks[0].feeding = "";
+  local.leases[1].ranks[0].artifact = "f";
+  local.artifacts.clear();  // it may have made room for another one meanwhile
+  EXPECT_EQ(WantedArtifact(desired, local), std::nullopt);
+  EXPECT_THAT(Answer(desired, local), ElementsAre("run 1/0 r7.1 goal 1"));
+  local.leases[1].ranks[0].told = lease.run();
+  EXPECT_THAT(Answer(desired, local), IsEmpty());
+
+  // The next run has another file; one with the same again needs nothing.
+  SetRun(&lease, 8, 1, v1::RUN_GOAL_PREPARED);
+  EXPECT_THAT(Answer(Desired({lease}), local), ElementsAre("run 1/0 r8.1 goal 1"));
+  SetTrace(&lease, "g");
+  EXPECT_EQ(WantedArtifact(Desired({lease}), local), "g");
+}
+
+TEST(Reconcile, AFileThatCannotBeHadRefusesTheRunOnce) {
+  auto lease = Lease(1, {{0, 0}});
+  lease.set_go(true);
+  SetRun(&lease, 7, 1, v1::RUN_GOAL_PREPARED);
+  SetTrace(&lease, "f");
+  LocalState local = Local();
+  local.leases[1] = {1, 1, {{0, Rank(0, v1::RANK_PHASE_READY)}}};
+  local.artifact_errors["f"] = "gone";
+  EXPECT_THAT(Answer(Desired({lease}), local), ElementsAre("refuse 1/0 r7: gone"));
+  EXPECT_EQ(WantedArtifact(Desired({lease}), local), std::nullopt);
+  local.leases[1].ranks[0].told = lease.run();
+  local.artifact_errors.clear();
+  EXPECT_THAT(Answer(Desired({lease}), local), IsEmpty());
+  EXPECT_EQ(WantedArtifact(Desired({lease}), local), std::nullopt);
+  lease.mutable_run()->set_attempt(2);  // another attempt tries again
+  EXPECT_EQ(WantedArtifact(Desired({lease}), local), "f");
+  local.leases[1].ranks[0].stopping_since = 1;
+  EXPECT_EQ(WantedArtifact(Desired({lease}), local), std::nullopt);
 }
 
 TEST(Reconcile, NothingDesiredNothingDone) { EXPECT_THAT(Answer({}, Local()), IsEmpty()); }
