@@ -195,10 +195,12 @@ std::vector<std::string> CoordinatorArguments(const LocalOptions& options,
 std::vector<std::string> WorkerArguments(const LocalOptions& options, const std::string& endpoint,
                                          uint32_t index, uint32_t slots) {
   const std::string name = absl::StrCat("local-", index);
+  // No GPUs: several daemons of one machine would each offer all of them.
   return {"--coordinator", endpoint,
           "--name",        name,
           "--data",        absl::StrCat(Absolute(options.data), "/workers/", name),
           "--cpu-slots",   std::to_string(slots),
+          "--gpus",        "none",
           "--lifeline-fd", std::to_string(kChildLifelineFd)};
 }
 

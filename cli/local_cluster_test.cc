@@ -83,7 +83,8 @@ TEST(Arguments, AreWhatTheProgramsTake) {
               ElementsAre("--data", "/data", "--listen", "unix:/s", "--lifeline-fd", "3"));
   EXPECT_THAT(WorkerArguments(options, "unix:/s", 1, 4),
               ElementsAre("--coordinator", "unix:/s", "--name", "local-1", "--data",
-                          "/data/workers/local-1", "--cpu-slots", "4", "--lifeline-fd", "3"));
+                          "/data/workers/local-1", "--cpu-slots", "4", "--gpus", "none",
+                          "--lifeline-fd", "3"));
 }
 
 // Shell scripts in place of the programs: what is tested is who starts, who ends, who is told.

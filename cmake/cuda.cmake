@@ -14,8 +14,11 @@ if(RACKMARK_CUDA STREQUAL "OFF")
 elseif(RACKMARK_SANITIZE)
   set(RACKMARK_CUDA_WHY "nvcc takes no -fsanitize; build it without RACKMARK_SANITIZE")
 else()
+  if(DEFINED ENV{CUDACXX} AND NOT RACKMARK_NVCC)
+    set(RACKMARK_NVCC $ENV{CUDACXX} CACHE FILEPATH "nvcc" FORCE)
+  endif()
   find_program(RACKMARK_NVCC nvcc
-    HINTS ENV CUDACXX ENV CUDA_HOME ENV CUDA_PATH PATH_SUFFIXES bin PATHS /usr/local/cuda/bin)
+    HINTS ENV CUDA_HOME ENV CUDA_PATH PATH_SUFFIXES bin PATHS /usr/local/cuda/bin)
   if(RACKMARK_NVCC)
     # Behind a link, so that the toolkit's own folder is searched and not the link's.
     get_filename_component(nvcc_folder ${RACKMARK_NVCC} REALPATH)

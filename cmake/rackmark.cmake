@@ -52,5 +52,14 @@ function(rackmark_program name)
   cmake_parse_arguments(ARG "" "" "FILES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_FILES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} rackmark_flags)
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  rackmark_relocatable(${name})
+endfunction()
+
+# The program looks for libraries in ../lib beside it first, wherever it lies, and so do those
+# libraries in turn (the old tag's meaning): scripts/bundle puts them there.
+function(rackmark_relocatable name)
+  target_link_options(${name} PRIVATE LINKER:--disable-new-dtags)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin
+    BUILD_RPATH "$ORIGIN/../lib" INSTALL_RPATH "$ORIGIN/../lib")
+  install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT programs OPTIONAL)
 endfunction()

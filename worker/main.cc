@@ -15,6 +15,7 @@
 #include "rpc/identity.h"
 #include "worker/daemon/daemon.h"
 #include "worker/device/cpu_probe.h"
+#include "worker/device/nvml_probe.h"
 
 namespace rackmark {
 namespace {
@@ -32,6 +33,9 @@ struct WorkerFlags {
   std::string token_file;
   uint64_t spool_bytes = 1 << 30;
   std::string rank_program;
+  std::string gpu_rank_program;
+  std::string gpus = "auto";
+  std::string nvml_library = kNvmlLibrary;
   std::optional<int64_t> protocol;
   std::string log_level = "info";
 };
@@ -53,6 +57,10 @@ Flags Table(WorkerFlags* f) {
   flags.Add("token-file", &f->token_file, "file, mode 0600: this worker's token");
   flags.AddBytes("spool-bytes", &f->spool_bytes, "bound of samples waiting on disk");
   flags.Add("rank-program", &f->rank_program, "default: rackmark-rank beside this program");
+  flags.Add("gpu-rank-program", &f->gpu_rank_program,
+            "default: rackmark-rank-cuda beside this program");
+  flags.Add("gpus", &f->gpus, "auto: offer the GPUs that the driver tells; none: offer none");
+  flags.Add("nvml-library", &f->nvml_library, "who tells the GPUs; default: the driver's library");
   flags.Add("protocol", &f->protocol, "speak only this protocol version", 0, 1'000'000);
   flags.Add("log-level", &f->log_level, "debug, info, warning or error");
   return flags;
@@ -86,6 +94,13 @@ absl::StatusOr<DaemonOptions> OptionsOf(const WorkerFlags& f) {
   if (f.cpu_slots) probe.cpu_slots = static_cast<uint32_t>(*f.cpu_slots);
   ASSIGN_OR_RETURN(probe.cpus, UsableCpus());
   ASSIGN_OR_RETURN(options.node, ProbeNode(options.files, probe));
+  if (f.gpus == "auto") {
+    const GpuProbe gpus = ProbeGpus(f.nvml_library);
+    AddGpus(gpus, probe.cpus, &options.node);
+    if (!gpus.note.empty()) Log(LogLevel::kInfo, absl::StrCat("GPUs: ", gpus.note));
+  } else if (f.gpus != "none") {
+    return absl::InvalidArgumentError("--gpus: auto or none");
+  }
   (*options.node.mutable_environment()->mutable_more())["grpc"] = grpc::Version();
   ASSIGN_OR_RETURN(options.session.incarnation, NewIncarnation());
   options.session.boot_id = options.node.boot_id();
@@ -148,16 +163,16 @@ int Main(int argc, char** argv) {
   }
   auto options = OptionsOf(f);
   if (!options.ok()) return Complain(options.status(), kExitUsage);
-  if (f.rank_program.empty()) {
-    const auto folder = ProgramFolder();
-    if (!folder.ok()) return Complain(folder.status(), kExitInternal);
-    f.rank_program = *folder + "/rackmark-rank";
-  }
+  const auto folder = ProgramFolder();
+  if (!folder.ok()) return Complain(folder.status(), kExitInternal);
+  if (f.rank_program.empty()) f.rank_program = *folder + "/rackmark-rank";
+  if (f.gpu_rank_program.empty()) f.gpu_rank_program = *folder + "/rackmark-rank-cuda";
   auto channel = Dial(*endpoint, *security);
   if (!channel.ok()) return Complain(channel.status(), kExitUsage);
   Log(LogLevel::kInfo, absl::StrCat("node ", options->node.name(), " with ",
                                     options->node.devices_size(), " devices"));
-  auto daemon = Daemon::Create(*std::move(options), *channel, RealProcesses(f.rank_program, {}));
+  auto daemon = Daemon::Create(*std::move(options), *channel,
+                               RealProcesses({f.rank_program, f.gpu_rank_program}, {}));
   if (!daemon.ok()) return Complain(daemon.status(), kExitError);
   return RunDaemon(daemon->get(), stop->get());
 }

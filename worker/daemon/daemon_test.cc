@@ -183,14 +183,14 @@ class DaemonTest : public ::testing::Test {
     options.node.set_boot_id("b1");
     for (uint32_t i = 0; i < 2; ++i) {
       options.node.add_devices()->set_index(i);
-      options.node.mutable_devices(static_cast<int>(i))->set_kind(v1::DEVICE_KIND_CPU);
+      options.node.mutable_devices(static_cast<int>(i))->set_kind(kind_);
     }
     options.session = {.incarnation = "b1/" + std::to_string(++incarnation_),
                        .boot_id = "b1",
                        .protocol = protocol};
     options.data_folder = root_ + "/data";
-    auto daemon = Daemon::Create(std::move(options), *Dial(endpoint_, {}),
-                                 RealProcesses(*ProgramFolder() + "/fake_rank", {}));
+    auto daemon =
+        Daemon::Create(std::move(options), *Dial(endpoint_, {}), RealProcesses(programs_, {}));
     ASSERT_TRUE(daemon.ok()) << daemon.status();
     daemon_ = *std::move(daemon);
     thread_ = std::thread([this] { result_ = daemon_->Run(); });
@@ -258,6 +258,8 @@ class DaemonTest : public ::testing::Test {
   }
 
   std::string root_;
+  v1::DeviceKind kind_ = v1::DEVICE_KIND_CPU;  // of all devices
+  RankPrograms programs_ = {.cpu = *ProgramFolder() + "/fake_rank", .gpu = ""};
   Endpoint endpoint_;
   FakeCoordinator fake_;
   std::unique_ptr<Listener> listener_;
@@ -589,6 +591,32 @@ TEST_F(DaemonTest, NoCommonProtocolEndsTheDaemon) {
   thread_.join();
   EXPECT_EQ(result_.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(result_.message()), HasSubstr(std::string(kProtocolMismatch)));
+}
+
+TEST_F(DaemonTest, AGpuGetsTheProgramForGpus) {
+  kind_ = v1::DEVICE_KIND_GPU;
+  programs_ = {.cpu = root_ + "/no-rank", .gpu = *ProgramFolder() + "/fake_rank"};
+  StartDaemon();
+  v1::DesiredState desired = OneLease();
+  desired.mutable_leases(0)->set_kind(v1::DEVICE_KIND_GPU);
+  fake_.Want(desired);
+  EXPECT_TRUE(fake_.Wait(BothIn(v1::RANK_PHASE_CARDED)));
+}
+
+TEST_F(DaemonTest, AnAbsentProgramForGpusIsUnsupportedAndSaysTheRemedy) {
+  kind_ = v1::DEVICE_KIND_GPU;
+  programs_.gpu = root_ + "/rackmark-rank-cuda";
+  StartDaemon();
+  v1::DesiredState desired = OneLease();
+  desired.mutable_leases(0)->set_kind(v1::DEVICE_KIND_GPU);
+  fake_.Want(desired);
+  EXPECT_TRUE(fake_.Wait([](const v1::Report& report) {
+    if (!BothIn(v1::RANK_PHASE_EXITED)(report)) return false;
+    const v1::Failure& failure = report.leases(0).ranks(0).failure();
+    return failure.kind() == v1::FAILURE_KIND_UNSUPPORTED &&
+           failure.detail().find("rackmark-rank-cuda") != std::string::npos &&
+           failure.detail().find("CUDA toolkit") != std::string::npos;
+  }));
 }
 
 TEST_F(DaemonTest, AnAbsentDeviceIsUnsupported) {

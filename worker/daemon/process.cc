@@ -67,13 +67,18 @@ int Raise(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, kRankFd + 7); }
 
 class Processes : public ProcessRunner {
  public:
-  Processes(std::string program, std::vector<std::string> arguments)
-      : program_(std::move(program)), arguments_(std::move(arguments)) {}
+  Processes(RankPrograms programs, std::vector<std::string> arguments)
+      : programs_(std::move(programs)), arguments_(std::move(arguments)) {}
 
-  absl::StatusOr<RankProcess> Start() override {
-    if (access(program_.c_str(), X_OK) != 0) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("rank program ", program_, ": ", std::strerror(errno)));
+  absl::StatusOr<RankProcess> Start(v1::DeviceKind kind) override {
+    const bool gpu = kind == v1::DEVICE_KIND_GPU;
+    const std::string& program = gpu ? programs_.gpu : programs_.cpu;
+    if (access(program.c_str(), X_OK) != 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the program for ", gpu ? "GPU" : "CPU", " ranks, ", program, ": ", std::strerror(errno),
+          gpu ? "; it is built where a CUDA toolkit and NCCL are found "
+                "(RACKMARK_CUDA=ON says what is missing), and --gpu-rank-program names it"
+              : "; --rank-program names it"));
     }
     std::array<int, 2> pair{};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
@@ -92,13 +97,13 @@ class Processes : public ProcessRunner {
     fcntl(ours.get(), F_SETFL, O_NONBLOCK);
     fcntl(output_read.get(), F_SETFL, O_NONBLOCK);
 
-    std::vector<std::string> words = {program_};
+    std::vector<std::string> words = {program};
     words.insert(words.end(), arguments_.begin(), arguments_.end());
     words.insert(words.end(), {"--fd", std::to_string(kRankFd)});
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
-    const ChildSetup setup{program_.c_str(),  argv.data(),     high_pipe.get(),
+    const ChildSetup setup{program.c_str(),   argv.data(),     high_pipe.get(),
                            high_output.get(), high_null.get(), getpid()};
     const pid_t pid = fork();
     if (pid < 0) return ErrnoStatus(errno, "fork");
@@ -130,15 +135,15 @@ class Processes : public ProcessRunner {
   }
 
  private:
-  const std::string program_;
+  const RankPrograms programs_;
   const std::vector<std::string> arguments_;
 };
 
 }  // namespace
 
-std::unique_ptr<ProcessRunner> RealProcesses(std::string program,
+std::unique_ptr<ProcessRunner> RealProcesses(RankPrograms programs,
                                              std::vector<std::string> arguments) {
-  return std::make_unique<Processes>(std::move(program), std::move(arguments));
+  return std::make_unique<Processes>(std::move(programs), std::move(arguments));
 }
 
 }  // namespace rackmark

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "rackmark/v1/cluster.pb.h"
 
 namespace rackmark {
 
@@ -22,8 +23,9 @@ struct RankProcess {
 class ProcessRunner {
  public:
   virtual ~ProcessRunner() = default;
-  // FAILED_PRECONDITION if the program is not there.
-  virtual absl::StatusOr<RankProcess> Start() = 0;
+  // A rank of the program for that kind of device. FAILED_PRECONDITION, with the remedy, if that
+  // program is not there.
+  virtual absl::StatusOr<RankProcess> Start(v1::DeviceKind kind) = 0;
   // SIGKILL to the whole process group of a child that was not reaped yet.
   virtual void Kill(pid_t pid) = 0;
   // How it ended, in words ("exit status 3", "killed by signal 11 (Segmentation fault)"); missing
@@ -31,8 +33,14 @@ class ProcessRunner {
   virtual std::optional<std::string> Reap(pid_t pid) = 0;
 };
 
-// `program` `arguments`... `--fd 3`, in its own process group, with nothing else of ours open.
-std::unique_ptr<ProcessRunner> RealProcesses(std::string program,
+// One program per kind of device, because one that links CUDA does not start without it.
+struct RankPrograms {
+  std::string cpu;  // rackmark-rank
+  std::string gpu;  // rackmark-rank-cuda
+};
+
+// program `arguments`... `--fd 3`, in its own process group, with nothing else of ours open.
+std::unique_ptr<ProcessRunner> RealProcesses(RankPrograms programs,
                                              std::vector<std::string> arguments);
 
 }  // namespace rackmark

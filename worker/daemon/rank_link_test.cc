@@ -129,8 +129,9 @@ bool WaitFor(F done) {
 
 TEST(Process, RunsWithPipeAndLastWordsAndIsReapedOnce) {
   // A shell stands in for the program: "--fd 3" become its $0 and $1.
-  const auto runner = RealProcesses("/bin/sh", {"-c", "cat <&3; echo gone >&2; exit 7"});
-  const auto process = runner->Start();
+  const auto runner =
+      RealProcesses({.cpu = "/bin/sh", .gpu = ""}, {"-c", "cat <&3; echo gone >&2; exit 7"});
+  const auto process = runner->Start(v1::DEVICE_KIND_CPU);
   ASSERT_TRUE(process.ok()) << process.status();
   EXPECT_EQ(runner->Reap(process->pid), std::nullopt);
   EXPECT_EQ(getpgid(process->pid), process->pid);
@@ -145,8 +146,9 @@ TEST(Process, RunsWithPipeAndLastWordsAndIsReapedOnce) {
 }
 
 TEST(Process, KillTakesTheWholeGroup) {
-  const auto runner = RealProcesses("/bin/sh", {"-c", "sleep 1000 & echo $!; wait"});
-  const auto process = runner->Start();
+  const auto runner =
+      RealProcesses({.cpu = "/bin/sh", .gpu = ""}, {"-c", "sleep 1000 & echo $!; wait"});
+  const auto process = runner->Start(v1::DEVICE_KIND_CPU);
   ASSERT_TRUE(process.ok());
   RankLink link(process->pipe_fd, process->stderr_fd);
   ASSERT_TRUE(WaitFor([&] {
@@ -161,16 +163,23 @@ TEST(Process, KillTakesTheWholeGroup) {
   EXPECT_TRUE(WaitFor([&] { return !ProcessStart(MachineFiles(), grandchild); }));
 }
 
-TEST(Process, AnAbsentProgramIsAPrecondition) {
-  EXPECT_EQ(RealProcesses("/nowhere/rank", {})->Start().status().code(),
-            absl::StatusCode::kFailedPrecondition);
+TEST(Process, AnAbsentProgramIsAPreconditionWithARemedyForItsKind) {
+  const auto runner = RealProcesses({.cpu = "/nowhere/rank", .gpu = "/nowhere/rank-cuda"}, {});
+  const absl::Status cpu = runner->Start(v1::DEVICE_KIND_CPU).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(cpu));
+  EXPECT_THAT(std::string(cpu.message()), HasSubstr("CPU ranks, /nowhere/rank: "));
+  EXPECT_THAT(std::string(cpu.message()), HasSubstr("--rank-program"));
+  const absl::Status gpu = runner->Start(v1::DEVICE_KIND_GPU).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(gpu));
+  EXPECT_THAT(std::string(gpu.message()), HasSubstr("GPU ranks, /nowhere/rank-cuda: "));
+  EXPECT_THAT(std::string(gpu.message()), HasSubstr("RACKMARK_CUDA=ON"));
 }
 
 TEST(Leftovers, AreKilledAndHoldTheirDeviceUntilTheyAreGone) {
   const std::string folder = testing::TempDir() + "rm_left_" + std::to_string(getpid());
   std::filesystem::remove_all(folder);
-  const auto runner = RealProcesses("/bin/sh", {"-c", "sleep 1000"});
-  const auto process = runner->Start();
+  const auto runner = RealProcesses({.cpu = "/bin/sh", .gpu = ""}, {"-c", "sleep 1000"});
+  const auto process = runner->Start(v1::DEVICE_KIND_CPU);
   ASSERT_TRUE(process.ok());
   const RankLink link(process->pipe_fd, process->stderr_fd);
   {

@@ -166,7 +166,7 @@ void Ranks::Start(const StartRank& action, Nanos dead_man) {
                                                          v1::DeviceKind_Name(action.kind),
                                                          " device ", action.device));
   } else {
-    process = options_.processes->Start();
+    process = options_.processes->Start(action.kind);
   }
   if (!process.ok()) {
     const bool absent = process.status().code() == absl::StatusCode::kFailedPrecondition;

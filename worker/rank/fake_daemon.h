@@ -31,6 +31,7 @@ class FakeDaemon {
     uint32_t world = 1;
     std::string host_id = "test-host";
     Nanos dead_man = 60 * kSecond;
+    v1::DeviceKind kind = v1::DEVICE_KIND_CPU;
     int pipe_bytes = 0;  // what the pipe holds that was not read; 0 = the system's size
   };
 
@@ -56,7 +57,7 @@ class FakeDaemon {
     init->set_world_size(place.world);
     init->set_host_id(place.host_id);
     init->set_dead_man_ns(place.dead_man);
-    init->mutable_device()->set_kind(v1::DEVICE_KIND_CPU);
+    init->mutable_device()->set_kind(place.kind);
     Send(std::move(frame));
   }
   ~FakeDaemon() {

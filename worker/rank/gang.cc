@@ -29,17 +29,24 @@ absl::Status CheckCommonTransport(const v1::AddressCard& a, const v1::AddressCar
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Gang>> Gang::Create(const v1::RankInit& init, SegmentName* segment) {
+absl::StatusOr<std::unique_ptr<Gang>> Gang::Create(const v1::RankInit& init, SegmentName* segment,
+                                                   Accelerator* accelerator) {
   if (init.world_size() == 0 || init.rank() >= init.world_size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("rank ", init.rank(), " of a gang of ", init.world_size(), " cannot be"));
   }
-  if (init.world_size() > kShmMaxWorld) {
+  const bool gpu = init.device().kind() == v1::DEVICE_KIND_GPU;
+  if (gpu != (accelerator != nullptr)) {
+    return absl::UnimplementedError(
+        gpu ? "this is rackmark-rank, which drives CPU slots; a GPU needs rackmark-rank-cuda"
+            : "this is rackmark-rank-cuda, which drives GPUs; a CPU slot needs rackmark-rank");
+  }
+  if (!gpu && init.world_size() > kShmMaxWorld) {
     return absl::UnimplementedError(absl::StrCat("a gang of ", init.world_size(),
                                                  " ranks is over the ", kShmMaxWorld,
                                                  " that shared memory serves"));
   }
-  std::unique_ptr<Gang> gang(new Gang(init, segment));
+  std::unique_ptr<Gang> gang(new Gang(init, segment, accelerator));
   RETURN_IF_ERROR(gang->MakeCard());
   return gang;
 }
@@ -51,6 +58,7 @@ absl::Status Gang::MakeCard() {
   card_.set_host_id(init_.host_id());
   ASSIGN_OR_RETURN(const std::string boot_id, BootId());
   card_.set_boot_id(boot_id);
+  if (accelerator_ != nullptr) return accelerator_->Open(init_, &card_);
   if (world() == 1) return absl::OkStatus();  // there is nobody to meet
   struct stat shm {};
   if (stat(kShmFolder, &shm) != 0) return ErrnoStatus(errno, kShmFolder);
@@ -66,7 +74,7 @@ absl::Status Gang::MakeCard() {
 }
 
 absl::Status Gang::Connect(const std::vector<v1::AddressCard>& cards) {
-  if (world() == 1) {
+  if (world() == 1 && accelerator_ == nullptr) {
     collective_ = MakeSoloCollective();
     return absl::OkStatus();
   }
@@ -82,6 +90,10 @@ absl::Status Gang::Connect(const std::vector<v1::AddressCard>& cards) {
   }
   if (leader == nullptr) {
     return absl::FailedPreconditionError("rank 0's address card is not among those received");
+  }
+  if (accelerator_ != nullptr) {
+    ASSIGN_OR_RETURN(device_collective_, accelerator_->Connect(*leader));
+    return absl::OkStatus();
   }
   for (const v1::AddressCard& card : cards) {
     RETURN_IF_ERROR(CheckCommonTransport(*leader, card));
@@ -110,11 +122,12 @@ absl::Status Gang::Attach(const v1::AddressCard& leader) {
   return absl::OkStatus();
 }
 
-absl::Status Gang::Barrier() { return collective_->Barrier().status(); }
+absl::Status Gang::Barrier() { return collective().Barrier().status(); }
 
 void Gang::Abort() {
-  if (world() == 1) return;  // nobody waits, and nothing is broken for the next run
+  if (world() == 1 && accelerator_ == nullptr) return;  // nobody waits, and nothing is broken
   aborted_.store(true, std::memory_order_relaxed);
+  if (accelerator_ != nullptr) return accelerator_->Abort();
   std::lock_guard lock(segment_mutex_);
   if (segment_ != nullptr) segment_->Abort();
 }

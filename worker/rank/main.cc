@@ -1,9 +1,11 @@
-// rackmark-rank: one rank of a gang, a child of rackmark-worker. People do not start it.
+// rackmark-rank and rackmark-rank-cuda: one rank of a gang, a child of rackmark-worker. People do
+// not start it.
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +15,7 @@
 #include "common/log.h"
 #include "common/program.h"
 #include "common/time.h"
+#include "worker/rank/accelerator.h"
 #include "worker/rank/emitter.h"
 #include "worker/rank/inbox.h"
 #include "worker/rank/link.h"
@@ -25,7 +28,8 @@ namespace rackmark {
 namespace {
 
 int Complain(int exit_code, std::string_view why) {
-  std::fprintf(stderr, "rackmark-rank: %.*s\n", static_cast<int>(why.size()), why.data());
+  std::fprintf(stderr, "%s: %.*s\n", RankProgramName().data(), static_cast<int>(why.size()),
+               why.data());
   return exit_code;
 }
 
@@ -34,6 +38,7 @@ int RunRank(int fd) {
   if (!boot_id.ok()) return Complain(kExitError, FromAbsl(boot_id.status().message()));
   const Clock& clock = SystemClock();
   SegmentName segment;
+  const std::unique_ptr<Accelerator> accelerator = MakeAccelerator();
   Inbox inbox;
   Pipe pipe(fd, absl::StrCat(*boot_id, "/", RandomHex(8)));
   Recorder recorder;
@@ -54,9 +59,11 @@ int RunRank(int fd) {
                  .emitter = &emitter,
                  .recorder = &recorder,
                  .segment = &segment,
+                 .accelerator = accelerator.get(),
                  .clock = &clock});
   const absl::Status ended = runner.Run();
   segment.Remove();
+  if (accelerator != nullptr) accelerator->Close().IgnoreError();  // the process ends anyway
   // Here, where the dead-man timer still runs: the daemon may not be reading.
   pipe.Flush().IgnoreError();
   if (!ended.ok()) return Complain(kExitError, FromAbsl(ended.message()));
@@ -64,7 +71,7 @@ int RunRank(int fd) {
 }
 
 int Main(int argc, char** argv) {
-  Flags flags("rackmark-rank", "--fd N",
+  Flags flags(RankProgramName(), "--fd N",
               "One rank of a gang. rackmark-worker starts it; it is not for people.");
   std::optional<int64_t> fd;
   flags.Add("fd", &fd, "inherited socket to the worker daemon", 3, 1 << 20);
@@ -80,7 +87,7 @@ int Main(int argc, char** argv) {
                                              " is no open socket; this program is "
                                              "started by rackmark-worker, which gives it one"));
   }
-  InitLog("rackmark-rank", LogLevel::kInfo);
+  InitLog(RankProgramName(), LogLevel::kInfo);
   return RunRank(static_cast<int>(*fd));
 }
 

@@ -51,7 +51,8 @@ absl::Status Runner::Init(const v1::RankInit& init) {
   rank_ = init.rank();
   const absl::Status placed = PinToCpus({init.device().cpus().begin(), init.device().cpus().end()});
   if (!placed.ok()) return Fail(placed);
-  absl::StatusOr<std::unique_ptr<Gang>> gang = Gang::Create(init, options_.segment);
+  absl::StatusOr<std::unique_ptr<Gang>> gang =
+      Gang::Create(init, options_.segment, options_.accelerator);
   if (!gang.ok()) return Fail(gang.status());
   gang_ = *std::move(gang);
   v1::FromRank card;
@@ -140,6 +141,12 @@ absl::Status Runner::Prepare(const v1::RunSpec& spec) {
         "this gang's communicator was aborted by an earlier failure; it needs a new lease");
   }
   ASSIGN_OR_RETURN(const WorkloadEntry* entry, FindWorkload(spec));
+  if (options_.accelerator != nullptr && !entry->on_gpus) {
+    return absl::UnimplementedError(
+        absl::StrCat("this build runs the workload ", ToAbsl(entry->name),
+                     " on CPU ranks only; use gang.device: cpu, or a build whose "
+                     "rackmark-rank-cuda runs it"));
+  }
   RETURN_IF_ERROR(entry->check(spec, *gang_));
   workload_ =
       entry->make(spec, {gang_.get(), options_.recorder, options_.emitter, options_.clock, this});

@@ -29,6 +29,7 @@ class Runner : private Progress {
     Emitter* emitter = nullptr;
     Recorder* recorder = nullptr;
     SegmentName* segment = nullptr;
+    Accelerator* accelerator = nullptr;  // null: this program drives CPU slots
     const Clock* clock = nullptr;
   };
   explicit Runner(const Options& options) : options_(options) {}

@@ -9,8 +9,8 @@ namespace rackmark {
 namespace {
 
 constexpr std::array<WorkloadEntry, 2> kWorkloads = {{
-    {v1::RunSpec::kServe, "serve", &CheckServe, &MakeServe},
-    {v1::RunSpec::kNull, "null", &CheckNull, &MakeNull},
+    {v1::RunSpec::kServe, "serve", false, &CheckServe, &MakeServe},
+    {v1::RunSpec::kNull, "null", true, &CheckNull, &MakeNull},
 }};
 
 }  // namespace

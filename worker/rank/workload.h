@@ -53,6 +53,7 @@ class Workload {
 struct WorkloadEntry {
   v1::RunSpec::WorkloadCase which;
   std::string_view name;
+  bool on_gpus;  // whether it runs on them too
   // Whether this gang can run it at all; a sentence with the remedy if not.
   absl::Status (*check)(const v1::RunSpec& spec, const Gang& gang);
   std::unique_ptr<Workload> (*make)(const v1::RunSpec& spec, const RunContext& context);
