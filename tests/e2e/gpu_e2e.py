@@ -2,6 +2,7 @@
 them, and where its rank cannot run it is SKIPPED with the reason, never run on something else."""
 import json
 import subprocess
+import time
 import unittest
 
 from harness import BIN, SOURCE, TestCase
@@ -31,8 +32,19 @@ class Gpus(TestCase):
         return worker, where
 
     def gpus(self, where):
-        found = [d for n in self.lists("nodes", *where) for d in n["devices"]]
-        return [d for d in found if str(d.get("kind", "")).upper().endswith("GPU")]
+        """What the node offers, once the coordinator knows it."""
+        deadline = time.monotonic() + 60
+        while True:
+            nodes = self.lists("nodes", *where)
+            if nodes:
+                return [d for d in nodes[0]["info"]["devices"] if d["kind"] == "GPU"]
+            self.assertLess(time.monotonic(), deadline, "the node never reported")
+
+    def assert_skipped(self, where, reason):
+        code, text = self.run_cli("run", self.write_job(JOB), *where, "--out", self.dir / "out")
+        self.assertEqual(code, 6, text)
+        # The report breaks lines where they are full.
+        self.assertRegex(" ".join(text.split()), reason)
 
     def test_they_are_offered_and_a_job_without_its_program_is_skipped(self):
         _, where = self.cluster("--nvml-library", FAKE_NVML, "--gpu-rank-program",
@@ -40,19 +52,15 @@ class Gpus(TestCase):
                                 FAKE_NVML_GPUS="2")
         self.assertEqual([d["uuid"] for d in self.gpus(where)],
                          [f"GPU-fa4e0000-0000-0000-0000-{i:012}" for i in range(2)])
-        code, text = self.run_cli("run", self.write_job(JOB), *where, "--out", self.dir / "out")
-        self.assertEqual(code, 6, text)
-        self.assertRegex(text, r"SKIPPED")
-        self.assertRegex(text, r"program for GPU ranks, .*rackmark-rank-cuda: No such file")
+        self.assert_skipped(where, r"program for GPU ranks, .*rackmark-rank-cuda: No such file")
 
     def test_a_gpu_rank_that_finds_no_device_is_skipped_with_the_reason(self):
         if not (BIN / "rackmark-rank-cuda").exists():
             self.skipTest("this build has no CUDA part")
         _, where = self.cluster("--nvml-library", FAKE_NVML, FAKE_NVML_GPUS="2")
         # Also on a machine with GPUs: none of them has such a name.
-        code, text = self.run_cli("run", self.write_job(JOB), *where, "--out", self.dir / "out")
-        self.assertEqual(code, 6, text)
-        self.assertRegex(text, r"no GPU that this process can use")
+        self.assertEqual(len(self.gpus(where)), 2)
+        self.assert_skipped(where, r"no GPU that this process can use")
 
     def test_without_a_driver_there_are_none_and_the_log_says_why(self):
         worker, where = self.cluster("--nvml-library", FAKE_NVML, FAKE_NVML="no-driver")
