@@ -57,7 +57,15 @@ LengthSource::LengthSource(const v1::Load& load, uint64_t seed, Purpose purpose)
       prompt_random_(seed, StreamFor(kStreamPrompts, purpose)),
       output_random_(seed, StreamFor(kStreamOutputs, purpose)) {}
 
+LengthSource::LengthSource(const Replay& replay) : prompt_random_(0, 0), output_random_(0, 0) {
+  cycle_.reserve(replay.requests.size());
+  for (const ReplayRequest& request : replay.requests) {
+    cycle_.push_back({request.prompt_tokens, request.output_tokens});
+  }
+}
+
 Lengths LengthSource::Next() {
+  if (!cycle_.empty()) return cycle_[next_++ % cycle_.size()];
   return {static_cast<uint32_t>(prompt_random_.Between(prompt_.min(), prompt_.max())),
           static_cast<uint32_t>(output_random_.Between(output_.min(), output_.max()))};
 }
@@ -69,13 +77,20 @@ MeanLengths MeanOf(const v1::Load& load) {
   return {mean(load.prompt_tokens()), mean(load.output_tokens())};
 }
 
+MeanLengths MeanOf(const Replay& replay) {
+  const auto n = static_cast<double>(replay.requests.size());
+  return {static_cast<double>(replay.input_tokens) / n,
+          static_cast<double>(replay.output_tokens) / n};
+}
+
 absl::Status CheckLoad(const v1::Load& load) {
-  RETURN_IF_ERROR(CheckRange(load.prompt_tokens(), "prompt_tokens"));
-  RETURN_IF_ERROR(CheckRange(load.output_tokens(), "output_tokens"));
   if (load.duration_ns() <= 0) {
     return absl::InvalidArgumentError("load.duration must be longer than 0");
   }
   if (load.warmup_ns() < 0) return absl::InvalidArgumentError("load.warmup is negative");
+  if (load.has_trace()) return absl::OkStatus();  // checked where its file is read
+  RETURN_IF_ERROR(CheckRange(load.prompt_tokens(), "prompt_tokens"));
+  RETURN_IF_ERROR(CheckRange(load.output_tokens(), "output_tokens"));
   if (load.arrivals() != v1::ARRIVAL_PROCESS_POISSON &&
       load.arrivals() != v1::ARRIVAL_PROCESS_CONSTANT) {
     return absl::InvalidArgumentError(
@@ -91,6 +106,15 @@ absl::Status CheckLoad(const v1::Load& load) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError("load.rate must be auto or a finite number above 0");
+}
+
+std::vector<Arrival> MakeSchedule(const Replay& replay) {
+  std::vector<Arrival> schedule;
+  schedule.reserve(replay.requests.size());
+  for (const ReplayRequest& request : replay.requests) {
+    schedule.push_back({request.offset_ns, {request.prompt_tokens, request.output_tokens}});
+  }
+  return schedule;
 }
 
 absl::StatusOr<std::vector<Arrival>> MakeSchedule(const v1::Load& load, double rate,

@@ -12,6 +12,7 @@
 #include "common/status.h"
 #include "common/time.h"
 #include "rackmark/v1/job.pb.h"
+#include "trace/replay.h"
 
 namespace rackmark {
 
@@ -23,11 +24,13 @@ struct Lengths {
   uint32_t output_tokens = 0;
 };
 
-// Uniform lengths, both ends included. Each purpose has its own stream of the seed.
+// Uniform lengths, both ends included; each purpose has its own stream of the seed. Or those of a
+// trace, in its order, again and again.
 class LengthSource {
  public:
   enum class Purpose : uint64_t { kMeasure = 1, kClosedLoop = 2 };
   LengthSource(const v1::Load& load, uint64_t seed, Purpose purpose);
+  explicit LengthSource(const Replay& replay);
   Lengths Next();
 
  private:
@@ -35,6 +38,8 @@ class LengthSource {
   v1::IntRange output_;
   Random prompt_random_;
   Random output_random_;
+  std::vector<Lengths> cycle_;  // of a trace
+  size_t next_ = 0;             // in cycle_
 };
 
 // The mean of what LengthSource draws.
@@ -43,6 +48,7 @@ struct MeanLengths {
   double output_tokens = 0;
 };
 MeanLengths MeanOf(const v1::Load& load);
+MeanLengths MeanOf(const Replay& replay);
 
 struct Arrival {
   Nanos offset_ns = 0;  // from T0, in [0, duration)
@@ -55,5 +61,7 @@ absl::Status CheckLoad(const v1::Load& load);
 // All arrivals of [0, load.duration_ns), ascending. `rate` is in requests/s. RESOURCE_EXHAUSTED
 // over kArrivalsMax.
 absl::StatusOr<std::vector<Arrival>> MakeSchedule(const v1::Load& load, double rate, uint64_t seed);
+// Those of a trace, which has its own bounds.
+std::vector<Arrival> MakeSchedule(const Replay& replay);
 
 }  // namespace rackmark

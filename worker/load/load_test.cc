@@ -235,5 +235,43 @@ TEST(CalibrationTest, StretchesUntilABatchHasEndedAndThenGivesUp) {
   EXPECT_TRUE(calibration.Enough(kSecond, kSecond, 4));
 }
 
+Replay MakeReplay() {
+  Replay replay;
+  replay.requests = {{0, 10, 3, 0}, {0, 20, 5, 1}, {kSecond, 30, 1, 2}};
+  replay.duration_ns = 2 * kSecond;
+  replay.input_tokens = 60;
+  replay.output_tokens = 9;
+  return replay;
+}
+
+TEST(TraceSchedule, KeepsArrivalsOrderAndLengths) {
+  const std::vector<Arrival> schedule = MakeSchedule(MakeReplay());
+  EXPECT_THAT(Offsets(schedule), ElementsAre(0, 0, kSecond));
+  EXPECT_EQ(schedule[1].lengths.prompt_tokens, 20u);
+  EXPECT_EQ(schedule[1].lengths.output_tokens, 5u);
+}
+
+TEST(TraceSchedule, TheClosedLoopDrawsTheTracesLengthsInItsOrder) {
+  LengthSource lengths(MakeReplay());
+  std::vector<uint32_t> prompts;
+  for (int i = 0; i < 5; ++i) prompts.push_back(lengths.Next().prompt_tokens);
+  EXPECT_THAT(prompts, ElementsAre(10u, 20u, 30u, 10u, 20u));
+  EXPECT_EQ(MeanOf(MakeReplay()).prompt_tokens, 20);
+  EXPECT_EQ(MeanOf(MakeReplay()).output_tokens, 3);
+}
+
+TEST(TraceSchedule, CachedTokensAreMissingUnlessTheyAreSaid) {
+  auto table = RequestTable::Create(MakeSchedule(MakeReplay()), 0);
+  ASSERT_TRUE(table.ok());
+  for (size_t i = 0; i < 2; ++i) {
+    table->Issue(i, 0);
+    if (i == 1) table->Cached(i, 16);
+    table->Token(i, 1);
+    table->End(i, 1, v1::FINISH_REASON_UNFINISHED);
+  }
+  EXPECT_FALSE(table->Record(0).has_cached_tokens());
+  EXPECT_EQ(table->Record(1).cached_tokens(), 16u);
+}
+
 }  // namespace
 }  // namespace rackmark

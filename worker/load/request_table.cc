@@ -44,6 +44,13 @@ void RequestTable::Token(size_t index, Nanos now) {
   ++request.tokens;
 }
 
+void RequestTable::Cached(size_t index, uint32_t tokens) {
+  Request& request = requests_[index];
+  RACKMARK_CHECK(!has_ended(index) && tokens < request.lengths.prompt_tokens);
+  request.cached = tokens;
+  request.reuse = true;
+}
+
 void RequestTable::End(size_t index, Nanos now, v1::FinishReason finish) {
   Request& request = requests_[index];
   RACKMARK_CHECK(!has_ended(index) && finish != v1::FINISH_REASON_UNKNOWN);
@@ -71,6 +78,7 @@ v1::RequestRecord RequestTable::Record(size_t index) const {
   record.set_prompt_tokens(request.lengths.prompt_tokens);
   record.set_output_tokens_planned(request.lengths.output_tokens);
   record.set_output_tokens(request.tokens);
+  if (request.reuse) record.set_cached_tokens(request.cached);
   record.set_finish(request.finish);
   return record;
 }

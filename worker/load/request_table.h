@@ -33,6 +33,8 @@ class RequestTable {
   void Issue(size_t index, Nanos now);
   // One output token arrived. More tokens than planned are our bug.
   void Token(size_t index, Nanos now);
+  // With prefix reuse: prompt tokens that were not computed.
+  void Cached(size_t index, uint32_t tokens);
   // Closed for good; exactly once per request.
   void End(size_t index, Nanos now, v1::FinishReason finish);
   bool has_ended(size_t index) const {
@@ -54,7 +56,9 @@ class RequestTable {
     size_t first_gap = 0;  // in gaps_
     Lengths lengths;
     uint32_t tokens = 0;
+    uint32_t cached = 0;  // meaningful if reuse
     bool issued = false;
+    bool reuse = false;
     v1::FinishReason finish = v1::FINISH_REASON_UNKNOWN;
   };
 

@@ -1,6 +1,7 @@
 #include "worker/serving/batcher.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace rackmark {
 
@@ -8,7 +9,6 @@ namespace rackmark {
 struct Batcher::Budget {
   size_t bytes = kPlanBytesMax - kPlanHeaderBytes;
   uint32_t prefill = 0;
-  uint32_t blocks_taken = 0;
 
   bool Spend(size_t n) {
     if (bytes < n) return false;
@@ -17,7 +17,11 @@ struct Batcher::Budget {
   }
 };
 
-Batcher::Batcher(const BatcherOptions& options) : options_(options), state_(options.limits) {
+Batcher::Batcher(const BatcherOptions& options)
+    : options_(options),
+      state_(options.limits),
+      cache_(options.limits.blocks),
+      names_(options.limits.max_batch) {
   RACKMARK_CHECK(options.prefill_chunk > 0 && options.queue_max > 0);
 }
 
@@ -57,7 +61,7 @@ void Batcher::GiveDecodeBlocks(StepPlan& plan, Budget& budget) {
     const uint64_t needed = BlocksFor(uint64_t{sequence.done} + 1, options_.limits.block_tokens);
     if (state_.table(slot).size() >= needed) continue;
     if (!budget.Spend(kPlanBlockBytes)) return;
-    plan.blocks.push_back({state_.pool().Peek(budget.blocks_taken++), slot});
+    plan.blocks.push_back({cache_.Fresh(), slot});
   }
 }
 
@@ -78,10 +82,33 @@ void Batcher::AddChunk(uint32_t slot, const SequenceView& sequence, StepPlan& pl
   }
   for (uint64_t b = owned; b < BlocksFor(end, block_tokens); ++b) {
     RACKMARK_CHECK(budget.Spend(kPlanBlockBytes));
-    plan.blocks.push_back({state_.pool().Peek(budget.blocks_taken++), static_cast<uint16_t>(slot)});
+    plan.blocks.push_back({cache_.Fresh(), static_cast<uint16_t>(slot)});
   }
   plan.chunks.push_back({sequence.done, end, static_cast<uint16_t>(slot)});
   budget.prefill -= end - sequence.done;
+}
+
+// The tokens of the prompt's beginning that are there already, in whole blocks; the last token is
+// always computed, because it gives the first output.
+uint32_t Batcher::AttachShared(const EngineRequest& request, uint32_t slot, StepPlan& plan,
+                               Budget& budget) {
+  std::vector<uint64_t>& names = names_[slot];
+  names.clear();
+  if (!request.share || !options_.names) return 0;
+  options_.names(request, names);
+  const uint32_t block_tokens = options_.limits.block_tokens;
+  const size_t most = std::min<size_t>(names.size(), (request.prompt_tokens - 1) / block_tokens);
+  uint32_t blocks = 0;
+  // What is left must hold a chunk with its first block.
+  constexpr size_t kLeave = kPlanChunkBytes + kPlanBlockBytes;
+  while (blocks < most && budget.bytes >= kLeave + kPlanBlockBytes) {
+    const std::optional<uint32_t> shared = cache_.Share(names[blocks]);
+    if (!shared) break;
+    RACKMARK_CHECK(budget.Spend(kPlanBlockBytes));
+    plan.shares.push_back({*shared, static_cast<uint16_t>(slot)});
+    ++blocks;
+  }
+  return blocks * block_tokens;
 }
 
 void Batcher::Admit(StepPlan& plan, Budget& budget) {
@@ -104,11 +131,36 @@ void Batcher::Admit(StepPlan& plan, Budget& budget) {
     budget.bytes -= kPlanAdmitBytes;
     plan.admits.push_back(
         {next.index, next.prompt_tokens, next.output_tokens, static_cast<uint16_t>(slot)});
-    const SequenceView fresh{next.index, next.prompt_tokens, next.output_tokens, 0, 0, true};
+    const uint32_t cached = AttachShared(next, slot, plan, budget);
+    const SequenceView fresh{next.index, next.prompt_tokens, next.output_tokens, cached, 0, true,
+                             cached};
     AddChunk(slot, fresh, plan, budget);
     reserved += worst;
     queue_.pop_front();
     ++slot;
+  }
+}
+
+// The mirror takes the plan; what it computed gets its names, and what it ended lets its blocks go,
+// the end of a prompt first: without its beginning it is of no use.
+void Batcher::Apply(StepPlan& plan) {
+  running_.assign(state_.order().begin(), state_.order().end());
+  for (const StepPlan::Admit& admit : plan.admits) running_.push_back(admit.slot);
+  state_.ApplyAndSeal(plan, nullptr);
+  const uint32_t block_tokens = options_.limits.block_tokens;
+  for (const StepPlan::Chunk& chunk : plan.chunks) {
+    const std::vector<uint64_t>& names = names_[chunk.slot];
+    const size_t whole = std::min<size_t>(names.size(), chunk.end / block_tokens);
+    for (size_t b = chunk.begin / block_tokens; b < whole; ++b) {
+      cache_.Name(static_cast<uint32_t>(state_.table(chunk.slot)[b]), names[b]);
+    }
+  }
+  for (const uint16_t slot : running_) {
+    if (state_.slot(slot).active) continue;
+    const std::vector<int32_t>& table = state_.table(slot);
+    for (auto block = table.rbegin(); block != table.rend(); ++block) {
+      cache_.Release(static_cast<uint32_t>(*block));
+    }
   }
 }
 
@@ -118,6 +170,7 @@ bool Batcher::PlanNext(StepPlan& plan) {
   plan.after_idle = false;
   plan.step = state_.step() + 1;
   plan.admits.clear();
+  plan.shares.clear();
   plan.blocks.clear();
   plan.chunks.clear();
   Budget budget;
@@ -127,12 +180,13 @@ bool Batcher::PlanNext(StepPlan& plan) {
     if (state_.slot(slot).prefilling()) AddChunk(slot, state_.slot(slot), plan, budget);
   }
   Admit(plan, budget);
-  state_.ApplyAndSeal(plan, nullptr);
+  Apply(plan);
   return true;
 }
 
 StepPlan Batcher::PlanEnd() {
   queue_.clear();
+  cache_ = BlockCache(options_.limits.blocks);  // the next phase begins with an empty cache
   StepPlan plan;
   plan.kind = PlanKind::kEndPhase;
   plan.step = state_.step() + 1;

@@ -3,13 +3,17 @@
 //
 // A request is admitted, first come first served, only when a slot is free and its worst case of KV
 // blocks (prompt + output) fits beside the worst cases of those that run; blocks are then given as
-// they are needed. So a running sequence never lacks a block and nothing can deadlock.
+// they are needed. So a running sequence never lacks a block and nothing can deadlock. What it
+// shares with another is reserved too, as if it had it alone: sharing saves prefill, not admission.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <vector>
 
 #include "common/status.h"
+#include "worker/serving/block_cache.h"
 #include "worker/serving/plan_state.h"
 #include "worker/serving/step_plan.h"
 
@@ -19,13 +23,18 @@ struct EngineRequest {
   uint64_t index = 0;  // the caller's name for it; also what its prompt is made of
   uint32_t prompt_tokens = 0;
   uint32_t output_tokens = 0;  // exactly so many come: there is no stop token
+  bool share = false;          // use, and leave, blocks that begin alike
 };
+
+// The names of a prompt's whole blocks, in order: equal names, equal tokens up to there.
+using BlockNames = std::function<void(const EngineRequest&, std::vector<uint64_t>&)>;
 
 struct BatcherOptions {
   PlanLimits limits;
   uint32_t prefill_chunk = 0;  // prompt tokens in one step, over all sequences
   uint32_t context_max = 0;    // prompt + output of one request
   size_t queue_max = 0;        // waiting requests
+  BlockNames names = nullptr;  // for requests that share
 };
 
 class Batcher {
@@ -48,9 +57,15 @@ class Batcher {
   void GiveDecodeBlocks(StepPlan& plan, Budget& budget);
   void AddChunk(uint32_t slot, const SequenceView& sequence, StepPlan& plan, Budget& budget);
   void Admit(StepPlan& plan, Budget& budget);
+  uint32_t AttachShared(const EngineRequest& request, uint32_t slot, StepPlan& plan,
+                        Budget& budget);
+  void Apply(StepPlan& plan);
 
   const BatcherOptions options_;
   PlanState state_;  // one step ahead of what runs
+  BlockCache cache_;
+  std::vector<std::vector<uint64_t>> names_;  // (max_batch): of the slot's prompt, if it shares
+  std::vector<uint16_t> running_;             // slots that a plan may end; scratch
   std::deque<EngineRequest> queue_;
 };
 

@@ -1,8 +1,7 @@
-// Which KV blocks are free. The leader takes the next free one, followers take the ones they are
-// told; both in constant time. Pure, one thread.
+// How many sequences hold each KV block: every rank's mirror of it. Which block is taken next is
+// the leader's choice alone (BlockCache). Pure, one thread.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -10,22 +9,23 @@ namespace rackmark {
 
 class BlockPool {
  public:
-  explicit BlockPool(uint32_t blocks);
+  explicit BlockPool(uint32_t blocks) : holders_(blocks) {}
 
-  uint32_t total() const { return static_cast<uint32_t>(where_.size()); }
-  uint32_t free_count() const { return static_cast<uint32_t>(free_.size()); }
-  uint32_t used() const { return total() - free_count(); }
-  // The n-th free block from the top, without taking it. n < free_count().
-  uint32_t Peek(uint32_t n) const { return free_[free_.size() - 1 - n]; }
-  bool IsFree(uint32_t block) const { return block < where_.size() && where_[block] >= 0; }
+  uint32_t total() const { return static_cast<uint32_t>(holders_.size()); }
+  uint32_t free_count() const { return total() - used_; }
+  uint32_t used() const { return used_; }
+  bool IsFree(uint32_t block) const { return block < total() && holders_[block] == 0; }
   // False if it is not free.
   bool Take(uint32_t block);
-  // False if it is free already.
+  // One holder more, the first one perhaps: its content is still what it was. False if there is no
+  // such block.
+  bool Share(uint32_t block);
+  // One holder less. False if it has none.
   bool Give(uint32_t block);
 
  private:
-  std::vector<uint32_t> free_;  // a stack; low block numbers on top at the start
-  std::vector<int64_t> where_;  // (blocks): index in free_, -1 if taken
+  std::vector<uint32_t> holders_;
+  uint32_t used_ = 0;
 };
 
 }  // namespace rackmark

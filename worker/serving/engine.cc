@@ -66,8 +66,8 @@ absl::StatusOr<Sizes> SizesOf(const EngineOptions& options, uint32_t tensor_para
 
 }  // namespace
 
-int32_t PromptToken(uint64_t seed, uint64_t request, uint32_t position, uint32_t vocab) {
-  const uint64_t hash = Mix64(Mix64(seed ^ Mix64(request)) + position);
+int32_t PromptToken(uint64_t seed, uint64_t name, uint32_t position, uint32_t vocab) {
+  const uint64_t hash = Mix64(Mix64(seed ^ Mix64(name)) + position);
   return static_cast<int32_t>((hash >> 32) * vocab >> 32);
 }
 
@@ -76,9 +76,14 @@ class Engine::Impl {
   Impl(const EngineOptions& engine_options, const EngineSeams& engine_seams, const Sizes& sizes)
       : options(engine_options),
         seams(engine_seams),
+        own_prompts(engine_options.seed, engine_options.shape.vocab),
+        prompts(seams.prompts != nullptr ? *seams.prompts : own_prompts),
         state(sizes.limits),
         batcher({sizes.limits, engine_options.prefill_chunk, engine_options.shape.context_max,
-                 engine_options.queue_max}),
+                 engine_options.queue_max,
+                 [this](const EngineRequest& request, std::vector<uint64_t>& names) {
+                   NameBlocks(request, names);
+                 }}),
         last_token(sizes.limits.max_batch) {
     ids.reserve(sizes.rows_max);
     rows.reserve(sizes.rows_max);
@@ -88,6 +93,7 @@ class Engine::Impl {
     message.reserve(kPlanBytesMax);
   }
 
+  void NameBlocks(const EngineRequest& request, std::vector<uint64_t>& names) const;
   Nanos Now() const { return seams.clock->Monotonic(); }
   absl::Status Send(StepPlan& plan);
   absl::Status RunPlan(const StepPlan& plan);
@@ -99,6 +105,8 @@ class Engine::Impl {
 
   const EngineOptions options;
   const EngineSeams seams;
+  const SeededPrompts own_prompts;
+  const PromptSource& prompts;
   PlanState state;  // what runs now
   Batcher batcher;  // leader only; its own mirror is one plan ahead
   std::unique_ptr<Weights> weights;
@@ -122,6 +130,16 @@ class Engine::Impl {
   // result.
   std::optional<Nanos> open_since;
 };
+
+// A chain over all tokens from the beginning: equal names mean equal keys and values, because those
+// depend on nothing else.
+void Engine::Impl::NameBlocks(const EngineRequest& request, std::vector<uint64_t>& names) const {
+  uint64_t chain = 0;
+  for (uint32_t p = 0; p < request.prompt_tokens; ++p) {
+    chain = Mix64(chain ^ (static_cast<uint64_t>(prompts.Token(request.index, p)) + 1));
+    if ((p + 1) % options.kv_block_tokens == 0) names.push_back(chain);
+  }
+}
 
 absl::Status Engine::Impl::Send(StepPlan& plan) {
   if (seams.collective->world() == 1) return absl::OkStatus();
@@ -153,9 +171,8 @@ void Engine::Impl::Gather() {
   samples.clear();
   for (const WorkRow& row : work.rows) {
     const SequenceView& sequence = state.slot(row.slot);
-    ids.push_back(
-        row.prompt ? PromptToken(options.seed, sequence.request, row.position, options.shape.vocab)
-                   : last_token[row.slot]);
+    ids.push_back(row.prompt ? prompts.Token(sequence.request, row.position)
+                             : last_token[row.slot]);
     rows.push_back({state.table(row.slot).data(), static_cast<int32_t>(row.position)});
   }
   for (const WorkSample& sample : work.samples) samples.push_back(sample.row);
@@ -168,7 +185,7 @@ void Engine::Impl::Emit(std::span<const Argmax> best, Nanos now) {
     const WorkSample& sample = work.samples[i];
     last_token[work.rows[sample.row].slot] = best[i].index;
     result.tokens.push_back({sample.request, sample.position, best[i].index, best[i].value, now,
-                             sample.position == 0, sample.last});
+                             sample.position == 0, sample.last, sample.cached});
     if (observer) {
       observer({sample.request, sample.position, forward->logits() + i * width, vocab,
                 static_cast<uint32_t>(width)});

@@ -23,6 +23,7 @@
 #include "kernels/ops.h"
 #include "model/presets.h"
 #include "worker/serving/batcher.h"
+#include "worker/serving/prompt_source.h"
 
 namespace rackmark {
 
@@ -44,6 +45,7 @@ struct EngineSeams {
   Collective* collective = nullptr;
   HostChannel* channel = nullptr;  // null only if world is 1
   const Clock* clock = nullptr;
+  const PromptSource* prompts = nullptr;  // null: every request has a prompt of its own
 };
 
 // One request got one token. Stamped when the rank knew it.
@@ -55,6 +57,7 @@ struct TokenEvent {
   Nanos t_ns = 0;
   bool first = false;
   bool last = false;
+  uint32_t cached_tokens = 0;  // of its prompt: not computed, because it began as another one did
 };
 
 enum class CollectiveOp : uint8_t { kAllReduce, kAllGather };
@@ -101,9 +104,6 @@ struct PhaseEnd {
   size_t aborted_waiting = 0;
   bool ran_step = false;  // one step was already planned and had to run: see last_step()
 };
-
-// The token ids of a request's prompt: a function of these alone, so plans need not carry them.
-int32_t PromptToken(uint64_t seed, uint64_t request, uint32_t position, uint32_t vocab);
 
 class Engine {
  public:

@@ -38,8 +38,9 @@ EngineOptions Nano(bool deterministic) {
 // ended `phases` phases.
 class GangRun {
  public:
-  GangRun(const EngineOptions& options, int world, int phases = 1)
-      : options_(options), world_(world), phases_(phases) {}
+  GangRun(const EngineOptions& options, int world, int phases = 1,
+          const PromptSource* prompts = nullptr)
+      : options_(options), world_(world), phases_(phases), prompts_(prompts) {}
 
   template <typename Lead>
   void Run(Lead lead) {
@@ -68,8 +69,8 @@ class GangRun {
     const auto ops = MakeCpuOps();
     const auto collective = MakeShmCollective(segment);
     const auto channel = MakeShmChannel(segment);
-    auto engine =
-        Engine::Create(options_, {ops.get(), collective.get(), channel.get(), &SystemClock()});
+    auto engine = Engine::Create(
+        options_, {ops.get(), collective.get(), channel.get(), &SystemClock(), prompts_});
     ASSERT_TRUE(engine.ok()) << engine.status();
     (*engine)->SetLogitsObserver([this](const Engine::LogitsView& view) {
       std::lock_guard lock(mutex_);
@@ -97,6 +98,7 @@ class GangRun {
   const EngineOptions options_;
   const int world_;
   const int phases_;
+  const PromptSource* const prompts_;
   std::mutex mutex_;
   std::vector<std::vector<int32_t>> followed_;  // (world): all tokens in order
 };
@@ -193,6 +195,63 @@ TEST(Engine, FastModeAgreesWithOneRankWithinRounding) {
     const Output many = Generate(Nano(false), world, requests);
     ASSERT_EQ(many.logits.size(), 12u);
     EXPECT_LT(LargestDifference(one, many, 1), 0.02);
+  }
+}
+
+// Even requests begin alike, and so do odd ones; each goes on in its own way.
+class TwoBeginnings : public PromptSource {
+ public:
+  static constexpr uint32_t kAlike = 28;
+  explicit TwoBeginnings(const EngineOptions& options) : options_(options) {}
+  int32_t Token(uint64_t request, uint32_t position) const override {
+    const uint64_t name = position < kAlike ? 1000 + request % 2 : request;
+    return PromptToken(options_.seed, name, position, options_.shape.vocab);
+  }
+
+ private:
+  const EngineOptions options_;
+};
+
+// The tokens, and how many of each prompt's were not computed.
+std::pair<Output, std::map<uint64_t, uint32_t>> GenerateWithBeginnings(const EngineOptions& options,
+                                                                       int world, bool share) {
+  const TwoBeginnings prompts(options);
+  GangRun gang(options, world, 1, &prompts);
+  std::map<uint64_t, uint32_t> cached;
+  gang.Run([&](Engine& engine) {
+    for (uint64_t i = 0; i < 9; ++i) {
+      const EngineRequest request{i, static_cast<uint32_t>(29 + 7 * i), 6, share};
+      ASSERT_TRUE(engine.Submit(request).ok());
+    }
+    while (true) {
+      const auto step = engine.Step();
+      ASSERT_TRUE(step.ok()) << step.status();
+      if ((*step)->idle) break;
+      for (const TokenEvent& event : (*step)->tokens) {
+        gang.output.tokens[event.request].push_back(event.token);
+        cached[event.request] = event.cached_tokens;
+      }
+    }
+    ASSERT_TRUE(engine.EndPhase().ok());
+  });
+  return {std::move(gang.output), cached};
+}
+
+TEST(Engine, SharedBlocksGiveTheSameBitsAsComputingThemAnew) {
+  for (const bool deterministic : {true, false}) {
+    for (const int world : {1, 2}) {
+      SCOPED_TRACE(world);
+      EngineOptions options = Nano(deterministic);
+      options.max_batch = 3;  // later requests come when earlier prompts are there
+      const auto [anew, none] = GenerateWithBeginnings(options, world, false);
+      const auto [shared, cached] = GenerateWithBeginnings(options, world, true);
+      ASSERT_EQ(anew.tokens.size(), 9u);
+      ExpectSameBits(anew, shared);
+      for (const auto& [request, tokens] : none) EXPECT_EQ(tokens, 0u) << request;
+      // Blocks of 8 tokens: three whole ones of the 28 that begin alike.
+      for (uint64_t request = 5; request < 9; ++request) EXPECT_EQ(cached.at(request), 24u);
+      EXPECT_EQ(cached.at(0), 0u);
+    }
   }
 }
 

@@ -60,6 +60,7 @@ absl::Status PlanState::Advance(const StepPlan& plan, StepWork* work) {
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(ApplyAdmits(plan));
+  RETURN_IF_ERROR(ApplyShares(plan));
   RETURN_IF_ERROR(ApplyBlocks(plan));
   if (work != nullptr) {
     work->running = active();
@@ -82,12 +83,34 @@ absl::Status PlanState::ApplyAdmits(const StepPlan& plan) {
         BlocksFor(positions, limits_.block_tokens) > limits_.blocks) {
       return Misfit(plan, "impossible lengths of request", admit.request);
     }
-    sequences_[admit.slot] = {admit.request, admit.prompt_tokens, admit.output_tokens, 0, 0, true};
+    sequences_[admit.slot] = {
+        admit.request, admit.prompt_tokens, admit.output_tokens, 0, 0, true, 0};
     tables_[admit.slot].clear();
     order_.push_back(admit.slot);
     Mix(admit.slot);
     Mix(admit.request);
     Mix(uint64_t{admit.prompt_tokens} << 32 | admit.output_tokens);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlanState::ApplyShares(const StepPlan& plan) {
+  for (const StepPlan::NewBlock& shared : plan.shares) {
+    if (shared.slot >= limits_.max_batch || !sequences_[shared.slot].active) {
+      return Misfit(plan, "a shared block for the empty slot", shared.slot);
+    }
+    SequenceView& sequence = sequences_[shared.slot];
+    std::vector<int32_t>& table = tables_[shared.slot];
+    // Only at the beginning of a prompt, and never all of it: its last token gives the first
+    // output.
+    if (sequence.done != table.size() * limits_.block_tokens || sequence.done != sequence.cached ||
+        uint64_t{sequence.done} + limits_.block_tokens >= sequence.prompt_tokens) {
+      return Misfit(plan, "a shared block too many for slot", shared.slot);
+    }
+    if (!pool_.Share(shared.block)) return Misfit(plan, "no such block:", shared.block);
+    table.push_back(static_cast<int32_t>(shared.block));
+    sequence.cached = sequence.done += limits_.block_tokens;
+    Mix(~(uint64_t{shared.slot} << 32 | shared.block));
   }
   return absl::OkStatus();
 }
@@ -112,7 +135,8 @@ void PlanState::EmitSample(uint32_t slot, StepWork* work) {
   SequenceView& sequence = sequences_[slot];
   if (work != nullptr) {
     work->samples.push_back({static_cast<uint32_t>(work->rows.size()) - 1, sequence.request,
-                             sequence.emitted, sequence.emitted + 1 == sequence.output_tokens});
+                             sequence.emitted, sequence.emitted + 1 == sequence.output_tokens,
+                             sequence.cached});
   }
   ++sequence.emitted;
 }

@@ -36,6 +36,7 @@ struct SequenceView {
   uint32_t done = 0;     // KV positions written
   uint32_t emitted = 0;  // output tokens made
   bool active = false;
+  uint32_t cached = 0;  // of done: what another sequence had computed
   bool prefilling() const { return active && done < prompt_tokens; }
 };
 
@@ -51,6 +52,7 @@ struct WorkSample {
   uint64_t request = 0;
   uint32_t position = 0;  // among the output tokens
   bool last = false;
+  uint32_t cached = 0;  // prompt tokens that its sequence did not compute
 };
 struct StepWork {
   std::vector<WorkRow> rows;
@@ -85,6 +87,7 @@ class PlanState {
  private:
   absl::Status Advance(const StepPlan& plan, StepWork* work);
   absl::Status ApplyAdmits(const StepPlan& plan);
+  absl::Status ApplyShares(const StepPlan& plan);
   absl::Status ApplyBlocks(const StepPlan& plan);
   absl::Status RunChunks(const StepPlan& plan, StepWork* work);
   void RunDecodes(StepWork* work);

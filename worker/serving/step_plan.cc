@@ -35,9 +35,25 @@ class Reader {
   size_t at_ = 0;
 };
 
+// `blocks` are shares and new ones together.
 size_t BytesFor(size_t admits, size_t blocks, size_t chunks) {
   return kPlanHeaderBytes + admits * kPlanAdmitBytes + blocks * kPlanBlockBytes +
          chunks * kPlanChunkBytes;
+}
+
+void PutBlocks(std::string& out, const std::vector<StepPlan::NewBlock>& blocks) {
+  for (const StepPlan::NewBlock& block : blocks) {
+    Put(out, block.block);
+    Put(out, block.slot);
+  }
+}
+
+void GetBlocks(Reader& reader, size_t count, std::vector<StepPlan::NewBlock>& blocks) {
+  blocks.resize(count);
+  for (StepPlan::NewBlock& block : blocks) {
+    block.block = reader.Get<uint32_t>();
+    block.slot = reader.Get<uint16_t>();
+  }
 }
 
 absl::Status CheckHead(Reader& reader, StepPlan& plan) {
@@ -62,7 +78,7 @@ absl::Status CheckHead(Reader& reader, StepPlan& plan) {
 }  // namespace
 
 size_t EncodedBytes(const StepPlan& plan) {
-  return BytesFor(plan.admits.size(), plan.blocks.size(), plan.chunks.size());
+  return BytesFor(plan.admits.size(), plan.shares.size() + plan.blocks.size(), plan.chunks.size());
 }
 
 void EncodePlan(const StepPlan& plan, std::string& out) {
@@ -77,17 +93,15 @@ void EncodePlan(const StepPlan& plan, std::string& out) {
   Put(out, static_cast<uint16_t>(plan.admits.size()));
   Put(out, static_cast<uint16_t>(plan.blocks.size()));
   Put(out, static_cast<uint16_t>(plan.chunks.size()));
-  Put(out, uint16_t{0});
+  Put(out, static_cast<uint16_t>(plan.shares.size()));
   for (const StepPlan::Admit& admit : plan.admits) {
     Put(out, admit.request);
     Put(out, admit.prompt_tokens);
     Put(out, admit.output_tokens);
     Put(out, admit.slot);
   }
-  for (const StepPlan::NewBlock& block : plan.blocks) {
-    Put(out, block.block);
-    Put(out, block.slot);
-  }
+  PutBlocks(out, plan.shares);
+  PutBlocks(out, plan.blocks);
   for (const StepPlan::Chunk& chunk : plan.chunks) {
     Put(out, chunk.begin);
     Put(out, chunk.end);
@@ -107,13 +121,13 @@ absl::Status DecodePlan(std::string_view bytes, StepPlan& plan) {
   const size_t admits = reader.Get<uint16_t>();
   const size_t blocks = reader.Get<uint16_t>();
   const size_t chunks = reader.Get<uint16_t>();
-  if (reader.Get<uint16_t>() != 0 || bytes.size() != BytesFor(admits, blocks, chunks)) {
+  const size_t shares = reader.Get<uint16_t>();
+  if (bytes.size() != BytesFor(admits, shares + blocks, chunks)) {
     return absl::DataLossError(absl::StrCat("a step plan has ", bytes.size(),
                                             " bytes, its counts ask for ",
-                                            BytesFor(admits, blocks, chunks)));
+                                            BytesFor(admits, shares + blocks, chunks)));
   }
   plan.admits.resize(admits);
-  plan.blocks.resize(blocks);
   plan.chunks.resize(chunks);
   for (StepPlan::Admit& admit : plan.admits) {
     admit.request = reader.Get<uint64_t>();
@@ -121,10 +135,8 @@ absl::Status DecodePlan(std::string_view bytes, StepPlan& plan) {
     admit.output_tokens = reader.Get<uint32_t>();
     admit.slot = reader.Get<uint16_t>();
   }
-  for (StepPlan::NewBlock& block : plan.blocks) {
-    block.block = reader.Get<uint32_t>();
-    block.slot = reader.Get<uint16_t>();
-  }
+  GetBlocks(reader, shares, plan.shares);
+  GetBlocks(reader, blocks, plan.blocks);
   for (StepPlan::Chunk& chunk : plan.chunks) {
     chunk.begin = reader.Get<uint32_t>();
     chunk.end = reader.Get<uint32_t>();

@@ -15,7 +15,7 @@
 namespace rackmark {
 
 constexpr size_t kPlanBytesMax = 8192;
-constexpr uint16_t kPlanVersion = 1;
+constexpr uint16_t kPlanVersion = 2;  // 2: shares
 
 enum class PlanKind : uint8_t { kStep = 1, kEndPhase = 2 };
 
@@ -42,7 +42,10 @@ struct StepPlan {
   bool after_idle = false;
   uint64_t step = 0;  // counts from 1 since the engine was made
   std::vector<Admit> admits;
-  std::vector<NewBlock> blocks;  // appended to the slot's table in this order
+  // Appended to the slot's table in this order. Shares are the first blocks of a sequence that this
+  // plan admits: their content is the beginning of its prompt already.
+  std::vector<NewBlock> shares;
+  std::vector<NewBlock> blocks;
   std::vector<Chunk> chunks;
   uint64_t state_hash = 0;  // of the mirror after this plan
 };
