@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <optional>
 #include <string>
@@ -247,6 +248,7 @@ absl::Status Product(Bench& bench, const MatMulShape& shape) {
 absl::Status Collectives(Bench& bench) {
   NcclCollective::Options options;
   ASSIGN_OR_RETURN(options.id, MakeNcclId());
+  options.on_stuck = [](std::string_view) { std::abort(); };
   ASSIGN_OR_RETURN(const auto solo, NcclCollective::Connect(bench.device.get(), &bench.stream,
                                                             bench.ops.get(), options));
   const absl::Status right = solo->Verify(9, 10'007);

@@ -104,7 +104,12 @@ struct NcclCollective::Impl {
     if (!dead.ok()) return absl::OkStatus();
     dead = absl::UnavailableError(absl::StrCat("the NCCL communicator has ended: ", why));
     if (comm == nullptr) return absl::OkStatus();
-    return NCCL_STATUS(ncclCommAbort(std::exchange(comm, nullptr)), nullptr);
+    // Also in the middle of a run: a rank that hangs in an abort could not even tell its failure.
+    Teardown teardown;
+    teardown.Add(TeardownStage::kWorldCommunicator, "the abort of the NCCL communicator", [this] {
+      return NCCL_STATUS(ncclCommAbort(std::exchange(comm, nullptr)), nullptr);
+    });
+    return teardown.Run(kTeardownLimit, options.on_stuck);
   }
 
   // Gathers a piece of everybody's data and adds it here, in the tree's order.
@@ -146,6 +151,7 @@ absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Connect(const Cu
                                                                         const CudaStream* stream,
                                                                         CudaOps* ops,
                                                                         const Options& options) {
+  RACKMARK_CHECK(options.on_stuck != nullptr);
   auto impl = std::make_unique<Impl>();
   impl->device = device;
   impl->stream = stream;

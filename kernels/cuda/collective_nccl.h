@@ -18,6 +18,7 @@
 #include "kernels/collective.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/device.h"
+#include "kernels/teardown.h"
 
 namespace rackmark {
 
@@ -38,13 +39,14 @@ class NcclCollective : public Collective {
     const Clock* clock = &SystemClock();
     // Set by whoever wants the meeting to end early; must outlive the collective.
     std::atomic<bool>* aborted = nullptr;
+    // What ends the process if the communicator cannot be aborted in kTeardownLimit; needed.
+    OnStuck on_stuck;
   };
   // Meets the others. The objects outlive the collective.
   static absl::StatusOr<std::unique_ptr<NcclCollective>> Connect(const CudaDevice* device,
                                                                  const CudaStream* stream,
                                                                  CudaOps* ops,
                                                                  const Options& options);
-  // Aborts the communicator, which may hang: run Close under a Teardown before.
   ~NcclCollective() override;
 
   int rank() const override;
@@ -56,7 +58,7 @@ class NcclCollective : public Collective {
   void SetCallLimit(Nanos limit) override;
   void Abort() override;
 
-  // Ends the communicator for good; every later call is UNAVAILABLE.
+  // Aborts the communicator for good; every later call is UNAVAILABLE.
   absl::Status Close();
   // One all-reduce and one all-gather of numbers that are known exactly (kernels/verify.h), checked
   // on the host. DATA_LOSS with the first wrong element.

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <string_view>
 
@@ -22,12 +23,18 @@ namespace {
 
 using testing::HasSubstr;
 
+void Stuck(std::string_view step) {
+  std::fprintf(stderr, "stuck in %.*s\n", static_cast<int>(step.size()), step.data());
+  std::abort();
+}
+
 class GpuNccl : public GpuTest {
  protected:
   std::unique_ptr<NcclCollective> Solo(bool native_order) {
     NcclCollective::Options options;
     options.id = *MakeNcclId();
     options.native_order = native_order;
+    options.on_stuck = Stuck;
     auto made =
         NcclCollective::Connect(gpu_->device.get(), &gpu_->stream, gpu_->ops.get(), options);
     EXPECT_TRUE(made.ok()) << made.status();
@@ -65,6 +72,7 @@ TEST_F(GpuNccl, AnAbortEndsItForGood) {
 TEST_F(GpuNccl, AForeignIdIsRefused) {
   NcclCollective::Options options;
   options.id = "short";
+  options.on_stuck = Stuck;
   EXPECT_TRUE(absl::IsInvalidArgument(
       NcclCollective::Connect(gpu_->device.get(), &gpu_->stream, gpu_->ops.get(), options)
           .status()));

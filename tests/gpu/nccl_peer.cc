@@ -12,7 +12,6 @@
 
 #include "absl/strings/escaping.h"
 #include "kernels/cuda/collective_nccl.h"
-#include "kernels/teardown.h"
 #include "tests/gpu/gpu_fixture.h"
 
 namespace rackmark {
@@ -63,6 +62,10 @@ int NcclPeerMain(int argc, char** argv) {
   options.rank = std::atoi(argv[2]);
   options.world = std::atoi(argv[3]);
   options.native_order = argc == 6;
+  options.on_stuck = [](std::string_view step) {
+    std::cout << "stuck in " << step << std::endl;
+    _exit(3);
+  };
   auto peer = Open();
   if (!peer.ok()) {
     std::cout << peer.status() << std::endl;
@@ -70,14 +73,8 @@ int NcclPeerMain(int argc, char** argv) {
   }
   const absl::Status status = Play(peer->get(), options, argv[4]);
   std::cout << "result " << status << std::endl;
-  Teardown teardown;
-  teardown.Add(TeardownStage::kWorldCommunicator, "communicator", [&] {
-    return (*peer)->collective == nullptr ? absl::OkStatus() : (*peer)->collective->Close();
-  });
-  const absl::Status closed = teardown.Run(kTeardownLimit, [](std::string_view step) {
-    std::cout << "stuck in " << step << std::endl;
-    _exit(3);
-  });
+  const absl::Status closed =
+      (*peer)->collective == nullptr ? absl::OkStatus() : (*peer)->collective->Close();
   std::cout << "closed " << closed << std::endl;
   return status.ok() && closed.ok() ? 0 : 1;
 }

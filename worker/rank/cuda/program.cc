@@ -67,6 +67,7 @@ class CudaAccelerator : public Accelerator {
     options.id = leader.nccl_unique_id();
     options.meeting_limit = kMeetingLimit;
     options.aborted = &aborted_;
+    options.on_stuck = EndStuckProcess;
     ASSIGN_OR_RETURN(collective_,
                      NcclCollective::Connect(device_.get(), &*stream_, ops_.get(), options));
     teardown_.Add(TeardownStage::kWorldCommunicator, "abort of the NCCL communicator",
