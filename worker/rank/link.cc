@@ -69,6 +69,12 @@ void Link::Take(std::string_view payload) {
   if (frame.has_init() && frame.init().dead_man_ns() > 0) {
     dead_man_.SetDeadline(frame.init().dead_man_ns());
   }
+  if (frame.has_artifact() && options_.artifacts != nullptr) {
+    if (const absl::Status status = options_.artifacts->Add(frame.artifact()); !status.ok()) {
+      options_.end_process(kExitProtocol, FromAbsl(status.message()));
+    }
+    return;
+  }
   if (!options_.inbox->Post(std::move(frame))) {
     options_.end_process(kExitProtocol, "the daemon is too many orders ahead of this rank");
   }

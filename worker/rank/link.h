@@ -10,6 +10,7 @@
 
 #include "common/frame.h"
 #include "common/time.h"
+#include "worker/rank/artifacts.h"
 #include "worker/rank/dead_man.h"
 #include "worker/rank/inbox.h"
 #include "worker/rank/pipe.h"
@@ -22,6 +23,7 @@ class Link {
     int fd = -1;
     Inbox* inbox = nullptr;
     Pipe* pipe = nullptr;
+    Artifacts* artifacts = nullptr;
     const Clock* clock = nullptr;
     // Ends the process; must not return. Tests put in their own.
     std::function<void(int exit_code, std::string_view why)> end_process;

@@ -40,11 +40,13 @@ int RunRank(int fd) {
   SegmentName segment;
   const std::unique_ptr<Accelerator> accelerator = MakeAccelerator();
   Inbox inbox;
+  Artifacts artifacts;
   Pipe pipe(fd, absl::StrCat(*boot_id, "/", RandomHex(8)));
   Recorder recorder;
   Link link({.fd = fd,
              .inbox = &inbox,
              .pipe = &pipe,
+             .artifacts = &artifacts,
              .clock = &clock,
              .end_process = [&segment](int exit_code, std::string_view why) {
                segment.Remove();
@@ -59,6 +61,7 @@ int RunRank(int fd) {
                  .emitter = &emitter,
                  .recorder = &recorder,
                  .segment = &segment,
+                 .artifacts = &artifacts,
                  .accelerator = accelerator.get(),
                  .clock = &clock});
   const absl::Status ended = runner.Run();

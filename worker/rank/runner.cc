@@ -39,7 +39,7 @@ absl::Status Runner::Take(const v1::ToRank& frame) {
     case v1::ToRank::kRun: return Order(frame.run());
     case v1::ToRank::kKeepAlive:
     case v1::ToRank::kStop: return absl::OkStatus();
-    case v1::ToRank::kArtifact:
+    case v1::ToRank::kArtifact:  // the link keeps them
     case v1::ToRank::FRAME_NOT_SET: break;
   }
   return Fail(absl::UnimplementedError(
@@ -149,7 +149,8 @@ absl::Status Runner::Prepare(const v1::RunSpec& spec) {
   }
   RETURN_IF_ERROR(entry->check(spec, *gang_));
   workload_ =
-      entry->make(spec, {gang_.get(), options_.recorder, options_.emitter, options_.clock, this});
+      entry->make(spec, {gang_.get(), options_.recorder, options_.emitter, options_.clock, this,
+                         options_.artifacts});
   return Guarded(&Workload::Prepare);
 }
 

@@ -29,6 +29,7 @@ class Runner : private Progress {
     Emitter* emitter = nullptr;
     Recorder* recorder = nullptr;
     SegmentName* segment = nullptr;
+    const Artifacts* artifacts = nullptr;
     Accelerator* accelerator = nullptr;  // null: this program drives CPU slots
     const Clock* clock = nullptr;
   };

@@ -11,6 +11,7 @@
 #include "common/time.h"
 #include "rackmark/v1/job.pb.h"
 #include "rackmark/v1/run.pb.h"
+#include "worker/rank/artifacts.h"
 #include "worker/rank/emitter.h"
 #include "worker/rank/gang.h"
 #include "worker/rank/recorder.h"
@@ -35,6 +36,7 @@ struct RunContext {
   Emitter* emitter = nullptr;
   const Clock* clock = nullptr;
   Progress* progress = nullptr;
+  const Artifacts* artifacts = nullptr;
 };
 
 class Workload {

@@ -15,6 +15,7 @@
 #include "model/shard.h"
 #include "worker/load/arrivals.h"
 #include "worker/rank/workloads/serve_loops.h"
+#include "worker/rank/workloads/serve_trace.h"
 #include "worker/serving/engine.h"
 #include "worker/serving/verify.h"
 
@@ -40,16 +41,16 @@ EngineOptions OptionsOf(const v1::RunSpec& spec, const ModelShape& shape) {
   return options;
 }
 
-// The longest request that the load can draw must fit the model and the KV cache: a load that is
-// partly refused would measure something else than it says.
-absl::Status CheckLongest(const v1::ServeWorkload& serve, const ModelShape& shape) {
-  const v1::Load& load = serve.load();
-  const uint64_t longest =
-      uint64_t{load.prompt_tokens().max()} + uint64_t{load.output_tokens().max()};
+// The longest request of the load must fit the model and the KV cache: a load that is partly
+// refused would measure something else than it says.
+absl::Status CheckLongest(const v1::ServeWorkload& serve, const ModelShape& shape,
+                          uint64_t longest) {
   if (longest > shape.context_max) {
     return absl::InvalidArgumentError(absl::StrCat(
         "requests of up to ", longest, " tokens do not fit the ", shape.context_max, " that ",
-        ToAbsl(shape.name), " holds; lower load.prompt_tokens.max or load.output_tokens.max"));
+        ToAbsl(shape.name), " holds; lower ",
+        serve.load().has_trace() ? "load.length_max or load.length_scale"
+                                 : "load.prompt_tokens.max or load.output_tokens.max"));
   }
   ASSIGN_OR_RETURN(const ShardShape shard,
                    ShardOf(shape, serve.tensor_parallel(), serve.deterministic()));
@@ -82,6 +83,8 @@ class ServeWorkload : public Workload {
   void Record(SeriesId series, double value) {
     context_.recorder->Record(series, context_.clock->Monotonic(), value);
   }
+  absl::Status ReadTrace();
+  MeanLengths Mean() const { return trace_ ? MeanOf(trace_->replay()) : MeanOf(load_); }
   absl::Status RecordFacts();
   absl::Status ReadBandwidth();
   absl::StatusOr<double> WarmAndCalibrate();  // the rate of the schedule
@@ -93,14 +96,25 @@ class ServeWorkload : public Workload {
   const EngineOptions options_;
   const RunContext context_;
   const std::unique_ptr<Ops> ops_;
+  std::unique_ptr<ServeTrace> trace_;  // of a load that replays one
   std::unique_ptr<Engine> engine_;
   std::shared_ptr<RequestLog> log_;
   std::vector<MeasuredRequest> captured_;
 };
 
+absl::Status ServeWorkload::ReadTrace() {
+  ASSIGN_OR_RETURN(
+      trace_, ServeTrace::Create(load_, *context_.artifacts, {spec_.seed(), options_.shape.vocab}));
+  const ReplayRequest& longest = trace_->replay().Longest();
+  return CheckLongest(spec_.serve(), options_.shape,
+                      uint64_t{longest.prompt_tokens} + longest.output_tokens);
+}
+
 absl::Status ServeWorkload::Prepare() {
-  ASSIGN_OR_RETURN(engine_, Engine::Create(options_, {ops_.get(), &context_.gang->collective(),
-                                                      context_.gang->channel(), context_.clock}));
+  if (load_.has_trace()) RETURN_IF_ERROR(ReadTrace());
+  ASSIGN_OR_RETURN(
+      engine_, Engine::Create(options_, {ops_.get(), &context_.gang->collective(),
+                                         context_.gang->channel(), context_.clock, trace_.get()}));
   Record(SeriesId::kInstrumentNsPerSample, MeasureNsPerSample(*context_.clock));
   Record(SeriesId::kWeightsBytes, static_cast<double>(engine_->weight_bytes()));
   Record(SeriesId::kKvBytes, static_cast<double>(engine_->kv_bytes()));
@@ -110,7 +124,7 @@ absl::Status ServeWorkload::Prepare() {
 absl::Status ServeWorkload::RecordFacts() {
   ASSIGN_OR_RETURN(const ShardShape shard, ShardOf(options_.shape, spec_.serve().tensor_parallel(),
                                                    options_.deterministic));
-  const MeanLengths mean = MeanOf(load_);
+  const MeanLengths mean = Mean();
   // A sequence attends to its prompt and, on average over its life, to half of its output.
   const double context = mean.prompt_tokens + mean.output_tokens / 2;
   Record(SeriesId::kKvBlocksTotal, engine_->kv_blocks_total());
@@ -153,9 +167,16 @@ absl::Status ServeWorkload::ReadBandwidth() {
 }
 
 absl::StatusOr<double> ServeWorkload::WarmAndCalibrate() {
-  ClosedLoop loop(engine_.get(), load_, spec_.seed(), context_);
+  LengthSource lengths =
+      trace_ ? LengthSource(trace_->replay())
+             : LengthSource(load_, spec_.seed(), LengthSource::Purpose::kClosedLoop);
+  ClosedLoop loop(engine_.get(), std::move(lengths), Mean(), context_);
   RETURN_IF_ERROR(loop.Warm(load_.warmup_ns()));
   double rate = load_.requests_per_second();
+  if (trace_) {
+    rate = static_cast<double>(trace_->replay().requests.size()) * 1e9 /
+           static_cast<double>(load_.duration_ns());
+  }
   if (load_.has_auto_()) {
     context_.progress->Phase(v1::RANK_PHASE_CALIBRATING);
     ASSIGN_OR_RETURN(const double capacity, loop.Calibrate(load_.auto_().calibration_ns()));
@@ -169,7 +190,12 @@ absl::StatusOr<double> ServeWorkload::WarmAndCalibrate() {
 }
 
 absl::Status ServeWorkload::MeasureWindow(double rate) {
-  ASSIGN_OR_RETURN(const std::vector<Arrival> schedule, MakeSchedule(load_, rate, spec_.seed()));
+  std::vector<Arrival> schedule;
+  if (trace_) {
+    schedule = MakeSchedule(trace_->replay());
+  } else {
+    ASSIGN_OR_RETURN(schedule, MakeSchedule(load_, rate, spec_.seed()));
+  }
   if (schedule.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "a load of ", rate, " requests/s has no arrival in a window of ",
@@ -184,7 +210,9 @@ absl::Status ServeWorkload::MeasureWindow(double rate) {
   ASSIGN_OR_RETURN(RequestTable table, RequestTable::Create(schedule, t0));
   log_ = std::make_shared<RequestLog>(std::move(table));
   context_.emitter->WatchRequests(log_);
-  OpenLoop loop(engine_.get(), log_.get(), {t0, t1, t1 + std::max(kGraceMin, share)}, context_);
+  const bool shares = trace_ && trace_->shares_prefixes();
+  OpenLoop loop(engine_.get(), log_.get(), {t0, t1, t1 + std::max(kGraceMin, share), shares},
+                context_);
   context_.recorder->Record(SeriesId::kWindowStart, t0, 1);
   RETURN_IF_ERROR(loop.Run());
   context_.recorder->Record(SeriesId::kWindowEnd, t1, 1);
@@ -222,7 +250,13 @@ absl::Status CheckServe(const v1::RunSpec& spec, const Gang& gang) {
   ASSIGN_OR_RETURN(const ModelShape* shape, FindModelOrExplain(serve.model()));
   const EngineOptions options = OptionsOf(spec, *shape);
   RETURN_IF_ERROR(Engine::Check(options, serve.tensor_parallel()));
-  RETURN_IF_ERROR(CheckLongest(serve, *shape));
+  // A trace's lengths are known once its file is read.
+  if (!serve.load().has_trace()) {
+    const v1::Load& load = serve.load();
+    const uint64_t longest =
+        uint64_t{load.prompt_tokens().max()} + uint64_t{load.output_tokens().max()};
+    RETURN_IF_ERROR(CheckLongest(serve, *shape, longest));
+  }
   if (!gang.device().has_memory_bytes()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const uint64_t wanted, Engine::BytesWanted(options, serve.tensor_parallel()));
   if (wanted <= gang.device().memory_bytes()) return absl::OkStatus();

@@ -1,6 +1,7 @@
 #include "worker/rank/workloads/serve_loops.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "worker/rank/pacing.h"
 #include "worker/rank/workloads/serve_steps.h"
@@ -18,12 +19,9 @@ absl::Status CheckCancelled(const RunContext& context) {
 
 }  // namespace
 
-ClosedLoop::ClosedLoop(Engine* engine, const v1::Load& load, uint64_t seed,
+ClosedLoop::ClosedLoop(Engine* engine, LengthSource lengths, const MeanLengths& mean,
                        const RunContext& context)
-    : engine_(engine),
-      context_(context),
-      mean_(MeanOf(load)),
-      lengths_(load, seed, LengthSource::Purpose::kClosedLoop) {}
+    : engine_(engine), context_(context), mean_(mean), lengths_(std::move(lengths)) {}
 
 absl::Status ClosedLoop::TopUp() {
   const uint64_t target = 2 * uint64_t{engine_->options().max_batch};
@@ -102,7 +100,7 @@ absl::Status OpenLoop::Admit(Nanos now) {
     const Lengths& lengths = table.lengths(next_);
     table.Issue(next_, now);
     const absl::Status taken =
-        engine_->Submit({next_, lengths.prompt_tokens, lengths.output_tokens});
+        engine_->Submit({next_, lengths.prompt_tokens, lengths.output_tokens, window_.share});
     if (absl::IsInvalidArgument(taken)) {
       log_->End(next_, now, v1::FINISH_REASON_REJECTED);
     } else if (!taken.ok()) {
@@ -115,6 +113,7 @@ absl::Status OpenLoop::Admit(Nanos now) {
 void OpenLoop::Take(const StepResult& step) {
   for (const TokenEvent& token : step.tokens) {
     log_->table().Token(token.request, token.t_ns);
+    if (token.first && window_.share) log_->table().Cached(token.request, token.cached_tokens);
     if (token.last) log_->End(token.request, token.t_ns, v1::FINISH_REASON_LENGTH);
     for (Capture& capture : captures_) {
       if (capture.index == token.request && capture.tokens.size() < kCapturedTokens) {
@@ -136,6 +135,7 @@ std::vector<MeasuredRequest> OpenLoop::Captured() const {
   for (const Capture& capture : captures_) {
     if (capture.tokens.empty()) continue;
     const Lengths& lengths = log_->table().lengths(capture.index);
+    // Not shared: the check computes anew what the run may have reused.
     out.push_back({{capture.index, lengths.prompt_tokens, lengths.output_tokens}, capture.tokens});
   }
   return out;

@@ -29,7 +29,8 @@ constexpr uint64_t kClosedLoopFirstRequest = uint64_t{1} << 40;
 // waiting request. Nothing of it is recorded.
 class ClosedLoop {
  public:
-  ClosedLoop(Engine* engine, const v1::Load& load, uint64_t seed, const RunContext& context);
+  ClosedLoop(Engine* engine, LengthSource lengths, const MeanLengths& mean,
+             const RunContext& context);
 
   // Steps for this long.
   absl::Status Warm(Nanos duration);
@@ -56,6 +57,7 @@ class OpenLoop {
     Nanos t0 = 0;
     Nanos t1 = 0;
     Nanos deadline = 0;  // t1 + grace
+    bool share = false;  // prompts may begin alike: use what is there already
   };
   OpenLoop(Engine* engine, RequestLog* log, const Window& window, const RunContext& context);
 
