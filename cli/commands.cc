@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include <cstdio>
+
 #include "cli/command_table.h"
 #include "cli/exit_status.h"
 #include "cli/output_text.h"
@@ -56,8 +58,13 @@ int CallLong(LongHandler handler, const CommandLine& line) {
 namespace commands {
 
 int Submit(const CommandLine& line, CoordinatorClient& client) {
-  const auto job = LoadJob(line);
+  TraceFiles traces;
+  const auto job = LoadJob(line, traces);
   if (!job.ok()) return Complain(job.status(), kExitBadSpec);
+  const absl::Status uploaded = traces.Upload(client, kCallPatience, [](const std::string& text) {
+    std::fprintf(stderr, "%s\n", text.c_str());
+  });
+  if (!uploaded.ok()) return Complain(uploaded, ExitOfCall(uploaded));
   return Show(client.Submit(*job, RandomHex(16), kCallPatience), line,
               [](const v1::SubmitReply& reply) {
                 return DisplayJob(reply.identity().cluster_id(), JobId{reply.job_id()}) + "\n";

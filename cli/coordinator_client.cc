@@ -113,4 +113,11 @@ absl::StatusOr<v1::GetReportReply> CoordinatorClient::GetReport(uint64_t job_id,
   return Call(&v1::ClientService::Stub::GetReport, std::move(request), patience);
 }
 
+absl::StatusOr<v1::FindArtifactReply> CoordinatorClient::FindArtifact(const std::string& sha256,
+                                                                      Nanos patience) {
+  v1::FindArtifactRequest request;
+  request.set_sha256(sha256);
+  return Call(&v1::ClientService::Stub::FindArtifact, std::move(request), patience);
+}
+
 }  // namespace rackmark

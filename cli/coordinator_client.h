@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "common/status.h"
 #include "common/time.h"
@@ -34,6 +35,11 @@ class CoordinatorClient {
   absl::StatusOr<v1::ListRunsReply> ListRuns(uint64_t job_id, Nanos patience);
   absl::StatusOr<v1::GetReportReply> GetReport(uint64_t job_id, Nanos patience);
 
+  absl::StatusOr<v1::FindArtifactReply> FindArtifact(const std::string& sha256, Nanos patience);
+  // Whole, also if it is there already (put_artifact.cc).
+  absl::StatusOr<v1::PutArtifactReply> PutArtifact(const std::string& sha256,
+                                                   std::string_view bytes, Nanos patience);
+
   v1::ClientService::Stub& stub() { return *stub_; }
   v1::Identity identity() const;
   // Checks who answered and remembers it; FAILED_PRECONDITION if we cannot talk with them.
@@ -41,6 +47,7 @@ class CoordinatorClient {
   std::string cluster_id() const { return identity().cluster_id(); }
 
  private:
+  absl::StatusOr<v1::PutArtifactReply> PutOnce(const std::string& sha256, std::string_view bytes);
   template <typename Request, typename Reply>
   absl::StatusOr<Reply> Call(grpc::Status (v1::ClientService::Stub::*method)(grpc::ClientContext*,
                                                                              const Request&,

@@ -259,7 +259,8 @@ int Stay(Session& session) {
 }  // namespace
 
 int RunJob(const CommandLine& line, StopSignal& stop) {
-  const auto job = LoadJob(line);
+  TraceFiles traces;
+  const auto job = LoadJob(line, traces);
   if (!job.ok()) return Complain(job.status(), kExitBadSpec);
   Session session{line, stop};
   std::string endpoint = line.coordinator.value_or("");
@@ -286,6 +287,10 @@ int RunJob(const CommandLine& line, StopSignal& stop) {
   } else if (const auto exit = CheckGang(session, *job)) {
     return *exit;
   }
+  const absl::Status uploaded =
+      traces.Upload(*session.client, kCallPatience,
+                    [&session](const std::string& text) { session.screen.Say(text); });
+  if (!uploaded.ok()) return TellCall(session, uploaded);
   const int exit = SubmitAndFollow(session, *job);
   if (line.keep && exit != kExitCancelled) {
     session.screen.Say(absl::StrCat("the cluster stays at ", endpoint, " until Ctrl-C"));

@@ -39,14 +39,14 @@ int Complain(const absl::Status& status, int exit) {
   return exit;
 }
 
-absl::StatusOr<v1::Job> LoadJob(const CommandLine& line) {
+absl::StatusOr<v1::Job> LoadJob(const CommandLine& line, TraceFiles& traces) {
   std::vector<Override> sets;
   for (const std::string& text : line.sets) {
     ASSIGN_OR_RETURN(sets.emplace_back(), ParseOverride(text));
   }
   const std::string& path = line.words.front();
   ASSIGN_OR_RETURN(const std::string text, ReadJobFile(path));
-  return ParseJob(text, path, sets);
+  return ParseJob(text, path, sets, traces.Finder());
 }
 
 absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoint,

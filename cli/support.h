@@ -8,6 +8,7 @@
 
 #include "cli/command_line.h"
 #include "cli/coordinator_client.h"
+#include "cli/trace_files.h"
 #include "common/status.h"
 #include "rackmark/v1/job.pb.h"
 
@@ -18,8 +19,9 @@ constexpr Nanos kCallPatience = 10 * kSecond;
 // "rackmark: <sentence>" on stderr; returns `exit`.
 int Complain(const absl::Status& status, int exit);
 
-// The job of the command line's FILE with its --set flags. Any error is kExitBadSpec.
-absl::StatusOr<v1::Job> LoadJob(const CommandLine& line);
+// The job of the command line's FILE with its --set flags. Any error is kExitBadSpec. `traces`
+// holds the traces that it names, for their upload.
+absl::StatusOr<v1::Job> LoadJob(const CommandLine& line, TraceFiles& traces);
 
 // `pause`: see CoordinatorClient.
 absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoint,
