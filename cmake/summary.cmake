@@ -26,6 +26,7 @@ function(rackmark_summary)
   else()
     rackmark_summary_line("CUDA" "no: ${RACKMARK_CUDA_WHY}")
   endif()
+  find_program(RACKMARK_CLANG_FORMAT NAMES clang-format-14)
   foreach(part IN ITEMS "mold|RACKMARK_MOLD|links faster; without it the system's linker"
                         "ccache|RACKMARK_CCACHE|compiles once; without it every time"
                         "clang-format|RACKMARK_CLANG_FORMAT|the layout check of tests/lint")
