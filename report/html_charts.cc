@@ -103,6 +103,7 @@ std::string ChartPanels(const v1::RunSummary& run) {
   out += SplitPanel(run);
   out += TimePanel(run, "KV cache", "blocks", {{"kv.blocks_used", "used"}});
   out += TimePanel(run, "Memory of the rank processes", "resident", {{"rank.rss", ""}});
+  out += TimePanel(run, "Memory of the hosts", "in use", {{"host.memory_used", ""}});
   out += TimePanel(run, "Host CPU", "% busy", {{"host.cpu_busy", ""}});
   out += TimePanel(run, "Network, all interfaces", "bytes per second",
                    {{"network.received", "received"}, {"network.sent", "sent"}});

@@ -8,7 +8,7 @@ namespace {
 
 using testing::HasSubstr;
 
-v1::RunSummary Run() {
+v1::RunSummary TraceRun() {
   v1::RunSummary run;
   v1::TraceLoad& trace = *run.mutable_spec()->mutable_serve()->mutable_load()->mutable_trace();
   trace.set_sha256("0123456789abcdef");
@@ -34,18 +34,18 @@ std::string Text(const std::vector<Headline>& lines) {
 }
 
 TEST(TraceWords, SayEverythingThatTheReplayWasMadeWith) {
-  const std::string text = Text(LoadLines(Run().spec().serve().load()));
+  const std::string text = Text(LoadLines(TraceRun().spec().serve().load()));
   for (const char* part :
        {"trace|conv.jsonl|Mooncake JSONL, 2 KiB", "sha256|0123456789abcdef|",
         "replayed|42 requests|7 dropped as longer than 900 tokens", "time x 0.1, lengths x 0.25",
         "the first 50 requests", "1234 in prompts|567 to be made", "prompts share|36 %|"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
-  EXPECT_EQ(LoadWords(Run().spec().serve().load()), "trace conv.jsonl");
+  EXPECT_EQ(LoadWords(TraceRun().spec().serve().load()), "trace conv.jsonl");
 }
 
 TEST(TraceWords, HitsStandBesideWhatWasPossibleAndAreMissingNotZero) {
-  v1::RunSummary run = Run();
+  v1::RunSummary run = TraceRun();
   v1::MissingValue& missing = *run.add_missing();
   missing.set_name("prefix cache hit rate");
   missing.set_reason("no prefix reuse in this workload");

@@ -142,21 +142,46 @@ std::optional<double> DaemonCpuShare(const RunData& data, size_t nodes) {
   return share;
 }
 
+// Adds one field's points, ascending by time, to the steps of their stamps; a stamp that is new
+// makes a step. Mostly all fields have the same stamps, and nothing is moved.
+void JoinField(const Points& points, Field field, const RunData& data, std::vector<Step>& steps) {
+  std::vector<Step> fresh;
+  size_t at = 0;
+  for (const Point& point : points) {
+    if (!data.InWindow(point.t_ns)) continue;
+    while (at < steps.size() && steps[at].t_ns < point.t_ns) ++at;
+    if (at < steps.size() && steps[at].t_ns == point.t_ns) {
+      steps[at].*field += point.value;
+    } else if (!fresh.empty() && fresh.back().t_ns == point.t_ns) {
+      fresh.back().*field += point.value;
+    } else {
+      fresh.emplace_back().t_ns = point.t_ns;
+      fresh.back().*field += point.value;
+    }
+  }
+  if (fresh.empty()) return;
+  const auto middle = static_cast<std::ptrdiff_t>(steps.size());
+  steps.insert(steps.end(), fresh.begin(), fresh.end());
+  std::inplace_merge(steps.begin(), steps.begin() + middle, steps.end(),
+                     [](const Step& a, const Step& b) { return a.t_ns < b.t_ns; });
+}
+
 }  // namespace
 
 std::vector<Step> StepsInWindow(const StreamData& rank, const RunData& data) {
-  std::map<int64_t, Step> by_time;
+  std::vector<Step> steps;  // ascending by time
   for (const auto& [id, field] : kStepFields) {
-    for (const Point& point : rank.Of(id)) {
-      if (!data.InWindow(point.t_ns)) continue;
-      Step& step = by_time[point.t_ns];
-      step.t_ns = point.t_ns;
-      step.*field += point.value;
+    const Points& points = rank.Of(id);
+    // A rank writes its points in order of time; what did not come so is put in order first.
+    const auto earlier = [](const Point& a, const Point& b) { return a.t_ns < b.t_ns; };
+    if (std::is_sorted(points.begin(), points.end(), earlier)) {
+      JoinField(points, field, data, steps);
+    } else {
+      Points sorted = points;
+      std::stable_sort(sorted.begin(), sorted.end(), earlier);
+      JoinField(sorted, field, data, steps);
     }
   }
-  std::vector<Step> steps;
-  steps.reserve(by_time.size());
-  for (const auto& [t, step] : by_time) steps.push_back(step);
   return steps;
 }
 

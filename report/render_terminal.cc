@@ -146,6 +146,9 @@ void Run(const v1::RunSummary& run, Page& page) {
   Reasons(run, page);
   page.Wrapped(
       absl::StrCat("  ", EscapeControl(Workload(run.spec())), "; seed ", run.spec().seed()), 2);
+  for (const std::string& sentence : run.transports()) {
+    page.Wrapped(absl::StrCat("  transport: ", EscapeControl(sentence)), 4);
+  }
   const auto headlines = Headlines(run);
   if (!headlines.empty()) page.Heading("Result");
   for (const Headline& h : headlines) page.Row(h.name, h.value, h.note);

@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <utility>
 
-#include "samples/chunk_codec.h"
+#include "report/intake.h"
 
 namespace rackmark {
 namespace {
 
-using Key = RunSummarizer::StreamKey;
-using Stream = RunSummarizer::Stream;
-
-const v1::ClockOffset* OffsetOf(const RunFacts& facts, const Stream& stream) {
+const v1::ClockOffset* OffsetOf(const RunFacts& facts, const StreamIntake& stream) {
   for (const v1::NodeFacts& node : facts.nodes) {
     const bool fits = node.has_clock() && node.clock().boot_id() == stream.boot_id;
-    if (node.node_id() == stream.node_id && fits) return &node.clock();
+    if (node.node_id() == stream.data.node_id && fits) return &node.clock();
   }
   return nullptr;
 }
@@ -23,15 +20,15 @@ const v1::ClockOffset* OffsetOf(const RunFacts& facts, const Stream& stream) {
 // Others differ by two measured offsets, and both errors count.
 class Axis {
  public:
-  Axis(const RunSummarizer::Streams& streams, const RunFacts& facts) : facts_(facts) {
-    const auto zero = streams.find(Key{v1::STREAM_KIND_RANK, 0});
+  Axis(const Intake& streams, const RunFacts& facts) : facts_(facts) {
+    const auto zero = streams.find(IntakeKey{v1::STREAM_KIND_RANK, 0});
     if (zero != streams.end()) zero_ = &zero->second;
   }
   struct Shift {
     int64_t shift_ns = 0;
     int64_t uncertainty_ns = 0;
   };
-  std::optional<Shift> ShiftOf(const Stream& stream) const {
+  std::optional<Shift> ShiftOf(const StreamIntake& stream) const {
     if (zero_ == nullptr || stream.boot_id == zero_->boot_id) return Shift{};
     const v1::ClockOffset* own = OffsetOf(facts_, stream);
     const v1::ClockOffset* axis = OffsetOf(facts_, *zero_);
@@ -42,7 +39,7 @@ class Axis {
 
  private:
   const RunFacts& facts_;
-  const Stream* zero_ = nullptr;
+  const StreamIntake* zero_ = nullptr;
 };
 
 void ShiftStamps(v1::RequestRecord& r, int64_t by) {
@@ -54,28 +51,12 @@ void ShiftStamps(v1::RequestRecord& r, int64_t by) {
   if (r.has_t_end_ns()) r.set_t_end_ns(r.t_end_ns() + by);
 }
 
-void AddPayload(const v1::ChunkPayload& payload, int64_t shift, StreamData& to, RunData& data) {
-  for (const v1::Column& column : payload.columns()) {
-    data.samples += static_cast<uint64_t>(column.value_size());
-    if (column.name() >= static_cast<uint32_t>(payload.dictionary_size())) continue;
-    const auto id = FindSeries(payload.dictionary(static_cast<int>(column.name())));
-    if (!id) continue;  // of a newer rank; counted above, unknown here
-    Points& points = to.series[*id];
-    ForEachPoint(column, [&](int64_t t, double value) { points.push_back({t + shift, value}); });
+void Move(StreamData& stream, int64_t by) {
+  if (by == 0) return;
+  for (auto& [id, points] : stream.series) {
+    for (Point& point : points) point.t_ns += by;
   }
-  for (const v1::RequestRecord& record : payload.requests()) {
-    to.requests.push_back(record);
-    ShiftStamps(to.requests.back(), shift);
-  }
-  data.samples += static_cast<uint64_t>(payload.requests_size());
-  data.dropped_results += payload.dropped_results();
-  data.dropped_telemetry += payload.dropped_telemetry();
-}
-
-// Seq counts from 1 without gaps, so that the number of chunks says whether one is missing.
-bool IsComplete(const Stream& stream) {
-  return stream.last && !stream.chunks.empty() &&
-         stream.chunks.rbegin()->first == stream.chunks.size();
+  for (v1::RequestRecord& record : stream.requests) ShiftStamps(record, by);
 }
 
 }  // namespace
@@ -114,29 +95,32 @@ void RunData::Miss(std::string_view name, std::string_view reason) {
   missing.push_back(std::move(value));
 }
 
-RunData LayOut(const RunSummarizer::Streams& streams, const RunFacts& facts) {
+RunData LayOut(Intake streams, const RunFacts& facts) {
   RunData data;
   const Axis axis(streams, facts);
   int64_t uncertainty = 0;
-  for (const auto& [key, stream] : streams) {
-    StreamData to;
+  for (auto& [key, stream] : streams) {
+    StreamData& to = stream.data;
     to.stream = key.stream;
-    to.node_id = stream.node_id;
-    to.complete = IsComplete(stream);
+    to.complete = stream.complete();
+    stream.Close(key);
     const auto shift = axis.ShiftOf(stream);
     to.on_axis = shift.has_value();
     if (shift) {
       uncertainty = std::max(uncertainty, shift->uncertainty_ns);
+      Move(to, shift->shift_ns);
     } else {
       data.Miss(absl::StrCat(key.kind == v1::STREAM_KIND_RANK ? "times of rank "
                                                               : "times of the node of rank ",
                              key.stream),
                 "no clock offset is known between its node and rank 0's");
     }
-    for (const auto& [seq, payload] : stream.chunks) {
-      AddPayload(payload, shift ? shift->shift_ns : 0, to, data);
-    }
-    (key.kind == v1::STREAM_KIND_RANK ? data.ranks : data.nodes).push_back(std::move(to));
+    data.samples += to.samples;
+    data.dropped_results += to.dropped_results;
+    data.dropped_telemetry += to.dropped_telemetry;
+  }
+  for (auto& [key, stream] : streams) {
+    (key.kind == v1::STREAM_KIND_RANK ? data.ranks : data.nodes).push_back(std::move(stream.data));
   }
   if (!streams.empty()) data.clock_uncertainty_ns = uncertainty;
   if (const StreamData* zero = data.Rank(0)) {

@@ -27,6 +27,9 @@ struct StreamData {
   bool on_axis = true;    // false: its clock could not be mapped; only values that need no time
   std::map<SeriesId, Points> series;
   std::vector<v1::RequestRecord> requests;
+  uint64_t samples = 0;  // points and requests that came, read or not
+  uint64_t dropped_results = 0;
+  uint64_t dropped_telemetry = 0;
 
   const Points& Of(SeriesId id) const;
   std::optional<double> First(SeriesId id) const;
@@ -51,6 +54,7 @@ struct RunData {
   void Miss(std::string_view name, std::string_view reason);
 };
 
-RunData LayOut(const RunSummarizer::Streams& streams, const RunFacts& facts);
+// Takes the streams over; their points stay where they are.
+RunData LayOut(std::map<IntakeKey, StreamIntake> streams, const RunFacts& facts);
 
 }  // namespace rackmark

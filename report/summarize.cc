@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "report/intake.h"
 #include "report/parts.h"
 #include "report/run_data.h"
 #include "samples/chunk_codec.h"
@@ -54,6 +55,7 @@ void CopyFacts(const RunFacts& facts, v1::RunSummary& summary) {
   for (const v1::Failure& failure : facts.earlier_failures) {
     *summary.add_earlier_failures() = failure;
   }
+  for (const std::string& sentence : facts.transports) summary.add_transports(sentence);
 }
 
 }  // namespace
@@ -67,11 +69,14 @@ RunFacts FactsFrom(const v1::RunSummary& known) {
   facts.nodes = {known.nodes().begin(), known.nodes().end()};
   if (known.has_failure()) facts.failure = known.failure();
   facts.earlier_failures = {known.earlier_failures().begin(), known.earlier_failures().end()};
+  facts.transports = {known.transports().begin(), known.transports().end()};
   return facts;
 }
 
-absl::Status RunSummarizer::AddChunk(const v1::Chunk& chunk) {
-  const v1::ChunkHeader& header = chunk.header();
+RunSummarizer::RunSummarizer() : streams_(std::make_unique<Intake>()) {}
+RunSummarizer::~RunSummarizer() = default;
+
+absl::Status RunSummarizer::CheckHeader(const v1::ChunkHeader& header) const {
   if (run_ && (*run_ != header.run() || attempt_ != header.attempt())) {
     return absl::InvalidArgumentError(absl::StrCat("a chunk of run ", header.run(), " attempt ",
                                                    header.attempt(), " is among those of run ",
@@ -80,23 +85,38 @@ absl::Status RunSummarizer::AddChunk(const v1::Chunk& chunk) {
   if (header.kind() != v1::STREAM_KIND_RANK && header.kind() != v1::STREAM_KIND_NODE) {
     return absl::InvalidArgumentError(absl::StrCat("stream kind ", header.kind(), " is unknown"));
   }
-  ASSIGN_OR_RETURN(v1::ChunkPayload payload, UnpackChunk(chunk));
-  run_ = header.run();
-  attempt_ = header.attempt();
-  Stream& stream = streams_[StreamKey{header.kind(), header.stream()}];
-  if (!stream.chunks.try_emplace(header.seq(), std::move(payload)).second) return absl::OkStatus();
-  stream.node_id = header.node_id();
-  stream.boot_id = header.boot_id();
-  stream.last |= header.last();
-  ++chunks_;
-  packed_bytes_ += chunk.payload().size();
   return absl::OkStatus();
 }
 
-v1::RunSummary RunSummarizer::Finish(const RunFacts& facts) const {
+absl::Status RunSummarizer::AddChunk(const v1::Chunk& chunk) {
+  RETURN_IF_ERROR(CheckHeader(chunk.header()));
+  ASSIGN_OR_RETURN(v1::ChunkPayload payload, UnpackChunk(chunk));
+  return AddUnpacked(chunk.header(), chunk.payload().size(), std::move(payload));
+}
+
+absl::Status RunSummarizer::AddUnpacked(const v1::ChunkHeader& header, uint64_t packed_bytes,
+                                        v1::ChunkPayload payload) {
+  RETURN_IF_ERROR(CheckHeader(header));
+  run_ = header.run();
+  attempt_ = header.attempt();
+  const IntakeKey key{header.kind(), header.stream()};
+  StreamIntake& stream = (*streams_)[key];
+  if (!stream.Add(key, header.seq(), std::move(payload))) return absl::OkStatus();
+  if (header.seq() < stream.first) {
+    stream.first = header.seq();
+    stream.data.node_id = header.node_id();
+    stream.boot_id = header.boot_id();
+  }
+  stream.last |= header.last();
+  ++chunks_;
+  packed_bytes_ += packed_bytes;
+  return absl::OkStatus();
+}
+
+v1::RunSummary RunSummarizer::Finish(const RunFacts& facts) {
   v1::RunSummary summary;
   CopyFacts(facts, summary);
-  RunData data = LayOut(streams_, facts);
+  RunData data = LayOut(std::move(*streams_), facts);
   summary.set_chunks(chunks_);
   summary.set_packed_bytes(packed_bytes_);
   summary.set_samples(data.samples);

@@ -20,9 +20,9 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "common/status.h"
@@ -40,40 +40,36 @@ struct RunFacts {
   std::vector<v1::NodeFacts> nodes;
   std::optional<v1::Failure> failure;         // what ended it, if that was a failure
   std::vector<v1::Failure> earlier_failures;  // of attempts before this one
+  std::vector<std::string> transports;        // how its ranks said that they travel
 };
 // The same facts from a summary that holds nothing else yet.
 RunFacts FactsFrom(const v1::RunSummary& known);
 
+struct IntakeKey;  // intake.h
+struct StreamIntake;
+
 class RunSummarizer {
  public:
+  RunSummarizer();
+  ~RunSummarizer();
   // Error: the chunk is damaged, of an unknown format, or of another run than those before it.
   // A chunk that came before (same stream and seq) is ignored.
   absl::Status AddChunk(const v1::Chunk& chunk);
-  // Everything but verdict, reasons and the checks' verdicts: those are Judge's (judge.h).
-  // Measured facts that have no field of their own are checks with VERDICT_UNKNOWN.
-  v1::RunSummary Finish(const RunFacts& facts) const;
-
-  struct StreamKey {
-    v1::StreamKind kind = v1::STREAM_KIND_UNKNOWN;
-    uint32_t stream = 0;
-    bool operator<(const StreamKey& o) const {
-      return std::tie(kind, stream) < std::tie(o.kind, o.stream);
-    }
-  };
-  struct Stream {
-    uint64_t node_id = 0;
-    std::string boot_id;
-    bool last = false;
-    std::map<uint64_t, v1::ChunkPayload> chunks;  // by seq
-  };
-  using Streams = std::map<StreamKey, Stream>;
+  // The same for a chunk that somebody unpacked already, perhaps on another thread.
+  absl::Status AddUnpacked(const v1::ChunkHeader& header, uint64_t packed_bytes,
+                           v1::ChunkPayload payload);
+  // Once, at the end. Everything but verdict, reasons and the checks' verdicts: those are Judge's
+  // (judge.h). Measured facts that have no field of their own are checks with VERDICT_UNKNOWN.
+  v1::RunSummary Finish(const RunFacts& facts);
 
  private:
+  absl::Status CheckHeader(const v1::ChunkHeader& header) const;
+
   std::optional<uint64_t> run_;
   uint32_t attempt_ = 0;
   uint64_t chunks_ = 0;
   uint64_t packed_bytes_ = 0;
-  Streams streams_;
+  std::unique_ptr<std::map<IntakeKey, StreamIntake>> streams_;
 };
 
 }  // namespace rackmark

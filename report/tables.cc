@@ -118,6 +118,7 @@ Table Recipe(const v1::RunSummary& run) {
                                  {"seed", absl::StrCat(run.spec().seed()), ""},
                                  {"point", PointWords(run.spec()), ""},
                                  {"placement", PlacementWords(run.placement()), ""}};
+  for (const std::string& sentence : run.transports()) lines.push_back({"transport", sentence, ""});
   if (run.spec().has_serve()) {
     const v1::ServeWorkload& s = run.spec().serve();
     for (Headline& line : LoadLines(s.load())) lines.push_back(std::move(line));

@@ -130,6 +130,8 @@ inline std::vector<v1::Chunk> TestChunks() {
     builder.Add(SeriesId::kDaemonCpu, kTestT0 + kSecond, 5);
     builder.Add(SeriesId::kDaemonCpu, kTestT0 + 3 * kSecond, 5.02);
     builder.Add(SeriesId::kHostCpuBusy, kTestT0 + kSecond, 0.5);
+    builder.Add(SeriesId::kHostMemoryUsed, kTestT0 + kSecond, 3.0 * (1 << 30));
+    builder.Add(SeriesId::kHostMemoryUsed, kTestT0 + 3 * kSecond, 4.0 * (1 << 30));
     chunks.push_back(TestChunk(v1::STREAM_KIND_NODE, node, 1, true, d));
   }
   return chunks;

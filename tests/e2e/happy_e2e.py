@@ -1,7 +1,9 @@
 """The main job as a newcomer sees it, and what it leaves behind."""
+import csv
 import json
 import re
 import unittest
+import xml.etree.ElementTree
 
 from harness import SOURCE, TestCase, serve_job
 
@@ -30,6 +32,19 @@ class MainJob(TestCase):
         self.assertIn("<svg", html)
         # Self-contained: nothing is fetched, nothing is scripted from elsewhere.
         self.assertEqual(re.findall(r'(?:src|href)\s*=\s*["\'](?!#|data:)[^"\']+', html), [])
+        self.check_other_reports(serve)
+
+    def check_other_reports(self, serve):
+        """The same numbers in the other formats."""
+        folder = self.dir / "out"
+        self.assertIn(": PASS", (folder / "report.md").read_text())
+        with open(folder / "report.csv", newline="") as file:
+            values = {(row["of"], row["metric"]): row["value"] for row in csv.DictReader(file)}
+        self.assertEqual(float(values["run", "output tok/s"]), serve["output_tok_s"])
+        self.assertEqual(float(values["run", "TTFT p50"]), serve["ttft_ms"]["p50"])
+        suite = xml.etree.ElementTree.parse(folder / "report.junit.xml").getroot()
+        self.assertGreater(int(suite.get("tests")), 5)
+        self.assertEqual([suite.get(bad) for bad in ("failures", "errors", "skipped")], ["0"] * 3)
 
     def test_auto_rate_is_the_share_of_the_measured_capacity(self):
         cli = self.run_local(serve_job(rate="auto", share="20%"))
