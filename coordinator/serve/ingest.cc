@@ -48,6 +48,7 @@ absl::Status Ingest::Offer(v1::SampleBatch batch, Done done) {
         "too many samples wait for the coordinator's disk; they stay in the spool, send again");
   }
   waiting_bytes_ += bytes;
+  for (const v1::Chunk& chunk : batch.chunks()) urgent_ = urgent_ || chunk.header().last();
   waiting_.push_back({std::move(batch), std::move(done), bytes});
   ready_.notify_one();
   return absl::OkStatus();
@@ -57,8 +58,9 @@ std::vector<Ingest::Item> Ingest::Gather() {
   std::unique_lock lock(mutex_);
   ready_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
   // One fsync for what several ranks seal at about the same time.
-  ready_.wait_for(lock, std::chrono::nanoseconds(options_.gather),
-                  [this] { return stopping_ || waiting_bytes_ >= options_.gather_bytes; });
+  ready_.wait_for(lock, std::chrono::nanoseconds(options_.gather), [this] {
+    return stopping_ || urgent_ || waiting_bytes_ >= options_.gather_bytes;
+  });
   if (stopping_) return {};
   std::vector<Item> items;
   size_t bytes = 0;
@@ -68,7 +70,13 @@ std::vector<Ingest::Item> Ingest::Gather() {
     waiting_.pop_front();
   }
   waiting_bytes_ -= bytes;
+  if (waiting_.empty()) urgent_ = false;
   return items;
+}
+
+bool Ingest::IsBehind() const {
+  std::lock_guard lock(mutex_);
+  return waiting_bytes_ >= options_.gather_bytes;
 }
 
 void Ingest::Run() {
@@ -184,6 +192,8 @@ void Ingest::Store(std::vector<Item> items) {
     }
     items[i].done(std::move(ack));
   }
+  // The live view may be thin: what holds up the disk's turn is not for it.
+  if (IsBehind()) return;
   for (const v1::Chunk& chunk : good) options_.live->Add(chunk);
 }
 

@@ -33,11 +33,13 @@ class Ingest {
     std::function<absl::StatusOr<bool>(uint64_t run, uint32_t attempt)> knows;
     // The disk's state is unknown: must end the process.
     std::function<void(const absl::Status&)> fatal;
-    Nanos gather = 20 * kMillisecond;  // one transaction takes what comes within this ...
-    size_t gather_bytes = 4 << 20;     // ... or this much
-    size_t bytes_max = 0;              // waiting, over all streams
-    uint64_t run_bytes_max = 0;        // stored, of one attempt of a run
-    Nanos stall_after = 2 * kSecond;   // a commit that took longer is a fault that people see
+    // One transaction takes what comes within this, or this much. The last chunk of a stream does
+    // not wait: the next run does, for its ack.
+    Nanos gather = 20 * kMillisecond;
+    size_t gather_bytes = 4 << 20;
+    size_t bytes_max = 0;             // waiting, over all streams
+    uint64_t run_bytes_max = 0;       // stored, of one attempt of a run
+    Nanos stall_after = 2 * kSecond;  // a commit that took longer is a fault that people see
   };
   // The watermarks of all streams in the batch, after the commit.
   using Done = std::function<void(absl::StatusOr<v1::SampleAck>)>;
@@ -67,6 +69,7 @@ class Ingest {
 
   void Run();
   std::vector<Item> Gather();
+  bool IsBehind() const;
   void Store(std::vector<Item> items);
   absl::StatusOr<std::string> WhyRefused(const v1::Chunk& chunk);
   absl::StatusOr<std::string> WhyOverQuota(const Attempt& attempt, size_t bytes);
@@ -79,6 +82,7 @@ class Ingest {
   std::condition_variable ready_;
   std::deque<Item> waiting_;
   size_t waiting_bytes_ = 0;
+  bool urgent_ = false;  // a last chunk waits
   uint64_t refused_ = 0;
   bool stopping_ = false;
   std::atomic<uint64_t> over_quota_ = 0;

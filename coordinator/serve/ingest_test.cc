@@ -1,6 +1,7 @@
 // Acks promise disk: never before the commit, never past a gap, never for what was not taken.
 #include "coordinator/serve/ingest.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <future>
 #include <memory>
@@ -73,14 +74,15 @@ v1::SampleBatch Batch(std::initializer_list<v1::Chunk> chunks) {
 using Answer = std::future<absl::StatusOr<v1::SampleAck>>;
 
 struct Fixture {
-  explicit Fixture(size_t bytes_max = 1 << 20, uint64_t run_bytes_max = 1 << 30) {
+  explicit Fixture(size_t bytes_max = 1 << 20, uint64_t run_bytes_max = 1 << 30,
+                   Nanos gather = kMillisecond) {
     Ingest::Options options;
     options.store = &store;
     options.live = &live;
     options.cluster_id = "c1";
     options.knows = [](uint64_t run, uint32_t) { return absl::StatusOr<bool>(run < 100); };
     options.fatal = [this](const absl::Status& status) { fatal.set_value(status); };
-    options.gather = kMillisecond;
+    options.gather = gather;
     options.bytes_max = bytes_max;
     options.run_bytes_max = run_bytes_max;
     ingest = std::make_unique<Ingest>(options);
@@ -105,6 +107,22 @@ struct Fixture {
   std::promise<absl::Status> fatal;
   std::unique_ptr<Ingest> ingest;
 };
+
+// The next run waits for it: were it gathered, this test would take an hour.
+TEST(Ingest, TheLastChunkOfAStreamTakesAlongWhatWaits) {
+  Fixture f(1 << 20, 1 << 30, 3600 * kSecond);
+  Answer first = f.Offer(Batch({MakeChunk(1, 1)}));
+  v1::Chunk last = MakeChunk(2, 1);
+  last.mutable_header()->set_last(true);
+  Answer second = f.Offer(Batch({last}));
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(second.get().ok());
+  Answer third = f.Offer(Batch({MakeChunk(3, 1)}));
+  EXPECT_EQ(third.wait_for(std::chrono::milliseconds(0)), std::future_status::timeout);
+  EXPECT_EQ(f.store.commits, 1);
+  f.ingest->Stop();
+  EXPECT_FALSE(third.get().ok());
+}
 
 TEST(Ingest, NoAckBeforeTheCommit) {
   Fixture f;

@@ -30,8 +30,10 @@
 namespace rackmark {
 namespace {
 
-// While a Report is on its way, changes gather for the next one: until its answer, or this long.
+// A change is told at once, because somebody waits for it. Only while several Reports are on their
+// way do changes gather for the next one: until an answer, or this long.
 constexpr Nanos kReportGap = 5 * kMillisecond;
+constexpr size_t kUnansweredBusy = 3;
 constexpr size_t kUnansweredMax = 8;  // a slow coordinator gets no pile of Reports
 constexpr Nanos kKeepAliveInterval = kSecond;
 constexpr Nanos kTelemetryInterval = kSecond;
@@ -73,6 +75,9 @@ class Daemon::Loop {
   void FetchArtifacts(Nanos now);
   void OnArtifact(const std::string& sha256, const absl::StatusOr<uint64_t>& bytes);
   void Beat(Nanos now);
+  bool Gathers(Nanos now) const {
+    return session_.unanswered() >= kUnansweredBusy && now - reported_at_ < kReportGap;
+  }
   void SendReport();
   void Wait();
   Nanos NextDeadline(Nanos now) const;
@@ -218,7 +223,7 @@ void Daemon::Loop::SendReport() {
   if (!sync_.Ready(now.monotonic)) return;
   const bool regular = opened_ || now.monotonic - reported_at_ >= session_.sync_interval();
   if (!regular && session_.unanswered() >= kUnansweredMax) return;
-  if (!regular && session_.unanswered() > 0 && now.monotonic - reported_at_ < kReportGap) return;
+  if (!regular && Gathers(now.monotonic)) return;
   v1::Report report = BuildReport(state_, streams_.Reports(), now.monotonic);
   report.set_reflects_version(session_.desired().version());
   std::string fingerprint = Fingerprint(report);
@@ -287,10 +292,8 @@ Nanos Daemon::Loop::NextDeadline(Nanos now) const {
   if (ranks_.Dying()) consider(now + kDyingPoll);
   if (!state_.leftovers.empty()) consider(leftovers_at_);
   if (sync_.writable()) {
-    // A change that came within the gap after the last Report is still to be told.
-    if (session_.unanswered() > 0 && now - reported_at_ < kReportGap) {
-      consider(reported_at_ + kReportGap);
-    }
+    // A change that came meanwhile is still to be told.
+    if (Gathers(now)) consider(reported_at_ + kReportGap);
     consider(reported_at_ + session_.sync_interval());
   }
   if (const auto fence = session_.FenceAt(); fence && !fenced_) {

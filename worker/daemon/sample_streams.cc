@@ -22,6 +22,7 @@ bool IsTelemetry(const v1::ChunkPayload& payload, const v1::Column& column) {
 void SampleStreams::Renew(Open_* stream) {
   stream->payload.Clear();
   stream->builder = std::make_unique<PayloadBuilder>(&stream->payload);
+  stream->bytes = 0;
   stream->since.reset();
 }
 
@@ -52,7 +53,8 @@ absl::Status SampleStreams::Append(const StreamKey& key, const v1::ChunkPayload&
   stream.dropped_results += payload.dropped_results();
   stream.dropped_telemetry += payload.dropped_telemetry();
   if (!stream.since) stream.since = now;
-  if (stream.payload.ByteSizeLong() >= kSealBytes) Seal(key, &stream);
+  stream.bytes += payload.ByteSizeLong();  // not of the whole again: that is a walk over all points
+  if (stream.bytes >= kSealBytes) Seal(key, &stream);
   return absl::OkStatus();
 }
 

@@ -60,6 +60,7 @@ class SampleStreams {
     Provenance provenance;
     v1::ChunkPayload payload;
     std::unique_ptr<PayloadBuilder> builder;
+    size_t bytes = 0;            // of `payload`, about: the sum of what was appended
     std::optional<Nanos> since;  // of the first unsealed sample
     uint64_t next_seq = 1;
     uint64_t dropped_results = 0;
