@@ -24,6 +24,7 @@ v1::RunSummary KnownOf(const State& state, const RunState& run) {
   *known.mutable_placement() = run.placement;
   if (run.failure) *known.mutable_failure() = *run.failure;
   for (const v1::Failure& failure : run.earlier) *known.add_earlier_failures() = failure;
+  for (const std::string& sentence : run.transports) known.add_transports(sentence);
   return known;
 }
 

@@ -26,6 +26,8 @@ struct WorkerFlags {
   std::string data = "rackmark-data/worker";
   std::optional<int64_t> cpu_slots;
   std::optional<std::string> host_id;
+  std::string transport = "auto";
+  std::string interface;
   std::optional<int64_t> lifeline_fd;
   std::string tls_cert;
   std::string tls_key;
@@ -49,6 +51,11 @@ Flags Table(WorkerFlags* f) {
   flags.Add("cpu-slots", &f->cpu_slots, "CPU devices to offer; default: one per usable CPU", 1,
             kCpuSlotsMax);
   flags.Add("host-id", &f->host_id, "pretend to be on another host than the same machine's others");
+  flags.Add("transport", &f->transport,
+            "between CPU ranks: auto (shared memory where proven, else Gloo), shm or gloo");
+  flags.Add("interface", &f->interface,
+            "network of Gloo and of step plans, plain TCP; default: that of the default route, or "
+            "lo with a coordinator on this machine");
   flags.Add("lifeline-fd", &f->lifeline_fd, "end in order when this descriptor reaches its end", 0,
             1'000'000);
   flags.Add("tls-cert", &f->tls_cert, "PEM file: this node's certificate chain");
@@ -72,6 +79,13 @@ absl::StatusOr<LogLevel> ParseLevel(const std::string& text) {
   if (text == "warning") return LogLevel::kWarning;
   if (text == "error") return LogLevel::kError;
   return absl::InvalidArgumentError("--log-level: debug, info, warning or error");
+}
+
+absl::StatusOr<v1::TransportPolicy> ParseTransport(const std::string& text) {
+  if (text == "auto") return v1::TRANSPORT_POLICY_AUTO;
+  if (text == "shm") return v1::TRANSPORT_POLICY_SHM;
+  if (text == "gloo") return v1::TRANSPORT_POLICY_GLOO;
+  return absl::InvalidArgumentError("--transport: auto, shm or gloo");
 }
 
 absl::StatusOr<Security> SecurityOf(const WorkerFlags& f) {
@@ -107,6 +121,8 @@ absl::StatusOr<DaemonOptions> OptionsOf(const WorkerFlags& f) {
   if (f.protocol) options.session.protocol = static_cast<uint32_t>(*f.protocol);
   options.data_folder = f.data;
   options.spool_bytes = f.spool_bytes;
+  ASSIGN_OR_RETURN(options.transport, ParseTransport(f.transport));
+  options.interface = f.interface;
   return options;
 }
 
@@ -142,6 +158,9 @@ int Main(int argc, char** argv) {
   }
   const auto endpoint = ParseEndpoint(f.coordinator);
   if (!endpoint.ok()) return Complain(endpoint.status(), kExitUsage);
+  if (f.interface.empty() && endpoint->IsLocal()) f.interface = "lo";
+  const auto transport = ParseTransport(f.transport);
+  if (!transport.ok()) return Complain(transport.status(), kExitUsage);
   const auto security = SecurityOf(f);
   if (!security.ok()) return Complain(security.status(), kExitUsage);
   if (!endpoint->IsLocal() && !security->tls) {

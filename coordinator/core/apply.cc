@@ -88,6 +88,7 @@ void On(HardState& hard, const v1::LeasePlaced& change) {
 void On(HardState& hard, const v1::LeaseActive& change) {
   LeaseState& lease = hard.leases.at(LeaseId{change.lease_id()});
   Enter(lease, Event::kLeaseActive);
+  lease.transports.assign(change.transports().begin(), change.transports().end());
   hard.jobs.at(lease.job).setup_failures = 0;
 }
 
@@ -121,6 +122,7 @@ void On(HardState& hard, const v1::RunPreparing& change) {
   run.attempt = change.attempt();
   run.lease = lease.id;
   run.placement = lease.placement;
+  run.transports = lease.transports;
   lease.run = run.id;
 }
 

@@ -78,6 +78,23 @@ bool IsReady(const State& state, const LeaseState& lease, const v1::RankPlace& p
   return rank != nullptr && rank->phase() >= v1::RANK_PHASE_READY && IsAlive(rank->phase());
 }
 
+std::vector<std::string> TransportsOf(const State& state, const LeaseState& lease) {
+  constexpr size_t kSentencesMax = 8;
+  constexpr size_t kBytesMax = 500;
+  std::set<std::string> sentences;
+  for (const v1::RankPlace& place : lease.placement.ranks()) {
+    const v1::RankReport* rank = RankOf(state, lease, place);
+    if (rank == nullptr || rank->transport().empty()) continue;
+    std::string sentence = rank->transport().substr(0, kBytesMax);
+    // Not in the middle of a character: an event holds UTF-8.
+    if (sentence.size() < rank->transport().size()) {
+      while (!sentence.empty() && (sentence.back() & 0x80) != 0) sentence.pop_back();
+    }
+    if (sentences.size() < kSentencesMax) sentences.insert(std::move(sentence));
+  }
+  return {sentences.begin(), sentences.end()};
+}
+
 bool HasReached(const State& state, const RunState& run, const v1::RankPlace& place,
                 v1::RankPhase phase) {
   const v1::RankReport* rank = RankOf(state, state.hard.leases.at(run.lease), place);

@@ -24,6 +24,8 @@ bool IsMissing(const State& state, const LeaseState& lease, const v1::RankPlace&
 bool HasCard(const State& state, const LeaseState& lease, const v1::RankPlace& place);
 // Has met the others, and has not failed.
 bool IsReady(const State& state, const LeaseState& lease, const v1::RankPlace& place);
+// What its ranks say of how they travel: each different sentence once, a bounded number of them.
+std::vector<std::string> TransportsOf(const State& state, const LeaseState& lease);
 // Is at `phase` or beyond in this attempt of the run, and has not failed.
 bool HasReached(const State& state, const RunState& run, const v1::RankPlace& place,
                 v1::RankPhase phase);

@@ -112,7 +112,9 @@ void AdvanceLease(const State& state, const JobState& job, const LeaseState& lea
     change->set_generation(lease.generation);
   } else if (lease.phase == v1::LEASE_PHASE_RENDEZVOUS) {
     if (!Laggards(lease, [&](const auto& p) { return IsReady(state, lease, p); }).empty()) return;
-    events.emplace_back().mutable_lease_active()->set_lease_id(lease.id.value);
+    v1::LeaseActive* change = events.emplace_back().mutable_lease_active();
+    change->set_lease_id(lease.id.value);
+    for (const std::string& sentence : TransportsOf(state, lease)) change->add_transports(sentence);
   } else if (idle) {
     StartNext(state, job, lease, events);
   } else {

@@ -64,6 +64,7 @@ struct RunState {
   std::optional<v1::Verdict> verdict;
   std::string evidence_sha256;
   std::vector<std::string> reasons;
+  std::vector<std::string> transports;  // of the last attempt's lease
 };
 
 struct LeaseState {
@@ -73,7 +74,8 @@ struct LeaseState {
   v1::Placement placement;  // rank i is placement.ranks(i)
   v1::LeasePhase phase = v1::LEASE_PHASE_STARTING;
   std::optional<v1::Failure> failure;
-  std::optional<RunId> run;  // PREPARING, MEASURING or DRAINING on it
+  std::optional<RunId> run;             // PREPARING, MEASURING or DRAINING on it
+  std::vector<std::string> transports;  // what its ranks said of them, since ACTIVE
 };
 
 // Rebuilt by Apply from the log. Ended leases leave at once; ended jobs stay (for queries).

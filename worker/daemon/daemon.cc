@@ -119,7 +119,8 @@ Daemon::Loop::Loop(DaemonOptions options, Parts parts)
       telemetry_(options_.files, kTelemetryInterval),
       run_streams_(&streams_, &telemetry_, &state_, &clock_),
       ranks_({options_.node, parts_.processes.get(), &parts_.leftovers, &run_streams_,
-              &parts_.artifacts, options_.files, [this] { return session_.Identity(); }},
+              &parts_.artifacts, options_.files, [this] { return session_.Identity(); },
+              options_.transport, options_.interface},
              &state_),
       sync_(parts_.channel, inbox_,
             {[this] {

@@ -12,6 +12,7 @@
 #include "common/time.h"
 #include "grpcpp/channel.h"
 #include "rackmark/v1/cluster.pb.h"
+#include "rackmark/v1/rank_frame.pb.h"
 #include "worker/daemon/process.h"
 #include "worker/daemon/session.h"
 #include "worker/device/machine_files.h"
@@ -25,6 +26,9 @@ struct DaemonOptions {
   uint64_t spool_bytes = 1 << 30;
   uint64_t artifact_bytes = 512 << 20;  // of files that runs refer to, kept after use
   MachineFiles files;
+  // Between CPU ranks; and the interface of what leaves shared memory, empty = see RankInit.
+  v1::TransportPolicy transport = v1::TRANSPORT_POLICY_AUTO;
+  std::string interface = {};
 };
 
 class Daemon {

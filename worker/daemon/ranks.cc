@@ -191,6 +191,10 @@ void Ranks::Start(const StartRank& action, Nanos dead_man) {
   *init->mutable_device() = options_.node.devices(static_cast<int>(action.device));
   init->set_host_id(options_.node.host_id());
   init->set_dead_man_ns(dead_man);
+  init->set_transport(options_.transport);
+  // Ranks of one node listen where nobody else can reach them.
+  const bool inside = action.whole_gang && options_.interface.empty();
+  init->set_interface(inside ? "lo" : options_.interface);
   SendTo(action.ref, std::move(frame), 0);
 }
 
@@ -331,6 +335,7 @@ void Ranks::TakeStatus(const RankRef& ref, v1::RankStatus* status, Nanos now) {
   rank->run = run;
   rank->phase = status->phase();
   rank->note = status->note();
+  rank->transport = status->transport();
   if (rank->phase == v1::RANK_PHASE_READY) rank->met = true;
   if (rank->phase == v1::RANK_PHASE_FAILED) {
     v1::Failure failure = MakeFailure(ref, v1::FAILURE_KIND_RANK_FAILED, "the rank failed");

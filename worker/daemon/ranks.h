@@ -46,6 +46,8 @@ class Ranks {
     ArtifactCache* artifacts = nullptr;
     MachineFiles files;
     std::function<v1::Identity()> identity;
+    v1::TransportPolicy transport = v1::TRANSPORT_POLICY_AUTO;
+    std::string interface = {};  // as in RankInit
   };
   Ranks(Options options, LocalState* state) : options_(std::move(options)), state_(state) {}
 

@@ -123,7 +123,8 @@ std::vector<Action> Reconcile(const v1::DesiredState& desired, const LocalState&
                                   lease.generation(),
                                   lease.world_size(),
                                   rank.device(),
-                                  lease.kind()});
+                                  lease.kind(),
+                                  static_cast<uint32_t>(lease.ranks_size()) == lease.world_size()});
     }
   }
   return actions;

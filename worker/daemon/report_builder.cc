@@ -20,6 +20,7 @@ void AddLease(uint64_t lease_id, const LocalLease& lease, v1::Report* report) {
     line->set_pid(rank.pid);
     if (rank.rss_bytes) line->set_rss_bytes(*rank.rss_bytes);
     line->set_note(rank.note);
+    line->set_transport(rank.transport);
   }
 }
 

@@ -33,6 +33,8 @@ class FakeDaemon {
     Nanos dead_man = 60 * kSecond;
     v1::DeviceKind kind = v1::DEVICE_KIND_CPU;
     int pipe_bytes = 0;  // what the pipe holds that was not read; 0 = the system's size
+    v1::TransportPolicy transport = v1::TRANSPORT_POLICY_AUTO;
+    std::string interface = {};
   };
 
   explicit FakeDaemon(const Place& place) {
@@ -57,6 +59,8 @@ class FakeDaemon {
     init->set_world_size(place.world);
     init->set_host_id(place.host_id);
     init->set_dead_man_ns(place.dead_man);
+    init->set_transport(place.transport);
+    init->set_interface(place.interface);
     init->mutable_device()->set_kind(place.kind);
     Send(std::move(frame));
   }

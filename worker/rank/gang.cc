@@ -1,33 +1,9 @@
 #include "worker/rank/gang.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <string>
 #include <utility>
 
 namespace rackmark {
-namespace {
-
-// The name stands in messages: text of a peer's card is shown, never used as a path of ours.
-constexpr const char* kShmFolder = "/dev/shm";
-
-absl::Status NoTransport(const v1::AddressCard& a, const v1::AddressCard& b, std::string_view why) {
-  return absl::UnimplementedError(absl::StrCat("no common transport: ranks ", a.rank(), " and ",
-                                               b.rank(), " ", ToAbsl(why),
-                                               " and this build has no Gloo yet"));
-}
-
-}  // namespace
-
-absl::Status CheckCommonTransport(const v1::AddressCard& a, const v1::AddressCard& b) {
-  if (a.host_id() != b.host_id()) return NoTransport(a, b, "are on different hosts");
-  if (a.boot_id() != b.boot_id()) return NoTransport(a, b, "run under different kernels");
-  if (a.shm_device() != b.shm_device()) {
-    return NoTransport(a, b, "see different /dev/shm file systems");
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<std::unique_ptr<Gang>> Gang::Create(const v1::RankInit& init, SegmentName* segment,
                                                    Accelerator* accelerator) {
@@ -59,26 +35,13 @@ absl::Status Gang::MakeCard() {
   ASSIGN_OR_RETURN(const std::string boot_id, BootId());
   card_.set_boot_id(boot_id);
   if (accelerator_ != nullptr) return accelerator_->Open(init_, &card_);
-  if (world() == 1) return absl::OkStatus();  // there is nobody to meet
-  struct stat shm {};
-  if (stat(kShmFolder, &shm) != 0) return ErrnoStatus(errno, kShmFolder);
-  card_.set_shm_device(shm.st_dev);
-  if (rank() != 0) return absl::OkStatus();
-  ShmSegment::Options options;
-  options.world = static_cast<int>(world());
-  ASSIGN_OR_RETURN(segment_, ShmSegment::Create(options));
-  segment_name_->Made(segment_->name());
-  card_.set_shm_name(segment_->name());
-  card_.set_shm_nonce(segment_->nonce());
-  return absl::OkStatus();
+  host_ = std::make_unique<HostTransport>(init_, segment_name_);
+  return host_->FillCard(&card_);
 }
 
 absl::Status Gang::Connect(const std::vector<v1::AddressCard>& cards) {
-  if (world() == 1 && accelerator_ == nullptr) {
-    collective_ = MakeSoloCollective();
-    return absl::OkStatus();
-  }
-  const v1::AddressCard* leader = nullptr;
+  std::vector<v1::AddressCard> by_rank(world());
+  std::vector<bool> known(world(), false);
   for (const v1::AddressCard& card : cards) {
     if (card.lease_id() != card_.lease_id() || card.generation() != card_.generation()) {
       return absl::FailedPreconditionError(
@@ -86,39 +49,18 @@ absl::Status Gang::Connect(const std::vector<v1::AddressCard>& cards) {
                        " generation ", card.generation(), ", this rank's of ", card_.lease_id(),
                        " generation ", card_.generation(), "; a card serves one communicator"));
     }
-    if (card.rank() == 0) leader = &card;
+    if (card.rank() >= world()) continue;
+    by_rank[card.rank()] = card;
+    known[card.rank()] = true;
   }
-  if (leader == nullptr) {
-    return absl::FailedPreconditionError("rank 0's address card is not among those received");
+  if (world() == 1) by_rank[0] = card_;
+  for (uint32_t r = 0; r < world(); ++r) {
+    if (known[r] || world() == 1) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("rank ", r, "'s address card is not among those received"));
   }
-  if (accelerator_ != nullptr) {
-    ASSIGN_OR_RETURN(device_collective_, accelerator_->Connect(*leader));
-    return absl::OkStatus();
-  }
-  for (const v1::AddressCard& card : cards) {
-    RETURN_IF_ERROR(CheckCommonTransport(*leader, card));
-  }
-  RETURN_IF_ERROR(CheckCommonTransport(*leader, card_));
-  if (rank() != 0) RETURN_IF_ERROR(Attach(*leader));
-  RETURN_IF_ERROR(segment_->AwaitAll(kMeetingLimit));
-  segment_name_->Gone();
-  collective_ = MakeShmCollective(segment_);
-  channel_ = MakeShmChannel(segment_);
-  collective_->SetCallLimit(kCollectiveLimit);
-  return absl::OkStatus();
-}
-
-absl::Status Gang::Attach(const v1::AddressCard& leader) {
-  auto segment =
-      ShmSegment::Attach(leader.shm_name(), leader.shm_nonce(), static_cast<int>(rank()));
-  if (absl::IsNotFound(segment.status()) || absl::IsPermissionDenied(segment.status())) {
-    return NoTransport(leader, card_,
-                       absl::StrCat("share no segment (", segment.status().message(), ")"));
-  }
-  if (!segment.ok()) return segment.status();
-  std::lock_guard lock(segment_mutex_);
-  segment_ = *std::move(segment);
-  if (aborted()) segment_->Abort();
+  if (accelerator_ == nullptr) return host_->Connect(by_rank);
+  ASSIGN_OR_RETURN(device_collective_, accelerator_->Connect(by_rank[0]));
   return absl::OkStatus();
 }
 
@@ -128,8 +70,7 @@ void Gang::Abort() {
   if (world() == 1 && accelerator_ == nullptr) return;  // nobody waits, and nothing is broken
   aborted_.store(true, std::memory_order_relaxed);
   if (accelerator_ != nullptr) return accelerator_->Abort();
-  std::lock_guard lock(segment_mutex_);
-  if (segment_ != nullptr) segment_->Abort();
+  host_->Abort();
 }
 
 }  // namespace rackmark

@@ -6,28 +6,21 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
+#include <string>
 #include <vector>
 
 #include "common/series.h"
 #include "common/status.h"
 #include "common/time.h"
 #include "kernels/collective.h"
-#include "kernels/collective_shm.h"
 #include "kernels/host_channel.h"
 #include "rackmark/v1/rank_frame.pb.h"
 #include "rackmark/v1/worker_api.pb.h"
 #include "worker/rank/accelerator.h"
+#include "worker/rank/host_transport.h"
 #include "worker/rank/segment_name.h"
 
 namespace rackmark {
-
-// No call of a healthy gang takes this long; a hung peer is found by the daemon far earlier.
-constexpr Nanos kMeetingLimit = 60 * kSecond;
-constexpr Nanos kCollectiveLimit = 60 * kSecond;
-
-// UNIMPLEMENTED, with the reason, unless shared memory can be common to both ranks.
-absl::Status CheckCommonTransport(const v1::AddressCard& a, const v1::AddressCard& b);
 
 class Gang {
  public:
@@ -42,16 +35,22 @@ class Gang {
   uint32_t world() const { return init_.world_size(); }
   const v1::Device& device() const { return init_.device(); }
 
-  // Meets all others. `cards` holds at least rank 0's.
+  // Meets all others; `cards` are everybody's.
   absl::Status Connect(const std::vector<v1::AddressCard>& cards);
 
   // After Connect. The channel is null in a world of one, and between GPUs.
-  Collective& collective() { return device_collective_ ? *device_collective_ : *collective_; }
-  HostChannel* channel() { return channel_.get(); }
+  Collective& collective() {
+    return device_collective_ ? *device_collective_ : host_->collective();
+  }
+  HostChannel* channel() { return host_ ? host_->channel() : nullptr; }
   absl::Status Barrier();
   TransportCode transport() const {
     if (accelerator_ != nullptr) return TransportCode::kNccl;
-    return world() == 1 ? TransportCode::kSolo : TransportCode::kShm;
+    return host_->code();
+  }
+  // How collectives travel and what proved it, one sentence.
+  std::string transport_sentence() const {
+    return accelerator_ != nullptr ? "NCCL between GPUs" : host_->sentence();
   }
 
   void Abort();
@@ -61,17 +60,13 @@ class Gang {
   Gang(const v1::RankInit& init, SegmentName* segment_name, Accelerator* accelerator)
       : init_(init), segment_name_(segment_name), accelerator_(accelerator) {}
   absl::Status MakeCard();
-  absl::Status Attach(const v1::AddressCard& leader);
 
   const v1::RankInit init_;
   SegmentName* const segment_name_;
   Accelerator* const accelerator_;  // null: a CPU slot
   v1::AddressCard card_;
-  std::mutex segment_mutex_;  // Abort may come while Connect sets the pointer
-  std::shared_ptr<ShmSegment> segment_;
-  std::unique_ptr<Collective> collective_;
+  std::unique_ptr<HostTransport> host_;      // of a CPU slot
   Collective* device_collective_ = nullptr;  // the accelerator's
-  std::unique_ptr<HostChannel> channel_;
   std::atomic<bool> aborted_{false};
 };
 

@@ -179,30 +179,5 @@ TEST_F(LinkTest, ForeignProtocolIsRefusedWithBothRanges) {
   EXPECT_THAT(why, HasSubstr("1 to 1"));
 }
 
-v1::AddressCard Card(uint32_t rank) {
-  v1::AddressCard card;
-  card.set_rank(rank);
-  card.set_host_id("host");
-  card.set_boot_id("boot");
-  card.set_shm_device(17);
-  return card;
-}
-
-TEST(GangTest, TransportIsCommonOnlyIfHostBootAndDeviceMatch) {
-  const v1::AddressCard a = Card(0);
-  v1::AddressCard b = Card(1);
-  EXPECT_TRUE(CheckCommonTransport(a, b).ok());
-  b.set_host_id("other");
-  EXPECT_EQ(CheckCommonTransport(a, b).message(),
-            "no common transport: ranks 0 and 1 are on different hosts and this build has no Gloo "
-            "yet");
-  b = Card(1);
-  b.set_boot_id("other");
-  EXPECT_EQ(CheckCommonTransport(a, b).code(), absl::StatusCode::kUnimplemented);
-  b = Card(1);
-  b.set_shm_device(18);
-  EXPECT_THAT(std::string(CheckCommonTransport(a, b).message()), HasSubstr("/dev/shm"));
-}
-
 }  // namespace
 }  // namespace rackmark

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/exit_codes.h"
+#include "common/series.h"
 #include "common/text.h"
 #include "samples/chunk_codec.h"
 #include "worker/rank/fake_daemon.h"
@@ -61,9 +62,16 @@ struct TestGang {
   std::vector<v1::AddressCard> cards;
 
   void Start(uint32_t world, int pipe_bytes = 0) {
+    std::vector<FakeDaemon::Place> places;
     for (uint32_t rank = 0; rank < world; ++rank) {
       FakeDaemon::Place place{.rank = rank, .world = world};
       place.pipe_bytes = pipe_bytes;
+      places.push_back(place);
+    }
+    StartAt(places);
+  }
+  void StartAt(const std::vector<FakeDaemon::Place>& places) {
+    for (const FakeDaemon::Place& place : places) {
       ranks.push_back(std::make_unique<FakeDaemon>(place));
     }
     for (auto& rank : ranks) {
@@ -149,7 +157,8 @@ TEST(ProgramTest, TwoRanksMeasureTheNullWorkload) {
   ASSERT_NO_FATAL_FAILURE(gang.Start(2));
   EXPECT_EQ(gang.cards[0].boot_id(), gang.cards[1].boot_id());
   EXPECT_FALSE(gang.cards[0].shm_name().empty());
-  EXPECT_TRUE(gang.cards[1].shm_name().empty());
+  // A promise only: rank 1 would make one if it led another host.
+  EXPECT_NE(gang.cards[1].shm_name(), gang.cards[0].shm_name());
   struct stat segment {};
   EXPECT_NE(stat(("/dev/shm/" + gang.cards[0].shm_name()).c_str(), &segment), 0)
       << "all have attached, so the name must be gone";
@@ -207,24 +216,104 @@ TEST(ProgramTest, AFailedPrepareNamesItsCauseAndTheRankGoesOn) {
   ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(2, NullSpec(20 * kMillisecond)));
 }
 
-TEST(ProgramTest, RanksOnDifferentHostsHaveNoTransport) {
-  FakeDaemon a({.rank = 0, .world = 2, .host_id = "one"});
-  FakeDaemon b({.rank = 1, .world = 2, .host_id = "two"});
+TEST(ProgramTest, WithoutGlooRanksOnDifferentHostsHaveNoTransport) {
+  FakeDaemon a({.rank = 0, .world = 2, .host_id = "one", .transport = v1::TRANSPORT_POLICY_SHM});
+  FakeDaemon b({.rank = 1, .world = 2, .host_id = "two", .transport = v1::TRANSPORT_POLICY_SHM});
   const auto card_a = a.AwaitCard();
   const auto card_b = b.AwaitCard();
   ASSERT_TRUE(card_a && card_b);
+  EXPECT_TRUE(card_a->gloo_addresses().empty());
   for (FakeDaemon* rank : {&a, &b}) {
     rank->Connect({*card_a, *card_b});
     const auto failed = rank->AwaitPhase(v1::RANK_PHASE_READY);
     ASSERT_TRUE(failed.has_value());
     EXPECT_EQ(failed->failure().kind(), v1::FAILURE_KIND_UNSUPPORTED);
-    EXPECT_EQ(failed->failure().detail(),
-              "no common transport: ranks 0 and 1 are on different hosts and this build has no "
-              "Gloo yet");
+    EXPECT_THAT(failed->failure().detail(),
+                HasSubstr("no common transport: hosts one and two differ, and rank 0 offers no "
+                          "Gloo"));
+    EXPECT_THAT(failed->failure().detail(), HasSubstr("--transport"));
   }
   struct stat segment {};
   EXPECT_NE(stat(("/dev/shm/" + card_a->shm_name()).c_str(), &segment), 0)
       << "nobody will attach, so the name must be gone";
+}
+
+// How ranks said that they travel, and by the number in the record; each as rank 0 tells.
+void ExpectTransport(const std::vector<FakeDaemon::Place>& places, TransportCode code,
+                     const std::string& sentence) {
+  TestGang gang;
+  ASSERT_NO_FATAL_FAILURE(gang.StartAt(places));
+  for (const auto& rank : gang.ranks) {
+    const v1::RankStatus& ready = rank->frames().back().status();
+    EXPECT_EQ(ready.phase(), v1::RANK_PHASE_READY);
+    EXPECT_THAT(ready.transport(), HasSubstr(sentence));
+  }
+  v1::RunSpec spec = ServeSpec(static_cast<uint32_t>(places.size()), kSecond);
+  spec.mutable_serve()->mutable_load()->set_requests_per_second(10);
+  ASSERT_NO_FATAL_FAILURE(gang.RunToEnd(1, spec));
+  const auto points = AllPoints(*gang.ranks[0]);
+  ASSERT_EQ(points.count("gang.transport"), 1U);
+  EXPECT_EQ(points.at("gang.transport")[0].second, static_cast<double>(code));
+  ASSERT_EQ(points.count("verify.wrong"), 1U);
+  EXPECT_EQ(points.at("verify.wrong")[0].second, 0);
+  EXPECT_GT(points.at("verify.checked")[0].second, 0);
+}
+
+TEST(ProgramTest, RanksOfTwoHostsServeOverGloo) {
+  ExpectTransport({{.rank = 0, .world = 2, .host_id = "one", .interface = "lo"},
+                   {.rank = 1, .world = 2, .host_id = "two", .interface = "lo"}},
+                  TransportCode::kGloo, "Gloo over lo: hosts one and two differ");
+}
+
+TEST(ProgramTest, FourRanksOfTwoHostsShareMemoryInsideThem) {
+  ExpectTransport({{.rank = 0, .world = 4, .host_id = "one", .interface = "lo"},
+                   {.rank = 1, .world = 4, .host_id = "two", .interface = "lo"},
+                   {.rank = 2, .world = 4, .host_id = "one", .interface = "lo"},
+                   {.rank = 3, .world = 4, .host_id = "two", .interface = "lo"}},
+                  TransportCode::kMixed,
+                  "Gloo over lo between 2 hosts, shared memory inside them: hosts one and two");
+}
+
+TEST(ProgramTest, GlooCanBeForcedOnOneHost) {
+  ExpectTransport(
+      {{.rank = 0, .world = 2, .transport = v1::TRANSPORT_POLICY_GLOO, .interface = "lo"},
+       {.rank = 1, .world = 2, .transport = v1::TRANSPORT_POLICY_GLOO, .interface = "lo"}},
+      TransportCode::kGloo, "Gloo over lo: forced");
+}
+
+// Same host, same /dev/shm, but what stands under the name is not what the card promises.
+TEST(ProgramTest, WhoseNonceIsNotReadBackTravelsByGlooAndSaysWhy) {
+  std::vector<std::unique_ptr<FakeDaemon>> ranks;
+  std::vector<v1::AddressCard> cards;
+  for (const uint32_t rank : {0U, 1U}) {
+    ranks.push_back(std::make_unique<FakeDaemon>(
+        FakeDaemon::Place{.rank = rank, .world = 2, .interface = "lo"}));
+  }
+  for (auto& rank : ranks) {
+    const auto card = rank->AwaitCard();
+    ASSERT_TRUE(card.has_value());
+    cards.push_back(*card);
+  }
+  cards[0].mutable_shm_nonce()->back() ^= 1;
+  for (auto& rank : ranks) rank->Connect(cards);
+  for (auto& rank : ranks) {
+    const auto ready = rank->AwaitPhase(v1::RANK_PHASE_READY);
+    ASSERT_TRUE(ready.has_value());
+    ASSERT_EQ(ready->phase(), v1::RANK_PHASE_READY) << ready->failure().detail();
+    EXPECT_THAT(ready->transport(), HasSubstr("Gloo over lo: shared memory was not proven"));
+  }
+  EXPECT_THAT(ranks[1]->frames().back().status().transport(), HasSubstr("nonce"));
+  struct stat segment {};
+  EXPECT_NE(stat(("/dev/shm/" + cards[0].shm_name()).c_str(), &segment), 0);
+}
+
+TEST(ProgramTest, AnInterfaceThatIsNotThereIsSaidWithGlooForced) {
+  FakeDaemon rank(
+      {.rank = 0, .world = 2, .transport = v1::TRANSPORT_POLICY_GLOO, .interface = "no-such-net"});
+  const auto failed = rank.AwaitPhase(v1::RANK_PHASE_CARDED);
+  ASSERT_TRUE(failed.has_value());
+  EXPECT_EQ(failed->failure().kind(), v1::FAILURE_KIND_UNSUPPORTED);
+  EXPECT_THAT(failed->failure().detail(), HasSubstr("no-such-net"));
 }
 
 TEST(ProgramTest, EndOfFileEndsBothSidesOfARunAtOnceAndLeavesNoSegment) {

@@ -77,6 +77,7 @@ absl::Status Runner::Connect(const v1::RankConnect& connect) {
     return Fail(met);
   }
   connected_ = true;
+  status_.set_transport(gang_->transport_sentence());
   status_.set_phase(v1::RANK_PHASE_READY);
   return SendStatus();
 }

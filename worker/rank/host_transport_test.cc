@@ -1,0 +1,62 @@
+#include "worker/rank/host_transport.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "worker/rank/interface.h"
+
+namespace rackmark {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::AddressCard Card(uint32_t rank, const std::string& host = "host") {
+  v1::AddressCard card;
+  card.set_rank(rank);
+  card.set_host_id(host);
+  card.set_boot_id("boot");
+  card.set_shm_device(17);
+  return card;
+}
+
+TEST(HostTransport, MemoryMayBeSharedOnlyIfHostBootAndDeviceMatch) {
+  const v1::AddressCard a = Card(0);
+  v1::AddressCard b = Card(1);
+  EXPECT_EQ(WhyApart(a, b), std::nullopt);
+  b.set_host_id("other");
+  EXPECT_EQ(WhyApart(a, b), "hosts host and other differ");
+  b = Card(1);
+  b.set_boot_id("other");
+  EXPECT_THAT(WhyApart(a, b).value(), HasSubstr("different kernels"));
+  b = Card(1);
+  b.set_shm_device(18);
+  EXPECT_THAT(WhyApart(a, b).value(), HasSubstr("/dev/shm"));
+  b.set_shm_device(0);
+  EXPECT_EQ(WhyApart(a, b), "rank 1 offers no shared memory");
+}
+
+TEST(HostTransport, GroupsAreInTheOrderOfTheirFirstRanks) {
+  v1::AddressCard apart = Card(4, "a");
+  apart.set_shm_device(0);
+  EXPECT_EQ(CandidateGroups({Card(0, "b"), Card(1, "a"), Card(2, "b"), Card(3, "a"), apart}),
+            (HostGroups{{0, 2}, {1, 3}, {4}}));
+  EXPECT_EQ(CandidateGroups({Card(0), Card(1)}), (HostGroups{{0, 1}}));
+}
+
+TEST(Interface, IsThatOfTheDefaultRouteWithTheLeastMetric) {
+  const std::string head =
+      "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n";
+  const std::string eth = "eth0 00000000 0100000A 0003 0 0 100 00000000 0 0 0\n";
+  const std::string wlan = "wlan0 00000000 0100000A 0003 0 0 50 00000000 0 0 0\n";
+  const std::string net = "br0 0000000A 00000000 0001 0 0 0 00FFFFFF 0 0 0\n";
+  EXPECT_EQ(*DefaultInterfaceIn(head + net + eth + wlan, ""), "wlan0");
+  const std::string zeros(32, '0');
+  const std::string lo = zeros + " 00 " + zeros + " 00 " + zeros + " ffffffff 1 0 200200 lo\n";
+  const std::string six = zeros + " 00 " + zeros + " 00 " + zeros + " 00000400 1 0 3 eth1\n";
+  EXPECT_EQ(*DefaultInterfaceIn(head + net, lo + six), "eth1");
+  EXPECT_TRUE(absl::IsNotFound(DefaultInterfaceIn(head + net, lo).status()));
+  EXPECT_THAT(std::string(DefaultInterfaceIn("", "").status().message()), HasSubstr("--interface"));
+}
+
+}  // namespace
+}  // namespace rackmark
