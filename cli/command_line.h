@@ -9,7 +9,7 @@
 
 namespace rackmark {
 
-enum class Output { kTable, kJson, kYaml, kHtml };
+enum class Output { kTable, kJson, kYaml, kHtml, kMarkdown, kCsv, kJunit };
 
 // All flags of all commands; each command accepts its own.
 struct CommandLine {
@@ -27,7 +27,11 @@ struct CommandLine {
   std::optional<int64_t> cpu_slots;
   std::string data = "rackmark-data";
   std::optional<std::string> out;
+  std::optional<std::string> to;
   bool keep = false;
+  std::string reason;
+  std::string tolerance;  // a share; empty = the default
+  std::string noise;
 };
 
 // `arguments` without the program's name; `environment_coordinator` is $RACKMARK_COORDINATOR.

@@ -55,10 +55,22 @@ TEST(CommandLine, MistakesSayWhatToDo) {
       {{"nodes", "--local", "2"}, "unknown flag --local"},
       {{"nodes", "--coordinator", "h:1", "--output", "html"}, "write table, json or yaml"},
       {{"report", "1", "--coordinator", "h:1", "--output", "xml"},
-       "write table, json, yaml or html"},
+       "write table, json, yaml, html, markdown, csv or junit"},
       {{"nodes", "--coordinator", "h:1", "--tls-cert", "a"}, "go together; give all"},
   };
   for (const auto& [arguments, says] : table) EXPECT_THAT(ErrorOf(arguments), HasSubstr(says));
+}
+
+TEST(CommandLine, WhatIsForOneCommandOnly) {
+  EXPECT_EQ(ParseCommandLine({"cancel", "j3", "--reason", "x"}, "h:1")->reason, "x");
+  EXPECT_EQ(ParseCommandLine({"validate", "a", "b", "c"}, std::nullopt)->words.size(), 3u);
+  // compare can do without a coordinator, and takes the environment's.
+  EXPECT_FALSE(ParseCommandLine({"compare", "a.json", "b.json"}, std::nullopt)->coordinator);
+  EXPECT_EQ(ParseCommandLine({"compare", "j1", "j2"}, "h:1")->coordinator, "h:1");
+  EXPECT_THAT(ErrorOf({"compare", "j1"}), HasSubstr("usage: rackmark compare A B [flags]"));
+  EXPECT_THAT(ErrorOf({"watch", "j1", "--coordinator", "h:1", "--output", "yaml"}),
+              HasSubstr("write table or json"));
+  EXPECT_THAT(ErrorOf({"schema", "job", "--output", "json"}), HasSubstr("unknown flag --output"));
 }
 
 TEST(CommandLine, HelpIsEverywhere) {

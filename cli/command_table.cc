@@ -1,5 +1,6 @@
 #include "cli/command_table.h"
 
+#include "absl/strings/str_split.h"
 #include "cli/commands.h"
 #include "common/text.h"
 
@@ -10,17 +11,20 @@ constexpr unsigned Bit(Output output) { return 1U << static_cast<unsigned>(outpu
 
 constexpr unsigned kTableOnly = Bit(Output::kTable) | Bit(Output::kJson);
 constexpr unsigned kLists = kTableOnly | Bit(Output::kYaml);
-constexpr unsigned kReports = kLists | Bit(Output::kHtml);
+constexpr unsigned kCompares = kLists | Bit(Output::kMarkdown);
+constexpr unsigned kReports =
+    kCompares | Bit(Output::kHtml) | Bit(Output::kCsv) | Bit(Output::kJunit);
+
+constexpr size_t kWordsMany = 10'000;
 
 struct OutputName {
   Output output;
   std::string_view word;
 };
 constexpr OutputName kOutputNames[] = {
-    {Output::kTable, "table"},
-    {Output::kJson, "json"},
-    {Output::kYaml, "yaml"},
-    {Output::kHtml, "html"},
+    {Output::kTable, "table"}, {Output::kJson, "json"},         {Output::kYaml, "yaml"},
+    {Output::kHtml, "html"},   {Output::kMarkdown, "markdown"}, {Output::kCsv, "csv"},
+    {Output::kJunit, "junit"},
 };
 
 }  // namespace
@@ -32,6 +36,12 @@ const std::vector<Command>& Commands() {
        kRemote | kJobFile | kCluster | kRun, kReports, Thing::kFile, 1, 1, RunJob},
       {"submit", "FILE [flags]", "Hand a job to a coordinator and return.", kRemote | kJobFile,
        kLists, Thing::kFile, 1, 1, commands::Submit},
+      {"watch", "JOB [flags]", "Show the progress of a job until it ends.", kRemote, kTableOnly,
+       Thing::kJob, 1, 1, commands::Watch},
+      {"why", "JOB [flags]", "Say why a job is where it is, and what it waits for.", kRemote,
+       kLists, Thing::kJob, 1, 1, commands::Why},
+      {"cancel", "JOB [flags]", "End a job; what it has measured stays.", kRemote | kReason, kLists,
+       Thing::kJob, 1, 1, commands::Cancel},
       {"nodes", "[flags]", "List the nodes that a coordinator knows.", kRemote, kLists,
        Thing::kNothing, 0, 0, commands::Nodes},
       {"jobs", "[flags]", "List jobs, newest first.", kRemote, kLists, Thing::kNothing, 0, 0,
@@ -40,8 +50,20 @@ const std::vector<Command>& Commands() {
        0, 1, commands::Runs},
       {"report", "JOB [flags]", "Show or write the report of a job that has ended.",
        kRemote | kOutFile, kReports, Thing::kJob, 1, 1, commands::Report},
+      {"compare", "A B [flags]", "Compare two jobs, or two files of report.json: B against A.",
+       kMaybeRemote | kCompare, kCompares, Thing::kReport, 2, 2, commands::Compare},
+      {"validate", "FILE... [flags]", "Check job files and say what they would run.", kJobFile,
+       kLists, Thing::kFile, 1, kWordsMany, commands::Validate},
+      {"schema", "job", "Print the JSON Schema of job files, for editors.", 0, 0, Thing::kChoice, 1,
+       1, commands::Schema, "job"},
+      {"completion", "bash|zsh|fish", "Print the completion script of a shell.", 0, 0,
+       Thing::kChoice, 1, 1, commands::Completion, "bash zsh fish"},
       {"local", "N [flags]", "Run a coordinator and N workers here until Ctrl-C.", kCluster,
        kTableOnly, Thing::kText, 1, 1, RunLocal},
+      {"backup", "--to FOLDER [flags]", "Copy a coordinator's databases, in use or not.",
+       kBackup | kBackupTo, kTableOnly, Thing::kNothing, 0, 0, commands::Backup},
+      {"restore", "FOLDER [flags]", "Make a new coordinator's folder from a backup.", kBackup,
+       kTableOnly, Thing::kFolder, 1, 1, commands::Restore},
       {"version", "[flags]", "Print the version.", 0, kLists, Thing::kNothing, 0, 0,
        commands::PrintVersion},
       {"help", "[COMMAND]", "Explain a command.", 0, 0, Thing::kCommand, 0, 1, commands::Help},
@@ -62,8 +84,16 @@ const std::vector<FlagRow>& FlagRows() {
        "path=value below spec, e.g. load.rate=12/s; may be repeated"},
       {kCluster, "data", &CommandLine::data, Thing::kFolder,
        "folder of the local cluster's history"},
+      {kBackup, "data", &CommandLine::data, Thing::kFolder,
+       "the coordinator's folder; new or empty for restore [rackmark-data]"},
+      {kBackupTo, "to", &CommandLine::to, Thing::kFolder, "folder of the backup; must be new"},
       {kCluster, "cpu-slots", &CommandLine::cpu_slots, Thing::kText,
        "CPU devices of each local worker", 1, 256},
+      {kCompare, "tolerance", &CommandLine::tolerance, Thing::kText,
+       "ratios within 1 +- this are the same, e.g. 3% [5%]"},
+      {kCompare, "noise", &CommandLine::noise, Thing::kText,
+       "how far apart two equal runs may lie, for jobs of single runs [not known]"},
+      {kReason, "reason", &CommandLine::reason, Thing::kText, "why, for the record"},
       {kRemote | kMaybeRemote, "coordinator", &CommandLine::coordinator, Thing::kText,
        "where it listens: unix:/path or host:port ($RACKMARK_COORDINATOR)"},
       {kRemote | kMaybeRemote, "token-file", &CommandLine::token_file, Thing::kFile,
@@ -99,6 +129,10 @@ std::vector<std::string> OutputWords(const Command& command) {
     if (command.outputs & Bit(name.output)) words.emplace_back(name.word);
   }
   return words;
+}
+
+std::vector<std::string> ChoicesOf(const Command& command) {
+  return absl::StrSplit(ToAbsl(command.choices), ' ', absl::SkipEmpty());
 }
 
 std::optional<Output> OutputOf(const Command& command, std::string_view word) {

@@ -25,10 +25,14 @@ enum FlagGroup : unsigned {
   kCluster = 1U << 3,  // of a local cluster
   kRun = 1U << 4,
   kOutFile = 1U << 5,
+  kReason = 1U << 6,
+  kCompare = 1U << 7,
+  kBackup = 1U << 8,  // of a coordinator's folder
+  kBackupTo = 1U << 9,
 };
 
 // What a word or a flag's value is: what completion offers for it.
-enum class Thing { kNothing, kText, kFile, kFolder, kJob, kCommand };
+enum class Thing { kNothing, kText, kFile, kFolder, kJob, kReport, kCommand, kChoice };
 
 // A command that talks to nobody or finds its own coordinator; one that makes calls and ends; one
 // that lives long enough to be stopped.
@@ -46,6 +50,7 @@ struct Command {
   size_t words_min;
   size_t words_max;
   std::variant<PlainHandler, RemoteHandler, LongHandler> handler;
+  std::string_view choices = "";  // of kChoice: "bash zsh fish"
 };
 
 struct FlagRow {
@@ -69,6 +74,7 @@ const Command* FindCommand(std::string_view name);
 absl::Status UnknownCommand(std::string_view name);
 // The words of --output for this command, kTable first.
 std::vector<std::string> OutputWords(const Command& command);
+std::vector<std::string> ChoicesOf(const Command& command);
 std::optional<Output> OutputOf(const Command& command, std::string_view word);
 
 }  // namespace rackmark

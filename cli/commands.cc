@@ -1,7 +1,5 @@
 #include "cli/commands.h"
 
-#include <poll.h>
-
 #include <cstdio>
 
 #include "cli/command_table.h"
@@ -25,24 +23,10 @@ int Show(const absl::StatusOr<Reply>& reply, const CommandLine& line, const Rend
   return kExitPass;
 }
 
-// The job that the command line's first word names, after making sure whom we talk to.
-absl::StatusOr<uint64_t> JobOf(const CommandLine& line, CoordinatorClient& client) {
-  RETURN_IF_ERROR(client.GetVersion(kCallPatience).status());
-  return ParseJobName(line.words.front(), client.cluster_id());
-}
-
-// These commands have no StopSignal: a signal ends the process by its default, here as elsewhere.
-bool PausePlainly(Nanos duration) {
-  poll(nullptr, 0, static_cast<int>(duration / kMillisecond));
-  return true;
-}
-
 int Call(RemoteHandler handler, const CommandLine& line) {
   const auto client = Connect(*line.coordinator, line, PausePlainly);
   if (!client.ok()) {
-    return Complain(client.status(), absl::IsInvalidArgument(client.status())
-                                         ? kExitUsage
-                                         : ExitOfCall(client.status()));
+    return Complain(client.status(), ExitOfConnect(client.status()));
   }
   return handler(line, **client);
 }
@@ -81,13 +65,13 @@ int Jobs(const CommandLine& line, CoordinatorClient& client) {
 
 int Runs(const CommandLine& line, CoordinatorClient& client) {
   if (line.words.empty()) return Show(client.ListRuns(0, kCallPatience), line, RunsTable);
-  const auto id = JobOf(line, client);
+  const auto id = JobOf(line.words.front(), client);
   if (!id.ok()) return Complain(id.status(), ExitOfCall(id.status()));
   return Show(client.ListRuns(*id, kCallPatience), line, RunsTable);
 }
 
 int Report(const CommandLine& line, CoordinatorClient& client) {
-  const auto id = JobOf(line, client);
+  const auto id = JobOf(line.words.front(), client);
   if (!id.ok()) return Complain(id.status(), ExitOfCall(id.status()));
   const auto reply = client.GetReport(*id, kCallPatience);
   if (!reply.ok()) return Complain(reply.status(), ExitOfCall(reply.status()));

@@ -18,6 +18,18 @@ int RunLocal(const CommandLine& line, StopSignal& stop);
 
 namespace commands {
 
+int Watch(const CommandLine& line, StopSignal& stop);
+int Why(const CommandLine& line, CoordinatorClient& client);
+int Cancel(const CommandLine& line, CoordinatorClient& client);
+
+int Compare(const CommandLine& line);
+int Validate(const CommandLine& line);
+int Schema(const CommandLine& line);
+int Completion(const CommandLine& line);
+
+int Backup(const CommandLine& line);
+int Restore(const CommandLine& line);
+
 int Help(const CommandLine& line);
 int PrintVersion(const CommandLine& line);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
+#include <optional>
 #include <utility>
 
 #include "rpc/identity.h"
@@ -9,6 +11,10 @@
 
 namespace rackmark {
 namespace {
+
+using AsyncStub = v1::ClientService::StubInterface::async_interface;
+
+constexpr Nanos kLook = 50 * kMillisecond;  // how often a waiting call asks whether it should end
 
 // gRPC's words for it name sockets, not what to do.
 absl::Status GaveUp(const absl::Status& status) {
@@ -47,18 +53,46 @@ absl::Status CoordinatorClient::Meet(const v1::Identity& theirs) {
 }
 
 template <typename Request, typename Reply>
-absl::StatusOr<Reply> CoordinatorClient::Call(
-    grpc::Status (v1::ClientService::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
-    Request request, Nanos patience) {
+absl::Status CoordinatorClient::CallOnce(Method<Request, Reply> method, const Request& request,
+                                         Nanos deadline, Reply* reply) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::nanoseconds(deadline));
+  // A call that is made after the stop, such as the cancel itself, is not ended by that stop.
+  const bool wanted = pause_(0);
+  std::mutex mutex;
+  std::condition_variable ended;
+  std::optional<grpc::Status> status;
+  (stub_->async()->*method)(&context, &request, reply, [&](grpc::Status how) {
+    // Notified under the lock: after it, nothing of this frame may be touched.
+    std::lock_guard lock(mutex);
+    status = std::move(how);
+    ended.notify_all();
+  });
+  std::unique_lock lock(mutex);
+  bool stopped = false;
+  while (
+      !ended.wait_for(lock, std::chrono::nanoseconds(kLook), [&] { return status.has_value(); })) {
+    if (stopped || !wanted) continue;
+    lock.unlock();
+    stopped = !pause_(0);
+    lock.lock();
+    if (stopped) context.TryCancel();
+  }
+  if (stopped && !status->ok()) {
+    return absl::CancelledError("stopped before the coordinator had answered");
+  }
+  return FromGrpc(*status);
+}
+
+template <typename Request, typename Reply>
+absl::StatusOr<Reply> CoordinatorClient::Call(Method<Request, Reply> method, Request request,
+                                              Nanos patience) {
   const Nanos deadline = SystemClock().Monotonic() + patience;
   Nanos pause = 50 * kMillisecond;
   while (true) {
     *request.mutable_identity() = identity();
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::nanoseconds(std::max(patience, kSecond)));
     Reply reply;
-    const absl::Status status = FromGrpc((stub_.get()->*method)(&context, request, &reply));
+    const absl::Status status = CallOnce(method, request, std::max(patience, kSecond), &reply);
     if (status.ok()) {
       RETURN_IF_ERROR(Meet(reply.identity()));
       return reply;
@@ -72,7 +106,7 @@ absl::StatusOr<Reply> CoordinatorClient::Call(
 }
 
 absl::StatusOr<v1::GetVersionReply> CoordinatorClient::GetVersion(Nanos patience) {
-  return Call(&v1::ClientService::Stub::GetVersion, v1::GetVersionRequest(), patience);
+  return Call(&AsyncStub::GetVersion, v1::GetVersionRequest(), patience);
 }
 
 absl::StatusOr<v1::SubmitReply> CoordinatorClient::Submit(const v1::Job& job,
@@ -81,7 +115,7 @@ absl::StatusOr<v1::SubmitReply> CoordinatorClient::Submit(const v1::Job& job,
   v1::SubmitRequest request;
   *request.mutable_job() = job;
   request.set_submission_id(submission_id);
-  return Call(&v1::ClientService::Stub::Submit, std::move(request), patience);
+  return Call(&AsyncStub::Submit, std::move(request), patience);
 }
 
 absl::StatusOr<v1::CancelReply> CoordinatorClient::Cancel(uint64_t job_id,
@@ -90,34 +124,40 @@ absl::StatusOr<v1::CancelReply> CoordinatorClient::Cancel(uint64_t job_id,
   v1::CancelRequest request;
   request.set_job_id(job_id);
   request.set_reason(reason);
-  return Call(&v1::ClientService::Stub::Cancel, std::move(request), patience);
+  return Call(&AsyncStub::Cancel, std::move(request), patience);
 }
 
 absl::StatusOr<v1::ListNodesReply> CoordinatorClient::ListNodes(Nanos patience) {
-  return Call(&v1::ClientService::Stub::ListNodes, v1::ListNodesRequest(), patience);
+  return Call(&AsyncStub::ListNodes, v1::ListNodesRequest(), patience);
 }
 
 absl::StatusOr<v1::ListJobsReply> CoordinatorClient::ListJobs(Nanos patience) {
-  return Call(&v1::ClientService::Stub::ListJobs, v1::ListJobsRequest(), patience);
+  return Call(&AsyncStub::ListJobs, v1::ListJobsRequest(), patience);
 }
 
 absl::StatusOr<v1::ListRunsReply> CoordinatorClient::ListRuns(uint64_t job_id, Nanos patience) {
   v1::ListRunsRequest request;
   request.set_job_id(job_id);
-  return Call(&v1::ClientService::Stub::ListRuns, std::move(request), patience);
+  return Call(&AsyncStub::ListRuns, std::move(request), patience);
+}
+
+absl::StatusOr<v1::WhyReply> CoordinatorClient::Why(uint64_t job_id, Nanos patience) {
+  v1::WhyRequest request;
+  request.set_job_id(job_id);
+  return Call(&AsyncStub::Why, std::move(request), patience);
 }
 
 absl::StatusOr<v1::GetReportReply> CoordinatorClient::GetReport(uint64_t job_id, Nanos patience) {
   v1::GetReportRequest request;
   request.set_job_id(job_id);
-  return Call(&v1::ClientService::Stub::GetReport, std::move(request), patience);
+  return Call(&AsyncStub::GetReport, std::move(request), patience);
 }
 
 absl::StatusOr<v1::FindArtifactReply> CoordinatorClient::FindArtifact(const std::string& sha256,
                                                                       Nanos patience) {
   v1::FindArtifactRequest request;
   request.set_sha256(sha256);
-  return Call(&v1::ClientService::Stub::FindArtifact, std::move(request), patience);
+  return Call(&AsyncStub::FindArtifact, std::move(request), patience);
 }
 
 }  // namespace rackmark

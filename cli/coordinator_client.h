@@ -18,7 +18,8 @@ namespace rackmark {
 
 class CoordinatorClient {
  public:
-  // Waits before a call is repeated; false: somebody wants us to stop, so it is not repeated.
+  // Waits before a call is repeated; false: somebody wants us to stop, so it is not repeated. Asked
+  // with 0 while a call waits for its answer, so that a coordinator that hangs holds up nobody.
   using Pause = std::function<bool(Nanos)>;
 
   CoordinatorClient(const std::shared_ptr<grpc::Channel>& channel, std::string incarnation,
@@ -33,6 +34,7 @@ class CoordinatorClient {
   absl::StatusOr<v1::ListNodesReply> ListNodes(Nanos patience);
   absl::StatusOr<v1::ListJobsReply> ListJobs(Nanos patience);
   absl::StatusOr<v1::ListRunsReply> ListRuns(uint64_t job_id, Nanos patience);
+  absl::StatusOr<v1::WhyReply> Why(uint64_t job_id, Nanos patience);
   absl::StatusOr<v1::GetReportReply> GetReport(uint64_t job_id, Nanos patience);
 
   absl::StatusOr<v1::FindArtifactReply> FindArtifact(const std::string& sha256, Nanos patience);
@@ -49,10 +51,14 @@ class CoordinatorClient {
  private:
   absl::StatusOr<v1::PutArtifactReply> PutOnce(const std::string& sha256, std::string_view bytes);
   template <typename Request, typename Reply>
-  absl::StatusOr<Reply> Call(grpc::Status (v1::ClientService::Stub::*method)(grpc::ClientContext*,
-                                                                             const Request&,
-                                                                             Reply*),
-                             Request request, Nanos patience);
+  using Method = void (v1::ClientService::StubInterface::async_interface::*)(
+      grpc::ClientContext*, const Request*, Reply*, std::function<void(grpc::Status)>);
+  template <typename Request, typename Reply>
+  absl::StatusOr<Reply> Call(Method<Request, Reply> method, Request request, Nanos patience);
+  // One try. Ends early, as CANCELLED, once somebody wants us to stop.
+  template <typename Request, typename Reply>
+  absl::Status CallOnce(Method<Request, Reply> method, const Request& request, Nanos deadline,
+                        Reply* reply);
 
   const std::unique_ptr<v1::ClientService::Stub> stub_;
   const std::string incarnation_;

@@ -1,20 +1,16 @@
 // run and local: a job's life as its user sees it.
 #include <algorithm>
-#include <chrono>
-#include <condition_variable>
-#include <functional>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "cli/commands.h"
 #include "cli/exit_status.h"
+#include "cli/follow.h"
 #include "cli/local_cluster.h"
 #include "cli/report_output.h"
 #include "cli/screen.h"
 #include "cli/support.h"
-#include "cli/watcher.h"
 #include "common/exit_codes.h"
 #include "common/ids.h"
 #include "jobs/spec.h"
@@ -22,9 +18,7 @@
 namespace rackmark {
 namespace {
 
-constexpr Nanos kReconnectPatience = 60 * kSecond;
 constexpr Nanos kWorkersPatience = 20 * kSecond;
-constexpr Nanos kCancelPatience = 20 * kSecond;
 constexpr Nanos kTurn = 100 * kMillisecond;
 
 struct Session {
@@ -98,112 +92,13 @@ std::optional<int> WaitForWorkers(Session& session) {
   }
 }
 
-// Follows a job to its end, through restarts, and cancels it when asked to stop.
-class Follower {
- public:
-  Follower(Session& session, uint64_t job_id)
-      : session_(session),
-        job_id_(job_id),
-        start_(SystemClock().Monotonic()),
-        watcher_(*session.client, job_id, kReconnectPatience) {}
-  ~Follower() {
-    {
-      std::lock_guard lock(mutex_);
-      left_ = true;
-    }
-    leaving_.notify_all();
-    if (canceller_.joinable()) canceller_.join();
-  }
-
-  // Missing = the job has ended, see verdict(); else what main should return.
-  std::optional<int> Run() {
-    while (true) {
-      for (const WatchUpdate& update : watcher_.Next(kTurn)) {
-        if (const auto exit = Take(update)) return exit;
-      }
-      if (ended_) return std::nullopt;
-      if (session_.cluster) {
-        const absl::Status status = session_.cluster->Supervise();
-        if (!status.ok()) return Tell(session_, status, kExitError);
-      }
-      if (const auto exit = CheckStop()) return exit;
-      if (last_.has_job()) session_.screen.Show(last_, Elapsed());
-    }
-  }
-
-  v1::Verdict verdict() const { return last_.job().verdict(); }
-  bool cancelled() const { return cancelled_at_.has_value(); }
-
- private:
-  Nanos Elapsed() const { return SystemClock().Monotonic() - start_; }
-
-  std::optional<int> Take(const WatchUpdate& update) {
-    switch (update.kind) {
-      case WatchUpdate::Kind::kReply:
-        last_ = update.reply;
-        ended_ = last_.job().phase() == v1::JOB_PHASE_ENDED;
-        // Each one is shown to the screen, so that a short phase has its line in a pipe.
-        session_.screen.Show(last_, Elapsed());
-        return std::nullopt;
-      case WatchUpdate::Kind::kLost:
-        session_.screen.Say(absl::StrCat("lost the coordinator (", update.status.message(),
-                                         "); trying again for up to 60 s"));
-        return std::nullopt;
-      case WatchUpdate::Kind::kBack:
-        session_.screen.Say("the coordinator is back");
-        return std::nullopt;
-      case WatchUpdate::Kind::kFailed: break;
-    }
-    return Tell(session_, update.status, ExitOfCall(update.status));
-  }
-
-  std::optional<int> CheckStop() {
-    if (!cancelled_at_) {
-      if (const auto cause = session_.stop.Wait(0)) {
-        cancelled_at_ = SystemClock().Monotonic();
-        session_.screen.Say(absl::StrCat(*cause, ": cancelling the job (once more to leave now)"));
-        canceller_ = std::thread([this, reason = *cause] { Cancel(reason); });
-      }
-      return std::nullopt;
-    }
-    const bool too_long = SystemClock().Monotonic() - *cancelled_at_ > kCancelPatience;
-    const bool again = session_.stop.Again();
-    if (!too_long && !again) return std::nullopt;
-    if (again && session_.cluster) session_.cluster->Hurry();
-    session_.screen.Say("left before the coordinator confirmed that the job is cancelled");
-    return kExitCancelled;
-  }
-
-  // Again and again until the coordinator has heard it: it may be starting again just now.
-  void Cancel(const std::string& reason) {
-    while (true) {
-      const auto reply = session_.client->Cancel(job_id_, reason, 0);
-      if (reply.ok() || !IsConnectionLoss(reply.status())) return;
-      std::unique_lock lock(mutex_);
-      const auto pause = std::chrono::nanoseconds(2 * kTurn);
-      if (leaving_.wait_for(lock, pause, [this] { return left_; })) return;
-    }
-  }
-
-  Session& session_;
-  const uint64_t job_id_;
-  const Nanos start_;
-  v1::WatchJobReply last_;
-  bool ended_ = false;
-  std::optional<Nanos> cancelled_at_;
-  std::mutex mutex_;
-  std::condition_variable leaving_;
-  bool left_ = false;  // guarded by mutex_
-  std::thread canceller_;
-  Watcher watcher_;
-};
-
 // Shows the report, writes its files, and turns the verdict into the exit status.
 int Finish(Session& session, uint64_t job_id, v1::Verdict verdict) {
   session.screen.Clear();
   const auto reply = session.client->GetReport(job_id, kCallPatience);
   if (!reply.ok()) {
     const absl::Status status = Annotate(reply.status(), "the job ended, but has no report");
+    if (session.stop.Wait(0)) return Complain(status, kExitCancelled);
     return Complain(status, verdict == v1::VERDICT_PASS ? kExitInternal : ExitOf(verdict));
   }
   const v1::JobSummary& summary = reply->summary();
@@ -214,10 +109,10 @@ int Finish(Session& session, uint64_t job_id, v1::Verdict verdict) {
   if (!files.ok()) return Complain(files.status(), kExitError);
   const std::string paths =
       absl::StrCat("\nreport: ", files->html, "\n        ", files->json, "\n");
-  if (session.line.output == Output::kJson) {
-    session.screen.Say(paths);
-  } else {
+  if (session.line.output == Output::kTable) {
     Print(paths);
+  } else {
+    session.screen.Say(paths);  // stdout is one document
   }
   return ExitOf(summary.verdict());
 }
@@ -240,7 +135,13 @@ int SubmitAndFollow(Session& session, const v1::Job& job) {
                                   ": ", job.name(), ", ", job.spec().runs_size(),
                                   job.spec().runs_size() == 1 ? " run on " : " runs on ",
                                   job.spec().gang().devices(), " devices"));
-  Follower follower(session, job_id);
+  FollowOptions options;
+  options.job_id = job_id;
+  if (session.cluster) {
+    options.supervise = [&session] { return session.cluster->Supervise(); };
+    options.hurry = [&session] { session.cluster->Hurry(); };
+  }
+  Follower follower(*session.client, session.stop, session.screen, std::move(options));
   if (const auto exit = follower.Run()) return *exit;
   const int exit = Finish(session, job_id, follower.verdict());
   return follower.cancelled() ? kExitCancelled : exit;
@@ -277,9 +178,7 @@ int RunJob(const CommandLine& line, StopSignal& stop) {
   auto client =
       Connect(endpoint, line, [&stop](Nanos duration) { return !stop.Wait(duration).has_value(); });
   if (!client.ok()) {
-    return Complain(client.status(), absl::IsInvalidArgument(client.status())
-                                         ? kExitUsage
-                                         : ExitOfCall(client.status()));
+    return Complain(client.status(), ExitOfConnect(client.status()));
   }
   session.client = *std::move(client);
   if (line.local) {

@@ -50,7 +50,10 @@ void Screen::Write(const std::string& bytes) {
   for (size_t at = 0; at < bytes.size();) {
     const ssize_t n = write(fd_, bytes.data() + at, bytes.size() - at);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;  // nobody reads progress any more; the job goes on
+    if (n <= 0) {
+      broken_ = true;  // the job goes on all the same
+      return;
+    }
     at += static_cast<size_t>(n);
   }
 }

@@ -21,6 +21,8 @@ class Screen {
   void Show(const v1::WatchJobReply& reply, Nanos elapsed);
   // One line that stays; live lines go on below it.
   void Say(const std::string& line);
+  // A write failed: nobody reads any more.
+  bool broken() const { return broken_; }
   // Removes the live lines and brings the cursor back.
   void Clear();
 
@@ -33,6 +35,7 @@ class Screen {
   const int fd_;
   const bool terminal_;
   const bool style_;
+  bool broken_ = false;
   std::vector<std::string> drawn_;  // live lines on the terminal
   std::string last_phase_;
   Nanos last_shown_ = 0;

@@ -1,10 +1,13 @@
 #include "cli/support.h"
 
+#include <poll.h>
+
 #include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <utility>
 
+#include "cli/exit_status.h"
 #include "common/exit_codes.h"
 #include "common/text.h"
 #include "jobs/spec.h"
@@ -15,23 +18,27 @@
 namespace rackmark {
 namespace {
 
-// One byte more than a job may have, so that the reader sees that it is too large.
-constexpr std::streamsize kReadMax = (1 << 20) + 1;
+constexpr size_t kJobBytesMax = 1 << 20;
 
-absl::StatusOr<std::string> ReadJobFile(const std::string& path) {
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max) {
   std::ifstream file(path, std::ios::binary);
-  std::string text(static_cast<size_t>(kReadMax), '\0');
-  if (file) file.read(text.data(), kReadMax);
+  // One byte more than there may be, so that its reader sees that it is too large.
+  std::string text(bytes_max + 1, '\0');
+  if (file) file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (file.bad() || !file.is_open() || (file.fail() && !file.eof())) {
     return absl::NotFoundError(
-        absl::StrCat(EscapeControl(path),
-                     ": cannot be read; check the path (jobs to start from are in jobs/library)"));
+        absl::StrCat(EscapeControl(path), ": cannot be read; check the path"));
   }
   text.resize(static_cast<size_t>(file.gcount()));
   return text;
 }
 
-}  // namespace
+bool PausePlainly(Nanos duration) {
+  poll(nullptr, 0, static_cast<int>(duration / kMillisecond));
+  return true;
+}
 
 int Complain(const absl::Status& status, int exit) {
   const std::string message(status.message());
@@ -39,14 +46,27 @@ int Complain(const absl::Status& status, int exit) {
   return exit;
 }
 
-absl::StatusOr<v1::Job> LoadJob(const CommandLine& line, TraceFiles& traces) {
+ReadResult ReadJobAt(const std::string& path, const std::vector<std::string>& set_flags,
+                     TraceFiles& traces) {
   std::vector<Override> sets;
-  for (const std::string& text : line.sets) {
-    ASSIGN_OR_RETURN(sets.emplace_back(), ParseOverride(text));
+  for (const std::string& text : set_flags) {
+    auto set = ParseOverride(text);
+    if (!set.ok()) return {std::nullopt, {set.status()}};
+    sets.push_back(*std::move(set));
   }
-  const std::string& path = line.words.front();
-  ASSIGN_OR_RETURN(const std::string text, ReadJobFile(path));
-  return ParseJob(text, path, sets, traces.Finder());
+  auto text = ReadFile(path, kJobBytesMax);
+  if (!text.ok()) {
+    return {std::nullopt,
+            {absl::NotFoundError(absl::StrCat(text.status().message(),
+                                              " (jobs to start from are in jobs/library)"))}};
+  }
+  return ReadJob(*text, path, sets, traces.Finder());
+}
+
+absl::StatusOr<v1::Job> LoadJob(const CommandLine& line, TraceFiles& traces) {
+  ReadResult result = ReadJobAt(line.words.front(), line.sets, traces);
+  if (!result.job) return result.problems.front();
+  return *std::move(result.job);
 }
 
 absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoint,
@@ -63,9 +83,18 @@ absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& en
   return std::make_unique<CoordinatorClient>(channel, std::move(incarnation), std::move(pause));
 }
 
-void Print(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+bool Print(std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+         std::fflush(stdout) == 0;
+}
+
+int ExitOfConnect(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) ? kExitUsage : ExitOfCall(status);
+}
+
+absl::StatusOr<uint64_t> JobOf(std::string_view text, CoordinatorClient& client) {
+  RETURN_IF_ERROR(client.GetVersion(kCallPatience).status());
+  return ParseJobName(text, client.cluster_id());
 }
 
 absl::StatusOr<uint64_t> ParseJobName(std::string_view text, std::string_view cluster_id) {

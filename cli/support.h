@@ -10,6 +10,7 @@
 #include "cli/coordinator_client.h"
 #include "cli/trace_files.h"
 #include "common/status.h"
+#include "jobs/spec.h"
 #include "rackmark/v1/job.pb.h"
 
 namespace rackmark {
@@ -18,6 +19,16 @@ constexpr Nanos kCallPatience = 10 * kSecond;
 
 // "rackmark: <sentence>" on stderr; returns `exit`.
 int Complain(const absl::Status& status, int exit);
+
+// Up to one byte more than `bytes_max`.
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max);
+
+// A Pause for commands that have no StopSignal: a signal ends the process by its default.
+bool PausePlainly(Nanos duration);
+
+// The job file with these --set flags, or all that is wrong with it.
+ReadResult ReadJobAt(const std::string& path, const std::vector<std::string>& set_flags,
+                     TraceFiles& traces);
 
 // The job of the command line's FILE with its --set flags. Any error is kExitBadSpec. `traces`
 // holds the traces that it names, for their upload.
@@ -28,9 +39,15 @@ absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& en
                                                            const CommandLine& line,
                                                            CoordinatorClient::Pause pause);
 
-void Print(std::string_view text);
+// False: nobody reads stdout any more.
+bool Print(std::string_view text);
+
+// Exit status of a Connect that failed.
+int ExitOfConnect(const absl::Status& status);
 
 // "3", "j3" or "1a2b3c4d-j3", as `rackmark jobs` shows it. The cluster part must be `cluster_id`'s.
 absl::StatusOr<uint64_t> ParseJobName(std::string_view text, std::string_view cluster_id);
+// The same, after asking the coordinator which cluster it is.
+absl::StatusOr<uint64_t> JobOf(std::string_view text, CoordinatorClient& client);
 
 }  // namespace rackmark

@@ -12,13 +12,6 @@
 namespace rackmark {
 namespace {
 
-// "RUN_PHASE_MEASURING" -> "measuring".
-std::string Word(const std::string& name, size_t prefix) {
-  std::string word = name.substr(std::min(prefix, name.size()));
-  for (char& c : word) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return word;
-}
-
 std::string PlacementText(const v1::Placement& placement) {
   std::string text;
   for (const v1::RankPlace& rank : placement.ranks()) {
@@ -41,10 +34,17 @@ std::string PointText(const v1::RunStatus& run) {
 
 std::string WhyText(const v1::RunStatus& run) {
   if (run.reasons_size() > 0) return run.reasons(0);
-  return run.failure().detail();
+  // While it is at work, what it says of itself is nearer than what an earlier attempt died of.
+  return run.note().empty() ? run.failure().detail() : run.note();
 }
 
 }  // namespace
+
+std::string PhaseText(const std::string& name, size_t prefix) {
+  std::string word = name.substr(std::min(prefix, name.size()));
+  for (char& c : word) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  return word;
+}
 
 Table::Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
 
@@ -79,7 +79,7 @@ std::string NodesTable(const v1::ListNodesReply& reply) {
     for (const v1::DeviceStatus& device : node.devices()) {
       free += device.lease_id() == 0 && device.healthy() ? 1 : 0;
     }
-    table.Add({node.info().name(), Word(v1::NodePhase_Name(node.phase()), 11),
+    table.Add({node.info().name(), PhaseText(v1::NodePhase_Name(node.phase()), 11),
                absl::StrCat(node.info().devices_size()), absl::StrCat(free),
                node.has_silent_ns() ? FormatDuration(node.silent_ns()) + " ago" : "missing",
                node.reason()});
@@ -91,7 +91,7 @@ std::string JobsTable(const v1::ListJobsReply& reply) {
   Table table({"JOB", "NAME", "PHASE", "VERDICT", "RUNS", "SUBMITTED", "BY"});
   for (const v1::JobStatus& job : reply.jobs()) {
     table.Add({DisplayJob(reply.identity().cluster_id(), JobId{job.job_id()}), job.name(),
-               Word(v1::JobPhase_Name(job.phase()), 10), VerdictText(job.verdict()),
+               PhaseText(v1::JobPhase_Name(job.phase()), 10), VerdictText(job.verdict()),
                absl::StrCat(job.runs_ended(), "/", job.runs_total()),
                FormatUnixTime(job.submitted_unix_ns()), job.by().name()});
   }
@@ -103,7 +103,7 @@ std::string RunsTable(const v1::ListRunsReply& reply) {
   Table table({"RUN", "JOB", "POINT", "PHASE", "ATTEMPT", "VERDICT", "PLACEMENT", "WHY"});
   for (const v1::RunStatus& run : reply.runs()) {
     table.Add({DisplayRun(cluster, RunId{run.run_id()}), DisplayJob(cluster, JobId{run.job_id()}),
-               PointText(run), Word(v1::RunPhase_Name(run.phase()), 10),
+               PointText(run), PhaseText(v1::RunPhase_Name(run.phase()), 10),
                absl::StrCat(run.attempt()), VerdictText(run.verdict()),
                PlacementText(run.placement()), WhyText(run)});
   }

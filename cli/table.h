@@ -23,5 +23,10 @@ class Table {
 std::string NodesTable(const v1::ListNodesReply& reply);
 std::string JobsTable(const v1::ListJobsReply& reply);
 std::string RunsTable(const v1::ListRunsReply& reply);
+// The answer first, then what it rests on.
+std::string WhyText(const v1::WhyReply& reply);
+
+// "RUN_PHASE_MEASURING" -> "measuring".
+std::string PhaseText(const std::string& name, size_t prefix);
 
 }  // namespace rackmark

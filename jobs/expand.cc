@@ -100,33 +100,44 @@ std::string PointText(const v1::RunSpec& run) {
   return text;
 }
 
+// Problems of the point that are not those of every point say which one it is.
+void AddPointProblems(const Problems& of_point, const v1::RunSpec& run, Problems& problems) {
+  const std::vector<absl::Status> known = problems.all();
+  for (const absl::Status& problem : of_point.all()) {
+    if (std::find(known.begin(), known.end(), problem) != known.end()) continue;
+    problems.Add(run.point().empty()
+                     ? problem
+                     : absl::InvalidArgumentError(
+                           absl::StrCat(problem.message(), " (sweep point ", PointText(run), ")")));
+  }
+}
+
 // What all points are read with.
 struct Readers {
   const v1::Gang& gang;
-  std::string_view file;
   const TraceFinder& traces;
 };
 
 // The spec with the values of point `index` (mixed radix, the last axis fastest) put in.
-absl::StatusOr<v1::RunSpec> ReadPoint(const YamlNode& spec, const Readers& readers,
-                                      const std::vector<const YamlNode*>& axes, uint64_t index) {
+v1::RunSpec ReadPoint(const YamlNode& spec, const Readers& readers,
+                      const std::vector<const YamlNode*>& axes, uint64_t index,
+                      Problems& problems) {
   YamlNode tree = spec;
-  std::vector<std::pair<std::string, std::string>> point;
+  v1::RunSpec point;
   for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
     const YamlNode& value = (*axis)->items[index % (*axis)->items.size()];
     index /= (*axis)->items.size();
-    RETURN_IF_ERROR(PutAt(tree, (*axis)->key, value));
-    point.emplace_back((*axis)->key, FlowText(value));
+    if (const absl::Status put = PutAt(tree, (*axis)->key, value); !put.ok()) {
+      problems.Add(put);
+      return point;
+    }
+    (*point.mutable_point())[(*axis)->key] = FlowText(value);
   }
-  Problems problems(readers.file);
-  v1::RunSpec run = ReadRunSpec(Fields(&problems, &tree, &tree, "spec", SpecKeys()), readers.gang,
+  Problems of_point(problems.file(), problems.asked());
+  v1::RunSpec run = ReadRunSpec(Fields(&of_point, &tree, &tree, "spec", SpecKeys()), readers.gang,
                                 readers.traces);
-  for (auto& [path, value] : point) (*run.mutable_point())[path] = value;
-  if (!problems.status().ok() && !point.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(problems.status().message(), " (sweep point ", PointText(run), ")"));
-  }
-  RETURN_IF_ERROR(problems.status());
+  *run.mutable_point() = point.point();
+  AddPointProblems(of_point, run, problems);
   return run;
 }
 
@@ -189,14 +200,13 @@ absl::Status ApplyOverrides(YamlNode& spec, const std::vector<Override>& sets) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<v1::RunSpec>> ExpandRuns(const YamlNode& spec, const v1::Gang& gang,
-                                                    std::string_view file_name,
-                                                    const TraceFinder& traces) {
-  Problems problems(file_name);
+std::vector<v1::RunSpec> ExpandRuns(const YamlNode& spec, const v1::Gang& gang, Problems& problems,
+                                    const TraceFinder& traces) {
+  const size_t before = problems.all().size();
   const Fields fields(&problems, &spec, &spec, "spec", SpecKeys());
   const uint32_t repeats = fields.Small("repeats", {1, bounds::kRepeatsMax, 1});
   const std::vector<const YamlNode*> axes = ReadAxes(fields, spec, repeats);
-  RETURN_IF_ERROR(problems.status());
+  if (problems.all().size() > before) return {};
 
   YamlNode base = spec;
   base.items.erase(std::remove_if(base.items.begin(), base.items.end(),
@@ -206,7 +216,8 @@ absl::StatusOr<std::vector<v1::RunSpec>> ExpandRuns(const YamlNode& spec, const 
   for (const YamlNode* axis : axes) points *= axis->items.size();
   std::vector<v1::RunSpec> templates;
   for (uint64_t i = 0; i < points; ++i) {
-    ASSIGN_OR_RETURN(templates.emplace_back(), ReadPoint(base, {gang, file_name, traces}, axes, i));
+    templates.push_back(ReadPoint(base, {gang, traces}, axes, i, problems));
+    if (problems.all().size() > before) return {};
   }
   std::vector<v1::RunSpec> runs;
   runs.reserve(points * repeats);

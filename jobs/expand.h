@@ -23,8 +23,8 @@ absl::Status ApplyOverrides(YamlNode& spec, const std::vector<Override>& sets);
 // All runs in the order to run them: repetition after repetition, within each the points in an
 // order shuffled by the seed, so that a slow drift of the machine does not look like an effect of
 // the swept field. Every repetition has the point's own seed: it repeats the same work.
-absl::StatusOr<std::vector<v1::RunSpec>> ExpandRuns(const YamlNode& spec, const v1::Gang& gang,
-                                                    std::string_view file_name,
-                                                    const TraceFinder& traces);
+// Stops at the first point with problems; the result counts only if there are none.
+std::vector<v1::RunSpec> ExpandRuns(const YamlNode& spec, const v1::Gang& gang, Problems& problems,
+                                    const TraceFinder& traces);
 
 }  // namespace rackmark

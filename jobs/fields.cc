@@ -56,7 +56,12 @@ T Read(const Fields& fields, std::string_view key, const YamlNode* node, const R
 }  // namespace
 
 void Problems::At(const YamlNode& value, std::string_view path, std::string_view sentence) {
-  if (status_.ok()) status_ = YamlError(file_, value, path, sentence);
+  Add(YamlError(file_, value, path, sentence));
+}
+
+void Problems::Add(const absl::Status& problem) {
+  if (all_.size() >= kProblemsMax) return;
+  if (std::find(all_.begin(), all_.end(), problem) == all_.end()) all_.push_back(problem);
 }
 
 void Problems::AtKey(const YamlNode& value, std::string_view path, std::string_view sentence) {
@@ -73,17 +78,22 @@ Fields::Fields(Problems* problems, const YamlNode* map, const YamlNode* parent, 
       map_(map),
       place_(map != nullptr ? map : parent),
       path_(std::move(path)) {
+  if (problems_->asked() != nullptr) {
+    problems_->asked()->push_back({path_, FieldAsked::Kind::kMap, false, known, 0, 0});
+  }
   if (map_ == nullptr) return;
   if (map_->kind != YamlNode::Kind::kMap) {
     problems_->At(*map_, path_,
                   absl::StrCat("is ", KindName(*map_), " where a map is needed; write key: value ",
                                "lines with the keys ", Join(known)));
     map_ = nullptr;
+    all_mistyped_ = true;
     return;
   }
   for (const YamlNode& item : map_->items) {
     if (std::find(known.begin(), known.end(), item.key) != known.end()) continue;
     const std::string nearest = Nearest(item.key, known);
+    if (!nearest.empty()) mistyped_.push_back(nearest);
     problems_->AtKey(item, PathOf(item.key),
                      nearest.empty()
                          ? absl::StrCat("unknown key; the keys here are ", Join(known))
@@ -104,7 +114,18 @@ std::string Fields::PathOf(std::string_view key) const {
   return path_.empty() ? std::string(key) : absl::StrCat(path_, ".", ToAbsl(key));
 }
 
+bool Fields::IsMistyped(std::string_view key) const {
+  return all_mistyped_ || std::find(mistyped_.begin(), mistyped_.end(), key) != mistyped_.end();
+}
+
+void Fields::Ask(std::string_view key, FieldAsked::Kind kind, bool required,
+                 std::vector<std::string> words) const {
+  if (problems_->asked() == nullptr) return;
+  problems_->asked()->push_back({PathOf(key), kind, required, std::move(words), 0, 0});
+}
+
 void Fields::Problem(std::string_view key, std::string_view sentence) const {
+  if (!Has(key) && IsMistyped(key)) return;
   const YamlNode& place = Place(key);
   // An empty value has no place of its own: yaml-cpp gives that of whatever comes next.
   if (place.kind == YamlNode::Kind::kNull) return problems_->AtKey(place, PathOf(key), sentence);
@@ -112,7 +133,9 @@ void Fields::Problem(std::string_view key, std::string_view sentence) const {
 }
 
 Fields Fields::Map(std::string_view key, std::vector<std::string> known) const {
-  return Fields(problems_, Find(key), place_, PathOf(key), std::move(known));
+  Fields fields(problems_, Find(key), place_, PathOf(key), std::move(known));
+  fields.all_mistyped_ = !Has(key) && IsMistyped(key);
+  return fields;
 }
 
 const YamlNode* Fields::Scalar(std::string_view key, bool required, std::string_view kind) const {
@@ -133,12 +156,14 @@ const YamlNode* Fields::Scalar(std::string_view key, bool required, std::string_
 }
 
 std::string Fields::Text(std::string_view key, std::optional<std::string> fallback) const {
+  Ask(key, FieldAsked::Kind::kText, !fallback.has_value());
   const YamlNode* node = Scalar(key, !fallback.has_value(), "a text");
   return node != nullptr ? node->text : fallback.value_or("");
 }
 
 std::string Fields::Word(std::string_view key, const std::vector<std::string>& words,
                          std::optional<std::string> fallback) const {
+  Ask(key, FieldAsked::Kind::kWord, !fallback.has_value(), words);
   const YamlNode* node = Scalar(key, !fallback.has_value(), Join(words));
   if (node == nullptr) return fallback.value_or(words.front());
   if (std::find(words.begin(), words.end(), node->text) != words.end()) return node->text;
@@ -151,6 +176,7 @@ std::string Fields::Word(std::string_view key, const std::vector<std::string>& w
 }
 
 bool Fields::Bool(std::string_view key, bool fallback) const {
+  Ask(key, FieldAsked::Kind::kBool, false);
   const YamlNode* node = Scalar(key, false, "true or false");
   if (node == nullptr) return fallback;
   if (node->quoted || (node->text != "true" && node->text != "false")) {
@@ -162,6 +188,11 @@ bool Fields::Bool(std::string_view key, bool fallback) const {
 }
 
 uint64_t Fields::Integer(std::string_view key, Range<uint64_t> range) const {
+  Ask(key, FieldAsked::Kind::kInteger, !range.fallback.has_value());
+  if (auto* asked = problems_->asked(); asked != nullptr) {
+    asked->back().min = range.min;
+    asked->back().max = range.max;
+  }
   const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a whole number");
   if (node != nullptr && node->quoted) {
     Problem(key, absl::StrCat(Quoted(node->text),
@@ -179,28 +210,33 @@ uint32_t Fields::Small(std::string_view key, Range<uint32_t> range) const {
 }
 
 Nanos Fields::Duration(std::string_view key, Range<Nanos> range) const {
+  Ask(key, FieldAsked::Kind::kDuration, !range.fallback.has_value());
   const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a duration such as 20s");
   return Read(*this, key, node, range, units::ParseDuration, FormatDuration);
 }
 
 uint64_t Fields::Bytes(std::string_view key, Range<uint64_t> range) const {
+  Ask(key, FieldAsked::Kind::kBytes, !range.fallback.has_value());
   const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a size such as 256MiB");
   return Read(*this, key, node, range, units::ParseBytes,
               [](uint64_t v) { return FormatBytes(static_cast<double>(v)); });
 }
 
 double Fields::Number(std::string_view key, Range<double> range) const {
+  Ask(key, FieldAsked::Kind::kNumber, !range.fallback.has_value());
   const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a number such as 0.5");
   return Read(*this, key, node, range, units::ParseNumber,
               [](double v) { return absl::StrCat(v); });
 }
 
 double Fields::Rate(std::string_view key, Range<double> range) const {
+  Ask(key, FieldAsked::Kind::kRate, !range.fallback.has_value());
   const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a rate such as 12/s");
   return Read(*this, key, node, range, units::ParseRate, RateText);
 }
 
 double Fields::Percent(std::string_view key, Range<double> range) const {
+  Ask(key, FieldAsked::Kind::kShare, !range.fallback.has_value());
   const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a share such as 60%");
   return Read(*this, key, node, range, units::ParsePercent, PercentText);
 }

@@ -1,6 +1,6 @@
-// Reads the fields of YAML maps by name and type, with limits and places. The first problem is kept
-// and reading goes on with defaults, so that the reader of a spec stays a plain list of fields.
-// Pure; one owner.
+// Reads the fields of YAML maps by name and type, with limits and places. Problems are gathered and
+// reading goes on with defaults, so that the reader of a spec stays a plain list of fields. What is
+// asked for can be listed: the schema is made of that. Pure; one owner.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +15,48 @@
 
 namespace rackmark {
 
-// Keeps the first problem only.
+// What a reader asked of one field.
+struct FieldAsked {
+  enum class Kind {
+    kMap,
+    kText,
+    kWord,
+    kBool,
+    kInteger,
+    kDuration,
+    kBytes,
+    kNumber,
+    kRate,
+    kShare
+  };
+  std::string path;
+  Kind kind = Kind::kMap;
+  bool required = false;           // not of kMap
+  std::vector<std::string> words;  // the keys of a map, or what a word may be
+  uint64_t min = 0, max = 0;       // of an integer
+};
+
+// The first problems of a file, each once.
 class Problems {
  public:
-  explicit Problems(std::string_view file) : file_(file) {}
+  // `asked`: gets every field that is asked for; may be null.
+  explicit Problems(std::string_view file, std::vector<FieldAsked>* asked = nullptr)
+      : file_(file), asked_(asked) {}
   // Each sentence is "<what is wrong>; <remedy>".
   void At(const YamlNode& value, std::string_view path, std::string_view sentence);
   void AtKey(const YamlNode& value, std::string_view path, std::string_view sentence);
-  const absl::Status& status() const { return status_; }
+  void Add(const absl::Status& problem);
+  // The first one.
+  absl::Status status() const { return all_.empty() ? absl::OkStatus() : all_.front(); }
+  const std::vector<absl::Status>& all() const { return all_; }
   const std::string& file() const { return file_; }
+  std::vector<FieldAsked>* asked() const { return asked_; }
 
  private:
+  static constexpr size_t kProblemsMax = 32;
   std::string file_;
-  absl::Status status_;
+  std::vector<absl::Status> all_;
+  std::vector<FieldAsked>* asked_;
 };
 
 // Both ends included. Without a fallback the field is required.
@@ -51,6 +80,7 @@ class Fields {
   const YamlNode& Place(std::string_view key) const;
   std::string PathOf(std::string_view key) const;
   Problems& problems() const { return *problems_; }
+  // Says nothing of a key that is absent because it was mistyped: that has been said.
   void Problem(std::string_view key, std::string_view sentence) const;
 
   Fields Map(std::string_view key, std::vector<std::string> known) const;
@@ -71,11 +101,16 @@ class Fields {
  private:
   // The text of a scalar; nullptr (and a problem) if it is something else, or absent and required.
   const YamlNode* Scalar(std::string_view key, bool required, std::string_view kind) const;
+  bool IsMistyped(std::string_view key) const;
+  void Ask(std::string_view key, FieldAsked::Kind kind, bool required,
+           std::vector<std::string> words = {}) const;
 
   Problems* problems_;
   const YamlNode* map_;
   const YamlNode* place_;
   std::string path_;
+  std::vector<std::string> mistyped_;  // keys that unknown ones are near to
+  bool all_mistyped_ = false;          // this map is absent because its key was, or is no map
 };
 
 }  // namespace rackmark

@@ -1,6 +1,7 @@
 #include "jobs/spec.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "common/sha256.h"
@@ -57,21 +58,30 @@ void ReadMetadata(const Fields& root, v1::Job& job) {
   ReadLabels(metadata, job);
 }
 
-absl::Status ReadSpec(const YamlNode& spec, std::string_view file, const TraceFinder& traces,
-                      v1::Job& job) {
-  Problems problems(file);
+void ReadSpec(const YamlNode& spec, Problems& problems, const TraceFinder& traces, v1::Job& job) {
   const Fields fields(&problems, &spec, &spec, "spec", SpecKeys());
   v1::JobSpec& out = *job.mutable_spec();
+  const size_t before = problems.all().size();
   *out.mutable_gang() = ReadGang(fields);
-  RETURN_IF_ERROR(problems.status());
-  ASSIGN_OR_RETURN(const std::vector<v1::RunSpec> runs, ExpandRuns(spec, out.gang(), file, traces));
+  // Without its gang a workload would have problems that are none of its own.
+  const bool whole = problems.all().size() == before;
   Nanos longest = 0;
-  for (const v1::RunSpec& run : runs) {
-    longest = std::max(longest, PlannedDuration(run));
-    *out.add_runs() = run;
+  if (whole) {
+    for (v1::RunSpec& run : ExpandRuns(spec, out.gang(), problems, traces)) {
+      longest = std::max(longest, PlannedDuration(run));
+      *out.add_runs() = std::move(run);
+    }
   }
   *out.mutable_limits() = ReadLimits(fields, longest);
-  return problems.status();
+}
+
+// Everything below the document's root.
+void ReadRoot(const YamlNode& root, Problems& problems, const TraceFinder& traces, v1::Job& job) {
+  const Fields fields(&problems, &root, &root, "", {"apiVersion", "kind", "metadata", "spec"});
+  ReadHead(fields);
+  ReadMetadata(fields, job);
+  if (!fields.Has("spec")) return fields.Problem("spec", "is missing; write what to run here");
+  ReadSpec(*fields.Find("spec"), problems, traces, job);
 }
 
 }  // namespace
@@ -86,23 +96,52 @@ absl::StatusOr<Override> ParseOverride(std::string_view text) {
   return Override{std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
 }
 
-absl::StatusOr<v1::Job> ParseJob(std::string_view yaml, std::string_view file_name,
-                                 const std::vector<Override>& sets, const TraceFinder& traces) {
-  ASSIGN_OR_RETURN(YamlNode root, ReadYaml(yaml, file_name));
-  if (YamlNode* spec = FindKey(root, "spec"); spec != nullptr) {
-    RETURN_IF_ERROR(ApplyOverrides(*spec, sets));
+ReadResult ReadJob(std::string_view yaml, std::string_view file_name,
+                   const std::vector<Override>& sets, const TraceFinder& traces) {
+  auto root = ReadYaml(yaml, file_name);
+  if (!root.ok()) return {std::nullopt, {root.status()}};
+  if (YamlNode* spec = FindKey(*root, "spec"); spec != nullptr) {
+    const absl::Status applied = ApplyOverrides(*spec, sets);
+    if (!applied.ok()) return {std::nullopt, {applied}};
   }
   Problems problems(file_name);
-  const Fields fields(&problems, &root, &root, "", {"apiVersion", "kind", "metadata", "spec"});
-  ReadHead(fields);
   v1::Job job;
-  ReadMetadata(fields, job);
-  if (!fields.Has("spec")) fields.Problem("spec", "is missing; write what to run here");
-  RETURN_IF_ERROR(problems.status());
-  RETURN_IF_ERROR(ReadSpec(*fields.Find("spec"), file_name, traces, job));
+  ReadRoot(*root, problems, traces, job);
+  if (!problems.all().empty()) return {std::nullopt, problems.all()};
   job.set_source(std::string(yaml));
   job.set_source_sha256(Sha256Hex(yaml));
-  return job;
+  return {std::move(job), {}};
+}
+
+absl::StatusOr<v1::Job> ParseJob(std::string_view yaml, std::string_view file_name,
+                                 const std::vector<Override>& sets, const TraceFinder& traces) {
+  ReadResult result = ReadJob(yaml, file_name, sets, traces);
+  if (!result.job.has_value()) return result.problems.front();
+  return *std::move(result.job);
+}
+
+std::vector<FieldAsked> FieldsAsked(std::string_view yaml, const TraceFinder& traces) {
+  std::vector<FieldAsked> asked;
+  Problems problems("probe", &asked);
+  v1::Job job;
+  const auto root = ReadYaml(yaml, "probe");
+  RACKMARK_CHECK(root.ok());
+  ReadRoot(*root, problems, traces, job);
+  RACKMARK_CHECK(problems.all().empty());
+  return asked;
+}
+
+Estimate EstimateOf(const v1::JobSpec& spec) {
+  const v1::Limits& limits = spec.limits();
+  const Nanos attempt =
+      limits.setup_ns() + limits.prepare_ns() + limits.measure_ns() + limits.drain_ns();
+  // 10,000 runs of 10 attempts may be more nanoseconds than 64 bits hold.
+  const double most =
+      static_cast<double>(attempt) * limits.attempts() * static_cast<double>(spec.runs_size());
+  Estimate estimate;
+  estimate.at_most = most < 9e18 ? static_cast<Nanos>(most) : std::numeric_limits<Nanos>::max();
+  for (const v1::RunSpec& run : spec.runs()) estimate.planned += PlannedDuration(run);
+  return estimate;
 }
 
 absl::Status AtSpecField(const v1::Job& job, std::string_view file_name, std::string_view key,

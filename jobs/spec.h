@@ -3,11 +3,13 @@
 // Pure: no files, no clock; any thread. Client and server use the same two functions.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/status.h"
+#include "common/time.h"
 #include "jobs/load.h"
 #include "rackmark/v1/job.pb.h"
 
@@ -28,6 +30,26 @@ absl::StatusOr<Override> ParseOverride(std::string_view text);
 absl::StatusOr<v1::Job> ParseJob(std::string_view yaml, std::string_view file_name,
                                  const std::vector<Override>& sets,
                                  const TraceFinder& traces = nullptr);
+
+// The same, and all problems that can be told apart from each other's consequences, at most 32, in
+// the order in which they were found.
+struct ReadResult {
+  std::optional<v1::Job> job;  // missing = there are problems
+  std::vector<absl::Status> problems;
+};
+ReadResult ReadJob(std::string_view yaml, std::string_view file_name,
+                   const std::vector<Override>& sets, const TraceFinder& traces = {});
+
+// How long the job's runs take by their own plan, and at most by its limits if every attempt uses
+// all of them. Waiting for a gang is in neither.
+struct Estimate {
+  Nanos planned = 0;  // warm-up, calibration, window and grace of each run
+  Nanos at_most = 0;
+};
+Estimate EstimateOf(const v1::JobSpec& spec);
+
+// Every field that reading this document asks for, in order. REQUIRES: a document without problems.
+std::vector<FieldAsked> FieldsAsked(std::string_view yaml, const TraceFinder& traces);
 
 // `problem` with the place of spec's field `key` before it, for what is wrong with a job that
 // ParseJob took: a gang that fits nowhere. Keeps the code.

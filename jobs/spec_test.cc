@@ -4,6 +4,8 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -11,31 +13,13 @@
 #include "common/random.h"
 #include "common/sha256.h"
 #include "common/time.h"
+#include "jobs/spec_cases.h"
 
 namespace rackmark {
 namespace {
 
 using testing::HasSubstr;
 using testing::StartsWith;
-
-// Line 1 is apiVersion, so that the tables below can name lines.
-constexpr std::string_view kGood = R"(apiVersion: rackmark/v1
-kind: Job
-metadata:
-  name: test
-spec:
-  seed: 7
-  gang: {devices: 2, per_node: 1, device: cpu}
-  workload:
-    serve:
-      model: tiny-30m
-      kv_memory: 64MiB
-  load:
-    rate: 12/s
-    duration: 10s
-    prompt_tokens: {min: 8, max: 32}
-    output_tokens: 16
-)";
 
 // kGood with one part replaced.
 std::string With(std::string_view from, std::string_view to) {
@@ -108,126 +92,110 @@ TEST(ParseJob, NullWorkloadIsAKeyAndNotANull) {
   EXPECT_FALSE(job->spec().gang().has_per_node());
 }
 
-struct BadCase {
-  const char* from;
-  const char* to;
-  const char* says;  // the whole sentence's beginning: place, path, what
-};
+std::string NullWith(std::string_view hold) {
+  return absl::StrCat(
+      "apiVersion: rackmark/v1\nkind: Job\nmetadata: {name: n}\nspec:\n"
+      "  gang: {devices: 2, device: cpu}\n  workload:\n    null:\n      duration: 2s\n",
+      "      hold: ", ToAbsl(hold), "\n");
+}
+
+TEST(ParseJob, HoldsAPhaseOfTheNullWorkload) {
+  const auto job = ParseJob(NullWith("{phase: measuring, for: 3s, rank: 1}"), "job.yaml", {});
+  ASSERT_TRUE(job.ok()) << job.status();
+  const v1::Hold& hold = job->spec().runs(0).null().hold();
+  EXPECT_EQ(hold.phase(), v1::HOLD_PHASE_MEASURING);
+  EXPECT_EQ(hold.duration_ns(), 3 * kSecond);
+  EXPECT_EQ(hold.rank(), 1u);
+  EXPECT_TRUE(CheckJob(*job).ok());
+  // Every phase has its word.
+  for (int phase = v1::HoldPhase_MIN + 1; phase <= v1::HoldPhase_MAX; ++phase) {
+    std::string word = v1::HoldPhase_Name(static_cast<v1::HoldPhase>(phase)).substr(11);
+    std::transform(word.begin(), word.end(), word.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const auto held = ParseJob(NullWith("{phase: " + word + ", for: 1s}"), "job.yaml", {});
+    ASSERT_TRUE(held.ok()) << held.status();
+    EXPECT_EQ(held->spec().runs(0).null().hold().phase(), phase);
+    EXPECT_FALSE(held->spec().runs(0).null().hold().has_rank());
+  }
+}
+
+TEST(ParseJob, RefusesAHoldThatWouldHoldNothing) {
+  EXPECT_THAT(ErrorOf(NullWith("{phase: measurring, for: 3s}")), HasSubstr("measuring"));
+  EXPECT_THAT(ErrorOf(NullWith("{phase: measuring}")), HasSubstr("hold.for"));
+  EXPECT_THAT(ErrorOf(NullWith("{for: 3s}")), HasSubstr("hold.phase"));
+  EXPECT_THAT(ErrorOf(NullWith("{phase: measuring, for: 3}")), HasSubstr("hold.for"));
+  EXPECT_THAT(ErrorOf(NullWith("{phase: measuring, for: 3s, rank: 2}")), HasSubstr("hold.rank"));
+  EXPECT_THAT(ErrorOf(NullWith("{phase: judging, for: 3s, rank: 0}")),
+              HasSubstr("which the coordinator holds; remove it"));
+  EXPECT_THAT(ErrorOf(NullWith("{phase: judging, for: 3s, ranks: 0}")), HasSubstr("ranks"));
+}
+
+TEST(CheckJob, RefusesAHoldThatNoReaderMakes) {
+  auto job = ParseJob(NullWith("{phase: measuring, for: 3s, rank: 1}"), "job.yaml", {});
+  v1::Hold& hold = *job->mutable_spec()->mutable_runs(0)->mutable_null()->mutable_hold();
+  hold.set_rank(2);
+  EXPECT_THAT(std::string(CheckJob(*job).message()), HasSubstr("null.hold.rank"));
+  hold.clear_rank();
+  hold.set_duration_ns(-1);
+  EXPECT_THAT(std::string(CheckJob(*job).message()), HasSubstr("null.hold.duration_ns"));
+  hold.set_duration_ns(kSecond);
+  hold.set_phase(v1::HOLD_PHASE_UNKNOWN);
+  EXPECT_THAT(std::string(CheckJob(*job).message()), HasSubstr("null.hold.phase"));
+}
 
 TEST(ParseJob, EveryMistakeNamesPlacePathAndRemedy) {
-  const BadCase table[] = {
-      // Keys.
-      {"kv_memory:", "kv_memry:",
-       "job.yaml:11:7: spec.workload.serve.kv_memry: unknown key; did you mean \"kv_memory\"?"},
-      {"seed: 7", "turbo: 7", "job.yaml:6:3: spec.turbo: unknown key; the keys here are seed,"},
-      {"metadata:", "meta:", "job.yaml:3:1: meta: unknown key"},
-      {"seed: 7", "seed: 7\n  seed: 8",
-       "job.yaml:7:3: spec.seed: this key is here twice, first on line 6; keep one of them"},
-      {"devices: 2, per", "devices: 2, devices: 2, per",
-       "job.yaml:7:22: spec.gang.devices: this key is here twice"},
-      {"seed: 7", "\"seed\": 7\n  seed: 8", "job.yaml:7:3: spec.seed: this key is here twice"},
-      {"seed: 7", "<<: {seed: 7}", "job.yaml:6:3: spec.<<: unknown key"},
-      {"seed: 7", "[seed]: 7", "job.yaml:6:3: spec: a key must be a plain word"},
-      {"seed: 7", "~: 7", "job.yaml:6:3: spec: a key is empty"},
-      // Things of YAML that are not allowed.
-      {"seed: 7", "seed: &a 7", "job.yaml:6:9: spec.seed: anchor \"&a\" is not allowed"},
-      {"seed: 7", "seed: *a", "job.yaml:6:9: "},
-      {"seed: 7", "seed: !!int 7", "job.yaml:6:9: spec.seed: tag \"tag:yaml.org,2002:int\" is not"},
-      {"seed: 7", "seed: !x 7", "job.yaml:6:9: spec.seed: tag \"!x\" is not allowed"},
-      {"gang: {", "gang: !x {", "job.yaml:7:9: spec.gang: tag \"!x\" is not allowed"},
-      {"    output_tokens: 16\n", "    output_tokens: 16\n---\na: 1\n",
-       "job.yaml:17:1: a second document starts here"},
-      {"seed: 7", "seed: 7: 8", "job.yaml:6:"},
-      {"seed: 7", "seed: [7", "job.yaml:"},
-      {"seed: 7", "\tseed: 7", "job.yaml:6:"},
-      {"seed: 7", "seed: \x01", "job.yaml:6:9: a control character is not allowed"},
-      {"seed: 7", "seed: \xff", "job.yaml:6:9: this byte is not UTF-8"},
-      {"seed: 7", "seed: \xed\xa0\x80", "job.yaml:6:9: this byte is not UTF-8"},
-      // Head and metadata.
-      {"rackmark/v1", "rackmark/v2",
-       "job.yaml:1:13: apiVersion: \"rackmark/v2\" is unknown; did you mean \"rackmark/v1\"?"},
-      {"kind: Job", "kind: Suite", "job.yaml:2:7: kind: \"Suite\" is unknown; write Job"},
-      {"kind: Job\n", "", "job.yaml:1:1: kind: is missing; write Job here"},
-      {"name: test", "name: Test_1", "job.yaml:4:9: metadata.name: \"Test_1\" is not a name"},
-      {"name: test", "name:", "job.yaml:4:3: metadata.name: has no value"},
-      {"name: test", "name: test\n  labels: [a]", "job.yaml:5:11: metadata.labels: is a list"},
-      // Gang.
-      {"devices: 2", "devices: two", "job.yaml:7:19: spec.gang.devices: \"two\" is not a number"},
-      {"devices: 2", "devices: 0", "spec.gang.devices: \"0\" is out of range; write 1 to 65536"},
-      {"devices: 2", "devices: 70000", "spec.gang.devices: \"70000\" is out of range"},
-      {"devices: 2", "devices: \"2\"", "spec.gang.devices: \"2\" is quoted text"},
-      {"devices: 2", "devices: 010", "spec.gang.devices: \"010\" starts with 0, which YAML reads"},
-      {"devices: 2", "devices: 0x2", "spec.gang.devices: \"0x2\" is hexadecimal"},
-      {"devices: 2", "devices: .inf", "spec.gang.devices: \".inf\" is not a finite number"},
-      {"devices: 2", "devices: 2.0", "spec.gang.devices: \"2.0\" is not a whole number"},
-      {"devices: 2", "devices: -2", "spec.gang.devices: \"-2\" is negative"},
-      {"devices: 2", "devices: [2]", "spec.gang.devices: is a list; write a whole number"},
-      {"device: cpu", "device: tpu", "spec.gang.device: \"tpu\" is unknown; did you mean"},
-      {"device: cpu", "device: quantum", "\"quantum\" is unknown; write cpu or gpu"},
-      {", device: cpu", "", "job.yaml:7:9: spec.gang.device: is missing; write cpu or gpu here"},
-      {"{devices: 2, per_node: 1, device: cpu}", "2", "job.yaml:7:9: spec.gang: is a single value"},
-      // Workload.
-      {"tiny-30m", "tiny-3Om",
-       "job.yaml:10:14: spec.workload.serve.model: model \"tiny-3Om\" is unknown; did you mean "
-       "\"tiny-30m\"?"},
-      {"tiny-30m", "zzzzzzzzzzzzz", "model \"zzzzzzzzzzzzz\" is unknown; the models are "},
-      {"kv_memory: 64MiB", "kv_memory: 64",
-       "job.yaml:11:18: spec.workload.serve.kv_memory: \"64\" has no unit; write a size such as"},
-      {"kv_memory: 64MiB", "deterministic: yes",
-       "spec.workload.serve.deterministic: \"yes\" where a switch is needed; write true or false"},
-      {"kv_memory: 64MiB", "deterministic: 'true'", "\"true\" is quoted text where a switch"},
-      {"kv_memory: 64MiB", "tensor_parallel: 4",
-       "spec.workload.serve.tensor_parallel: 4 does not agree with gang.devices 2"},
-      {"kv_memory: 64MiB", "kv_memory: 1MiB\n      kv_block_tokens: 512",
-       "job.yaml:11:18: spec.workload.serve.kv_memory: 1 MiB cannot hold one request of 48 "},
-      {"output_tokens: 16", "output_tokens: 1000000",
-       "job.yaml:13:5: spec.load: prompt and output"},
-      {"devices: 2, per_node: 1", "devices: 3", "job.yaml:7:9: spec.gang: "},
-      {"kv_memory: 64MiB", "max_batch: 100000", "max_batch: \"100000\" is out of range"},
-      {"    serve:", "    null: {}\n    serve:", "spec.workload: holds both serve and null"},
-      // Load.
-      {"rate: 12/s", "rate: 12",
-       "job.yaml:13:11: spec.load.rate: \"12\" has no unit; write a rate"},
-      {"rate: 12/s", "rate: fast", "job.yaml:13:11: spec.load.rate: \"fast\" is not a number"},
-      {"rate: 12/s", "rate: 12/s\n    auto_share: 50%",
-       "job.yaml:14:17: spec.load.auto_share: means nothing with a fixed rate"},
-      {"rate: 12/s", "auto_share: 0.6", "spec.load.auto_share: \"0.6\" has no unit"},
-      {"rate: 12/s", "auto_share: 5000%", "is out of range; write 1% to 1000%"},
-      {"duration: 10s", "duration: 10", "spec.load.duration: \"10\" has no unit; write a duration"},
-      {"duration: 10s", "duration: 100h", "spec.load.duration: \"100h\" is out of range"},
-      {"duration: 10s", "arrivals: poison", "did you mean \"poisson\"?"},
-      {"{min: 8, max: 32}", "{min: 8, max: 4}",
-       "job.yaml:15:34: spec.load.prompt_tokens.max: max 4 is below min 8; swap them"},
-      {"{min: 8, max: 32}", "{min: 8}", "spec.load.prompt_tokens.max: is missing"},
-      {"{min: 8, max: 32}", "[8, 32]", "spec.load.prompt_tokens: is a list"},
-      {"    output_tokens: 16\n", "", "spec.load.output_tokens: is missing; write a whole number"},
-      // Limits.
-      {"seed: 7", "limits: {measure: 5s}",
-       "job.yaml:6:21: spec.limits.measure: 5 s is shorter than the longest run's own plan of 14 "
-       "s"},
-      {"seed: 7", "limits: {attempts: 0}", "spec.limits.attempts: \"0\" is out of range"},
-      {"seed: 7", "limits: {setup: 60}", "spec.limits.setup: \"60\" has no unit"},
-      // Sweep.
-      {"seed: 7", "sweep: {gang.devices: [1, 2]}",
-       "job.yaml:6:11: spec.sweep.gang.devices: cannot be swept"},
-      {"seed: 7", "sweep: {seed: 3}", "job.yaml:6:17: spec.sweep.seed: needs a list of values"},
-      {"seed: 7", "sweep: {seed: []}", "spec.sweep.seed: needs a list of values"},
-      {"seed: 7", "sweep: {seed: [1, 1]}",
-       "job.yaml:6:21: spec.sweep.seed: value \"1\" is here twice"},
-      {"seed: 7", "sweep: {load.rate: [1/s, 2/s]}",
-       "job.yaml:13:5: spec.load.rate: is also swept (line 6); keep the value or the sweep"},
-      {"seed: 7", "sweep: {seed: [1, x]}",
-       "job.yaml:6:21: spec.seed: \"x\" is not a number; write a whole number in decimal digits "
-       "(sweep point seed=x)"},
-      {"seed: 7", "sweep: [1]", "job.yaml:6:10: spec.sweep: needs fields with lists"},
-      {"seed: 7", "repeats: 100000", "spec.repeats: \"100000\" is out of range"},
-  };
-  for (const BadCase& bad : table) {
+  for (const BadCase& bad : kBadCases) {
     const std::string error = ErrorOf(With(bad.from, bad.to));
     EXPECT_THAT(error, StartsWith("job.yaml:")) << bad.to;
     EXPECT_THAT(error, HasSubstr(bad.says)) << bad.to;
     EXPECT_THAT(error, testing::AnyOf(HasSubstr("; "), HasSubstr("?"))) << bad.to;
   }
+}
+
+std::vector<std::string> AllErrors(const std::string& yaml) {
+  std::vector<std::string> errors;
+  for (const absl::Status& problem : ReadJob(yaml, "j", {}).problems) {
+    errors.emplace_back(problem.message());
+  }
+  return errors;
+}
+
+TEST(ReadJob, TellsAllMistakesAtOnceAndNoConsequences) {
+  std::string text = With("kv_memory: 64MiB", "max_batch: 0\n      prefil_chunk: 9");
+  text.replace(text.find("name: test"), 10, "name: No_");
+  text.replace(text.find("duration: 10s"), 13, "duration: 10");
+  EXPECT_THAT(AllErrors(text),
+              testing::ElementsAre(
+                  HasSubstr("j:4:9: metadata.name: \"No_\" is not a name"),
+                  HasSubstr("j:12:7: spec.workload.serve.prefil_chunk: unknown key; did you mean "
+                            "\"prefill_chunk\"?"),
+                  HasSubstr("j:11:18: spec.workload.serve.max_batch: \"0\" is out of range"),
+                  HasSubstr("j:15:15: spec.load.duration: \"10\" has no unit")));
+  // A mistyped key is one mistake: what it was meant for is not also missing.
+  EXPECT_THAT(AllErrors(With("gang:", "gnag:")), testing::ElementsAre(HasSubstr("\"gang\"?")));
+  EXPECT_THAT(AllErrors(With("workload:", "workloads:")),
+              testing::ElementsAre(HasSubstr("\"workload\"?")));
+  EXPECT_THAT(AllErrors(With("model:", "modell:")), testing::ElementsAre(HasSubstr("\"model\"?")));
+  EXPECT_THAT(AllErrors(With("devices: 2", "devices: two")), testing::SizeIs(1));
+  // A mistake of every point of a sweep is told once.
+  EXPECT_THAT(AllErrors(With("seed: 7", "turbo: 1\n  sweep: {seed: [1, 2, 3]}")),
+              testing::ElementsAre(HasSubstr("spec.turbo: unknown key")));
+  EXPECT_THAT(AllErrors(std::string(kGood)), testing::IsEmpty());
+}
+
+TEST(Estimate, PlanAndLimits) {
+  const auto job = ParseJob(
+      With("seed: 7", "repeats: 3\n  limits: {setup: 10s, prepare: 20s, drain: 5s}"), "j", {});
+  ASSERT_TRUE(job.ok()) << job.status();
+  // Each run: 2 s warm-up, 10 s window, 2 s grace; twice 10 s, 20 s, 74 s and 5 s at most.
+  EXPECT_EQ(EstimateOf(job->spec()).planned, 3 * 14 * kSecond);
+  EXPECT_EQ(EstimateOf(job->spec()).at_most, 3 * 2 * 109 * kSecond);
+  v1::JobSpec long_one = job->spec();
+  while (long_one.runs_size() < 10000) *long_one.add_runs() = long_one.runs(0);
+  long_one.mutable_limits()->set_setup_ns(24 * 3600 * kSecond);
+  long_one.mutable_limits()->set_measure_ns(48 * 3600 * kSecond);
+  long_one.mutable_limits()->set_attempts(10);
+  EXPECT_GT(EstimateOf(long_one).at_most, EstimateOf(long_one).planned);
 }
 
 TEST(ParseJob, DevicesMustDivideIntoNodes) {

@@ -50,7 +50,7 @@ LIBRARIES = {
     "zstd.h": ["samples/chunk_codec.cc"],
     "sqlite3.h": ["coordinator/store"],
     "yaml-cpp/": ["jobs"],
-    "nlohmann/": ["report"],
+    "nlohmann/": ["report", "jobs/schema.cc", "cli/validate.cc"],
     "gloo/": ["kernels/collective_gloo.cc"],
     "grpc": ["rpc", "coordinator/serve", "coordinator", "worker/daemon", "worker", "cli"],
     "cuda": ["kernels/cuda"], "cublas": ["kernels/cuda"], "nccl": ["kernels/cuda"],
