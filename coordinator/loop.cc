@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/timers.h"
+#include "coordinator/snapshot.h"
 
 namespace rackmark {
 
@@ -20,8 +21,7 @@ Now Loop::ReadClock() const { return {options_.clock->Monotonic(), options_.cloc
 
 absl::Status Loop::Recover(const std::string& boot_id, const std::string& incarnation) {
   RETURN_IF_ERROR(CheckConfig(options_.config));
-  RETURN_IF_ERROR(
-      options_.events->Load(1, [this](const v1::Event& event) { return Replay(state_, event); }));
+  RETURN_IF_ERROR(RecoverState(*options_.events, state_));
   const std::string& stored = options_.events->cluster_id();
   if (state_.hard.last_seq != 0 && state_.hard.cluster_id != stored) {
     return absl::DataLossError(
@@ -30,9 +30,25 @@ absl::Status Loop::Recover(const std::string& boot_id, const std::string& incarn
   Effects effects;
   const Command command = {CorePrincipal(), TakeLeadership{stored, incarnation, boot_id}};
   RETURN_IF_ERROR(Decide(command, ReadClock(), effects));
-  RETURN_IF_ERROR(options_.events->Append(effects.events));
+  RETURN_IF_ERROR(options_.events->Append(effects.events, effects.ended));
+  RETURN_IF_ERROR(SnapshotIfDue());
   cluster_id_ = state_.hard.cluster_id;
   epoch_ = state_.hard.epoch;
+  return absl::OkStatus();
+}
+
+absl::Status Loop::SnapshotIfDue() {
+  EventStore& events = *options_.events;
+  if (events.tail_events() < options_.snapshot_events &&
+      events.tail_bytes() < options_.snapshot_bytes) {
+    return absl::OkStatus();
+  }
+  const Nanos began = options_.clock->Monotonic();
+  const std::string bytes = SnapshotBytes(state_.hard);
+  RETURN_IF_ERROR(events.PutSnapshot(bytes));
+  Log(LogLevel::kInfo,
+      absl::StrCat("snapshot after event ", state_.hard.last_seq, ": ", bytes.size(), " bytes in ",
+                   FormatDuration(options_.clock->Monotonic() - began)));
   return absl::OkStatus();
 }
 
@@ -78,7 +94,7 @@ absl::Status Loop::ReadAndWait(const std::function<void(const State&, Now)>& rea
 
 void Loop::Run() {
   // Runs that were being judged when the last coordinator ended.
-  for (const RunId run : RunsToJudge(state_.hard)) {
+  for (const RunId run : RunsToJudge(state_)) {
     for (LoopListener* listener : listeners_) listener->RunToJudge(run);
   }
   while (!inbox_.closed()) {
@@ -91,6 +107,7 @@ absl::StatusOr<Reply> Loop::Decide(const Command& command, Now now, Effects& eff
   auto result = Turn(state_, command, now);
   if (!result.ok()) return result.status();
   std::move(result->events.begin(), result->events.end(), std::back_inserter(effects.events));
+  std::move(result->ended.begin(), result->ended.end(), std::back_inserter(effects.ended));
   effects.push.merge(result->push);
   effects.judge.merge(result->judge);
   return std::move(result->reply);
@@ -120,7 +137,7 @@ bool Loop::RunTurn(std::vector<Item> items) {
     }
     outcomes.push_back(std::move(outcome));
   }
-  const absl::Status appended = options_.events->Append(effects.events);
+  const absl::Status appended = options_.events->Append(effects.events, effects.ended);
   if (!appended.ok()) {
     options_.fatal(Annotate(appended, "writing the event log"));
     return false;
@@ -131,7 +148,9 @@ bool Loop::RunTurn(std::vector<Item> items) {
         absl::StrCat("a turn took ", FormatDuration(took), ": the data folder's disk is slow"));
   }
   Release(items, outcomes, effects);
-  return true;
+  const absl::Status saved = SnapshotIfDue();  // nobody waits for it
+  if (!saved.ok()) options_.fatal(Annotate(saved, "writing a snapshot"));
+  return saved.ok();
 }
 
 void Loop::Release(std::vector<Item>& items, std::vector<Outcome>& outcomes,
@@ -140,6 +159,7 @@ void Loop::Release(std::vector<Item>& items, std::vector<Outcome>& outcomes,
   for (LoopListener* listener : listeners_) {
     for (const NodeId node : effects.push) listener->DesiredChanged(node, state_);
     for (const RunId run : effects.judge) listener->RunToJudge(run);
+    for (const v1::EndedJob& job : effects.ended) listener->JobEnded(job);
     if (!effects.events.empty())
       listener->Committed(state_, outcomes.empty() ? ReadClock() : outcomes[0].now);
   }

@@ -39,6 +39,8 @@ class LoopListener {
   virtual ~LoopListener() = default;
   virtual void DesiredChanged(NodeId node, const State& state) = 0;
   virtual void RunToJudge(RunId run) = 0;
+  // The job has left State; this is all that is left of it. Before Committed.
+  virtual void JobEnded(const v1::EndedJob&) {}
   virtual void Committed(const State& state, Now now) = 0;  // only if there were events
 };
 
@@ -49,6 +51,9 @@ class Loop {
     EventStore* events = nullptr;
     const Clock* clock = nullptr;
     size_t inbox_max = 0;
+    // A snapshot is written when this much was logged since the last one.
+    uint64_t snapshot_events = 10'000;
+    uint64_t snapshot_bytes = 64 << 20;
     // The disk's state is unknown, or another coordinator leads: must end the process.
     std::function<void(const absl::Status&)> fatal;
   };
@@ -59,7 +64,8 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  // Replays the log and takes the leadership, durably. Main's thread, once, before Start.
+  // Loads the newest snapshot that is whole, replays the log after it, and takes the leadership,
+  // durably. Main's thread, once, before Start.
   absl::Status Recover(const std::string& boot_id, const std::string& incarnation);
   // The listeners must outlive the loop; before Start.
   void AddListener(LoopListener* listener) { listeners_.push_back(listener); }
@@ -85,10 +91,12 @@ class Loop {
   };
   struct Effects {
     std::vector<v1::Event> events;
+    std::vector<v1::EndedJob> ended;
     std::set<NodeId> push;
     std::set<RunId> judge;
   };
 
+  absl::Status SnapshotIfDue();
   void Run();
   bool RunTurn(std::vector<Item> items);
   absl::StatusOr<Reply> Decide(const Command& command, Now now, Effects& effects);

@@ -36,7 +36,8 @@ class GatedStore : public MemoryEventStore {
   int appends() const { return appends_; }
 
  protected:
-  absl::Status DoAppend(std::span<const v1::Event> events) override {
+  absl::Status DoAppend(std::span<const v1::Event> events,
+                        std::span<const v1::EndedJob> ended) override {
     std::unique_lock lock(mutex_);
     inside_ = true;
     moved_.notify_all();
@@ -44,7 +45,7 @@ class GatedStore : public MemoryEventStore {
     inside_ = false;
     ++appends_;
     if (fail_) return absl::InternalError("planted: fsync failed");
-    return MemoryEventStore::DoAppend(events);
+    return MemoryEventStore::DoAppend(events, ended);
   }
 
  private:

@@ -11,6 +11,9 @@
 #include "common/program.h"
 #include "common/time.h"
 #include "common/version.h"
+#include "coordinator/archive.h"
+#include "coordinator/backup_command.h"
+#include "coordinator/janitor.h"
 #include "coordinator/live.h"
 #include "coordinator/loop.h"
 #include "coordinator/options.h"
@@ -70,7 +73,9 @@ class Coordinator {
   ~Coordinator() {
     if (listener_) listener_->Shutdown(kShutdownGrace);
     if (hub_) hub_->Stop();
+    if (archive_) archive_->Stop();
     if (desk_) desk_->Stop();
+    if (janitor_) janitor_->Stop();
     if (reporter_) reporter_->Stop();
     if (ingest_) ingest_->Stop();
     if (loop_) loop_->Stop();
@@ -101,8 +106,15 @@ class Coordinator {
     auto incarnation = NewIncarnation();
     if (!incarnation.ok()) return Failed{kExitInternal, incarnation.status()};
     boot_id_ = *boot_id;
-    loop_ = std::make_unique<Loop>(Loop::Options{options_.timing, stores_.events.get(),
-                                                 &SystemClock(), kInboxCommandsMax, Fence});
+    Loop::Options loop;
+    loop.config = options_.timing;
+    loop.events = stores_.events.get();
+    loop.clock = &SystemClock();
+    loop.inbox_max = kInboxCommandsMax;
+    loop.snapshot_events = options_.storage.snapshot_events;
+    loop.snapshot_bytes = options_.storage.snapshot_bytes;
+    loop.fatal = Fence;
+    loop_ = std::make_unique<Loop>(std::move(loop));
     if (auto status = loop_->Recover(boot_id_, *incarnation); !status.ok()) {
       return Failed{kExitBadDatabase, Annotate(status, options_.data + "/events.db")};
     }
@@ -119,6 +131,7 @@ class Coordinator {
     gate_ = std::make_unique<Gate>(*policy, loop_->cluster_id());
     MakeParts();
     loop_->Start();
+    StartJanitor();
     auto listener =
         Listener::Start({workers_.get(), clients_.get()}, options_.listen, options_.security);
     if (!listener.ok()) {
@@ -132,9 +145,15 @@ class Coordinator {
   }
 
   void MakeParts() {
-    reporter_ = std::make_unique<Reporter>(Reporter::Options{loop_.get(), stores_.samples.get(),
-                                                             SummarizeWithReport, Fence, 64,
-                                                             kMessageBytesMax - (64 << 10)});
+    archive_ = std::make_unique<Archive>(&stores_.events->history(), kInboxCommandsMax);
+    Reporter::Options reporting;
+    reporting.loop = loop_.get();
+    reporting.samples = stores_.samples.get();
+    reporting.history = &stores_.events->history();
+    reporting.summarize = SummarizeWithReport;
+    reporting.fatal = Fence;
+    reporting.report_bytes_max = kMessageBytesMax - (64 << 10);
+    reporter_ = std::make_unique<Reporter>(std::move(reporting));
     Ingest::Options ingest;
     ingest.store = stores_.samples.get();
     ingest.live = &live_;
@@ -148,17 +167,31 @@ class Coordinator {
     WatchHub::Options hub;
     hub.loop = loop_.get();
     hub.live = &live_;
+    hub.archive = archive_.get();
     hub.identity = identity_;
     hub_ = std::make_unique<WatchHub>(std::move(hub));
     desk_ = std::make_unique<ArtifactDesk>(artifacts_.get());
     workers_ = std::make_unique<WorkerService>(
         WorkerService::Options{loop_.get(), ingest_.get(), gate_.get(), &SystemClock(), identity_,
                                boot_id_, TimingOf(options_.timing), Fence, desk_.get()});
-    clients_ = std::make_unique<ClientService>(ClientService::Options{
-        loop_.get(), reporter_.get(), hub_.get(), gate_.get(), identity_, desk_.get()});
+    clients_ = std::make_unique<ClientService>(
+        ClientService::Options{loop_.get(), reporter_.get(), hub_.get(), gate_.get(), identity_,
+                               desk_.get(), archive_.get()});
     loop_->AddListener(workers_.get());
     loop_->AddListener(hub_.get());
     loop_->AddListener(reporter_.get());
+  }
+
+  // Once the loop runs, which its steps are items of.
+  void StartJanitor() {
+    Janitor::Options janitor;
+    janitor.storage = options_.storage;
+    janitor.loop = loop_.get();
+    janitor.events = stores_.events.get();
+    janitor.samples = stores_.samples.get();
+    janitor.clock = &SystemClock();
+    janitor.fatal = Fence;
+    janitor_ = std::make_unique<Janitor>(std::move(janitor));
   }
 
   absl::StatusOr<bool> Knows(uint64_t run, uint32_t attempt) {
@@ -167,7 +200,14 @@ class Coordinator {
       const auto it = state.hard.runs.find(RunId{run});
       knows = it != state.hard.runs.end() && attempt <= it->second.attempt;
     }));
-    return knows;
+    if (knows) return true;
+    // Late samples of a job that has ended are still its history, while such are kept.
+    History& history = stores_.events->history();
+    ASSIGN_OR_RETURN(const auto ended, history.Run(run));
+    if (!ended || attempt > ended->attempt()) return false;
+    ASSIGN_OR_RETURN(const auto at, history.EndedAt(run));
+    const auto& keep = options_.storage.samples_keep;
+    return at.has_value() && (!keep || SystemClock().Unix() - *at <= *keep);
   }
 
   Step TellReady() {
@@ -189,6 +229,8 @@ class Coordinator {
   LiveBoard live_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<Loop> loop_;
+  std::unique_ptr<Archive> archive_;
+  std::unique_ptr<Janitor> janitor_;
   std::unique_ptr<Reporter> reporter_;
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<ArtifactDesk> desk_;
@@ -202,6 +244,9 @@ int Main(int argc, char** argv) {
   ParsedOptions parsed = ParseCoordinatorOptions(argc, argv);
   if (parsed.exit) return *parsed.exit;
   InitLog("rackmark-coordinator", parsed.options.log_level);
+  if (parsed.options.backup_to || parsed.options.restore_from) {
+    return RunBackupCommand(parsed.options);
+  }
   std::signal(SIGPIPE, SIG_IGN);  // NOLINT: --ready-fd and sockets report EPIPE instead
   auto stop = StopSignal::Install(parsed.options.lifeline_fd);
   if (!stop.ok()) {

@@ -19,8 +19,29 @@ struct Raw {
   std::string token_file;
   std::string log_level = "info";
   uint64_t artifact_bytes = CoordinatorOptions().artifact_bytes;
+  std::optional<std::string> keep_samples, keep_reports, keep_history, sweep_interval;
+  int64_t snapshot_events = static_cast<int64_t>(StorageConfig().snapshot_events);
+  uint64_t snapshot_bytes = StorageConfig().snapshot_bytes;
+  uint64_t samples_bytes = StorageConfig().samples_bytes;
+  std::optional<std::string> backup_to, restore_from;
+  std::string output = "table";
   std::optional<int64_t> lifeline_fd, ready_fd;
   std::optional<std::string> sync_interval, suspect_after, lost_after, fence_after, release_after;
+};
+
+struct AgeFlag {
+  const char* name;
+  std::optional<std::string> Raw::*text;
+  std::optional<Nanos> StorageConfig::*value;
+  const char* help;
+};
+constexpr AgeFlag kAgeFlags[] = {
+    {"keep-samples", &Raw::keep_samples, &StorageConfig::samples_keep,
+     "age at which raw samples of ended jobs go: 12h, 90d, forever (90d)"},
+    {"keep-reports", &Raw::keep_reports, &StorageConfig::reports_keep,
+     "age at which summaries of ended jobs go (forever)"},
+    {"keep-history", &Raw::keep_history, &StorageConfig::history_keep,
+     "age at which ended jobs leave the lists (forever)"},
 };
 
 struct TimingFlag {
@@ -42,6 +63,22 @@ constexpr TimingFlag kTimingFlags[] = {
      "silence after which a node's devices leave their leases (40s)"},
 };
 
+void AddStorageFlags(Flags& flags, Raw& raw) {
+  for (const AgeFlag& flag : kAgeFlags) flags.Add(flag.name, &(raw.*flag.text), flag.help);
+  flags.AddBytes("samples-bytes", &raw.samples_bytes,
+                 "what samples.db may hold before the oldest samples go (64GiB)");
+  flags.Add("snapshot-events", &raw.snapshot_events,
+            "events after which State is saved and the log behind it cut (10000)", 1,
+            1'000'000'000);
+  flags.AddBytes("snapshot-bytes", &raw.snapshot_bytes, "the same, in bytes of events (64MiB)");
+  flags.Add("sweep-interval", &raw.sweep_interval, "how often what is over goes (1m)");
+  flags.Add("backup-to", &raw.backup_to,
+            "do not serve: copy --data, in use or not, to this new folder");
+  flags.Add("restore-from", &raw.restore_from,
+            "do not serve: make --data, which must be empty, from this backup");
+  flags.Add("output", &raw.output, "of the two above: table or json (table)");
+}
+
 void AddFlags(Flags& flags, Raw& raw) {
   flags.Add("data", &raw.data, "folder of the databases; made if it is not there (rackmark-data)");
   flags.Add("listen", &raw.listen,
@@ -51,6 +88,7 @@ void AddFlags(Flags& flags, Raw& raw) {
   flags.Add("tls-ca", &raw.tls_ca, "PEM certificates that may sign clients and workers");
   flags.Add("token-file", &raw.token_file, "lines 'role name token', mode 0600");
   for (const TimingFlag& flag : kTimingFlags) flags.Add(flag.name, &(raw.*flag.text), flag.help);
+  AddStorageFlags(flags, raw);
   constexpr int64_t kFdMax = std::numeric_limits<int>::max();
   flags.Add("lifeline-fd", &raw.lifeline_fd, "stop in order when this descriptor ends", 0, kFdMax);
   flags.Add("ready-fd", &raw.ready_fd, "write the address here, once served, and close", 0, kFdMax);
@@ -68,6 +106,34 @@ absl::StatusOr<LogLevel> LevelByName(const std::string& name) {
   if (name == "error") return LogLevel::kError;
   return UsageError(
       absl::StrCat("--log-level ", name, " is unknown; use debug, info, warning or error"));
+}
+
+absl::Status CheckStorageFlags(const Raw& raw, CoordinatorOptions& options) {
+  for (const AgeFlag& flag : kAgeFlags) {
+    if (!(raw.*flag.text)) continue;
+    auto age = ParseAge(*(raw.*flag.text));
+    if (!age.ok()) return Annotate(age.status(), absl::StrCat("--", flag.name));
+    options.storage.*flag.value = *age;
+  }
+  if (raw.sweep_interval) {
+    auto interval = ParseDurationFlag(*raw.sweep_interval);
+    if (!interval.ok()) return Annotate(interval.status(), "--sweep-interval");
+    options.storage.sweep_interval = *interval;
+  }
+  options.storage.snapshot_events = static_cast<uint64_t>(raw.snapshot_events);
+  options.storage.snapshot_bytes = raw.snapshot_bytes;
+  options.storage.samples_bytes = raw.samples_bytes;
+  RETURN_IF_ERROR(CheckStorage(options.storage));
+  if (raw.backup_to && raw.restore_from) {
+    return UsageError("--backup-to and --restore-from exclude each other; give one");
+  }
+  if (raw.output != "table" && raw.output != "json") {
+    return UsageError(absl::StrCat("--output ", raw.output, " is unknown; use table or json"));
+  }
+  options.backup_to = raw.backup_to;
+  options.restore_from = raw.restore_from;
+  options.json = raw.output == "json";
+  return absl::OkStatus();
 }
 
 absl::StatusOr<CoordinatorOptions> Check(const Raw& raw) {
@@ -90,6 +156,7 @@ absl::StatusOr<CoordinatorOptions> Check(const Raw& raw) {
     options.timing.*flag.value = *duration;
   }
   RETURN_IF_ERROR(CheckConfig(options.timing));
+  RETURN_IF_ERROR(CheckStorageFlags(raw, options));
   if (raw.lifeline_fd) options.lifeline_fd = static_cast<int>(*raw.lifeline_fd);
   if (raw.ready_fd) options.ready_fd = static_cast<int>(*raw.ready_fd);
   options.artifact_bytes = raw.artifact_bytes;

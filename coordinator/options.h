@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "coordinator/core/config.h"
+#include "coordinator/storage.h"
 #include "rpc/endpoint.h"
 #include "rpc/security.h"
 
@@ -18,6 +19,10 @@ struct CoordinatorOptions {
   Endpoint listen;
   Security security;
   CoreConfig timing;
+  StorageConfig storage;
+  // Not a coordinator but a backup of one, or the restoring of it: the folder to write or read.
+  std::optional<std::string> backup_to, restore_from;
+  bool json = false;
   std::optional<int> lifeline_fd;
   std::optional<int> ready_fd;
   uint64_t artifact_bytes = 4ULL << 30;

@@ -28,6 +28,21 @@ v1::RunSummary KnownOf(const State& state, const RunState& run) {
   return known;
 }
 
+// What the log said of a run whose summary is not there.
+v1::RunSummary KnownOf(const v1::RunRecord& run) {
+  v1::RunSummary known;
+  known.set_run_id(run.run_id());
+  known.set_attempt(run.attempt());
+  *known.mutable_spec() = run.spec();
+  *known.mutable_placement() = run.placement();
+  if (run.has_failure()) *known.mutable_failure() = run.failure();
+  *known.mutable_earlier_failures() = run.earlier_failures();
+  *known.mutable_transports() = run.transports();
+  known.set_verdict(run.verdict());
+  *known.mutable_reasons() = run.reasons();
+  return known;
+}
+
 }  // namespace
 
 Reporter::Reporter(Options options) : options_(std::move(options)) {
@@ -56,40 +71,19 @@ void Reporter::RunToJudge(RunId run) {
 }
 
 absl::Status Reporter::Assemble(const State& state, JobId id, Done done) {
-  const auto it = state.hard.jobs.find(id);
-  if (it == state.hard.jobs.end()) {
-    return absl::NotFoundError(absl::StrCat("there is no job ", id.value));
-  }
-  const JobState& job = it->second;
-  if (!job.verdict) {
+  if (state.hard.jobs.count(id) != 0) {
     return absl::FailedPreconditionError(
         absl::StrCat("job ", id.value, " has not ended yet; its report comes with its verdict"));
   }
-  v1::JobSummary summary;
-  summary.set_format(1);
-  summary.set_cluster_id(state.hard.cluster_id);
-  summary.set_job_id(id.value);
-  summary.set_job_name(job.job.name());
-  *summary.mutable_labels() = job.job.labels();
-  summary.set_verdict(*job.verdict);
-  summary.set_submitted_unix_ns(job.submitted_unix_ns);
-  summary.set_source(job.job.source());
-  summary.set_source_sha256(job.job.source_sha256());
-  *summary.mutable_by() = job.by;
-  summary.set_rackmark_version(std::string(Version()));
-  for (const RunId run_id : RunsOf(job)) {
-    const RunState& run = state.hard.runs.at(run_id);
-    v1::RunSummary* known = summary.add_runs();
-    *known = KnownOf(state, run);
-    known->set_verdict(run.verdict.value_or(v1::VERDICT_UNKNOWN));
-    for (const std::string& reason : run.reasons) known->add_reasons(reason);
+  if (!HasEnded(state.hard, id)) {
+    return absl::NotFoundError(absl::StrCat("there is no job ", id.value));
   }
   std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("the coordinator is stopping");
   if (reports_.size() >= options_.reports_max) {
     return absl::ResourceExhaustedError("too many reports are being put together; try again");
   }
-  reports_.push_back({std::move(summary), std::move(done)});
+  reports_.push_back({id, state.hard.cluster_id, std::move(done)});
   ready_.notify_all();
   return absl::OkStatus();
 }
@@ -103,7 +97,7 @@ void Reporter::Run() {
       Report report = std::move(reports_.front());
       reports_.pop_front();
       lock.unlock();
-      Finish(std::move(report));
+      report.done(Put(report));
     } else {
       const RunId run = *to_judge_.begin();
       to_judge_.erase(to_judge_.begin());
@@ -117,10 +111,10 @@ void Reporter::Run() {
 void Reporter::Judge(RunId run) {
   std::optional<v1::RunSummary> known;
   absl::Status status = options_.loop->ReadAndWait([&](const State& state, Now) {
-    const RunState& at = state.hard.runs.at(run);
-    if (at.phase != v1::RUN_PHASE_JUDGING) return;
-    known = KnownOf(state, at);
-    for (v1::NodeFacts& facts : FactsOf(state, at)) *known->add_nodes() = std::move(facts);
+    const auto at = state.hard.runs.find(run);
+    if (at == state.hard.runs.end() || at->second.phase != v1::RUN_PHASE_JUDGING) return;
+    known = KnownOf(state, at->second);
+    for (v1::NodeFacts& facts : FactsOf(state, at->second)) *known->add_nodes() = std::move(facts);
   });
   if (status.ok() && known) {
     const auto judged = Summarize(*std::move(known));
@@ -171,21 +165,41 @@ absl::StatusOr<Reporter::Judged> Reporter::Summarize(v1::RunSummary known) {
   return Judged{*std::move(summary), std::move(bytes)};
 }
 
-void Reporter::Finish(Report report) {
-  for (v1::RunSummary& run : *report.summary.mutable_runs()) {
-    auto stored = options_.samples->GetReport(run.run_id());
-    if (!stored.ok()) return report.done(stored.status());
-    v1::RunSummary full;
-    if (*stored && full.ParseFromString(**stored) && full.attempt() == run.attempt()) {
-      run = std::move(full);
-    } else {
-      v1::MissingValue* missing = run.add_missing();
-      missing->set_name("summary");
-      missing->set_reason("it is not in samples.db; only what the event log says is shown");
-    }
+absl::StatusOr<v1::JobSummary> Reporter::Put(const Report& report) {
+  ASSIGN_OR_RETURN(const auto ended, options_.history->Job(report.job.value));
+  if (!ended) {
+    return absl::NotFoundError(
+        absl::StrCat("job ", report.job.value, " has ended, and is no longer kept"));
   }
-  Fit(report.summary);
-  report.done(std::move(report.summary));
+  const v1::JobRecord& job = ended->job();
+  v1::JobSummary summary;
+  summary.set_format(1);
+  summary.set_cluster_id(report.cluster_id);
+  summary.set_job_id(job.job_id());
+  summary.set_job_name(job.job().name());
+  *summary.mutable_labels() = job.job().labels();
+  summary.set_verdict(job.verdict());
+  summary.set_submitted_unix_ns(job.submitted_unix_ns());
+  summary.set_source(job.job().source());
+  summary.set_source_sha256(job.job().source_sha256());
+  *summary.mutable_by() = job.by();
+  summary.set_rackmark_version(std::string(Version()));
+  RETURN_IF_ERROR(AddRuns(*ended, summary));
+  Fit(summary);
+  return summary;
+}
+
+absl::Status Reporter::AddRuns(const v1::EndedJob& ended, v1::JobSummary& summary) {
+  for (const v1::RunRecord& run : ended.runs()) {
+    v1::RunSummary* shown = summary.add_runs();
+    ASSIGN_OR_RETURN(const auto stored, options_.samples->GetReport(run.run_id()));
+    if (stored && shown->ParseFromString(*stored) && shown->attempt() == run.attempt()) continue;
+    *shown = KnownOf(run);
+    v1::MissingValue* missing = shown->add_missing();
+    missing->set_name("summary");
+    missing->set_reason("it is not in samples.db; only what the event log says is shown");
+  }
+  return absl::OkStatus();
 }
 
 // Charts go first when a report would not fit into one message, the last runs' first.

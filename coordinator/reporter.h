@@ -31,6 +31,7 @@ class Reporter : public LoopListener {
   struct Options {
     Loop* loop = nullptr;
     SampleStore* samples = nullptr;
+    History* history = nullptr;
     SummarizeRun summarize;
     // The disk's state is unknown: must end the process.
     std::function<void(const absl::Status&)> fatal;
@@ -44,9 +45,9 @@ class Reporter : public LoopListener {
   // Before the loop stops. Reports that wait are answered UNAVAILABLE.
   void Stop();
 
-  // On the loop's thread: takes what it needs from State. NOT_FOUND: no such job;
+  // On the loop's thread: looks whether the job has ended. NOT_FOUND: no such job;
   // FAILED_PRECONDITION: not ended yet; RESOURCE_EXHAUSTED: too many wait. Else `done` comes later,
-  // on the reporter's thread.
+  // on the reporter's thread; NOT_FOUND there: it is no longer kept.
   absl::Status Assemble(const State& state, JobId job, Done done);
 
   void DesiredChanged(NodeId, const State&) override {}
@@ -55,7 +56,8 @@ class Reporter : public LoopListener {
 
  private:
   struct Report {
-    v1::JobSummary summary;  // its runs as State knows them
+    JobId job;
+    std::string cluster_id;
     Done done;
   };
   void Run();
@@ -65,7 +67,8 @@ class Reporter : public LoopListener {
     std::string bytes;  // as they are stored
   };
   absl::StatusOr<Judged> Summarize(v1::RunSummary known);
-  void Finish(Report report);
+  absl::StatusOr<v1::JobSummary> Put(const Report& report);
+  absl::Status AddRuns(const v1::EndedJob& ended, v1::JobSummary& summary);
   void Fit(v1::JobSummary& summary) const;
 
   const Options options_;

@@ -47,6 +47,7 @@ struct Fixture {
     Reporter::Options reporting;
     reporting.loop = loop.get();
     reporting.samples = &samples;
+    reporting.history = &events.history();
     reporting.report_bytes_max = 1 << 20;
     reporting.fatal = options.fatal;
     reporting.summarize = [this](v1::RunSummary known, const ChunkSource&) {
@@ -97,13 +98,9 @@ struct Fixture {
   struct Ended : LoopListener {
     void DesiredChanged(NodeId, const State&) override {}
     void RunToJudge(RunId) override {}
-    void Committed(const State& state, Now) override {
-      if (told || state.hard.jobs.empty() || !state.hard.jobs.begin()->second.verdict) return;
-      told = true;
-      promise.set_value(state.hard.runs.begin()->second);
-    }
-    bool told = false;
-    std::promise<RunState> promise;
+    void JobEnded(const v1::EndedJob& job) override { promise.set_value(job.runs(0)); }
+    void Committed(const State&, Now) override {}
+    std::promise<v1::RunRecord> promise;
   };
 
   MemoryEventStore events{"c1"};
@@ -117,12 +114,12 @@ struct Fixture {
 TEST(Reporter, AVerdictComesBackWithTheHashOfWhatIsStored) {
   Fixture f;
   const JobId job = f.SubmitAndCancel();
-  const RunState run = f.ended.promise.get_future().get();
-  EXPECT_EQ(run.verdict, v1::VERDICT_CANCELLED);
-  EXPECT_THAT(run.reasons, ElementsAre("because"));
-  const auto stored = f.samples.GetReport(run.id.value);
+  const v1::RunRecord run = f.ended.promise.get_future().get();
+  EXPECT_EQ(run.verdict(), v1::VERDICT_CANCELLED);
+  EXPECT_THAT(run.reasons(), ElementsAre("because"));
+  const auto stored = f.samples.GetReport(run.run_id());
   ASSERT_TRUE(stored->has_value());
-  EXPECT_EQ(run.evidence_sha256, Sha256Hex(**stored));
+  EXPECT_EQ(run.evidence_sha256(), Sha256Hex(**stored));
 
   const auto report = f.Report(job);
   ASSERT_TRUE(report.ok()) << report.status();
@@ -142,10 +139,10 @@ TEST(Reporter, AStoredSummaryOfTheSameAttemptIsNotMadeAgain) {
   before.add_reasons("judged before the crash");
   ASSERT_TRUE(f.samples.PutReport(1, before.SerializeAsString()).ok());
   f.SubmitAndCancel();
-  const RunState run = f.ended.promise.get_future().get();
+  const v1::RunRecord run = f.ended.promise.get_future().get();
   EXPECT_EQ(f.judged, 0);
-  EXPECT_EQ(run.evidence_sha256, Sha256Hex(before.SerializeAsString()));
-  EXPECT_THAT(run.reasons, ElementsAre("judged before the crash"));
+  EXPECT_EQ(run.evidence_sha256(), Sha256Hex(before.SerializeAsString()));
+  EXPECT_THAT(run.reasons(), ElementsAre("judged before the crash"));
 }
 
 // The reporter of the coordinator before this one died between JUDGING and the verdict.
@@ -163,6 +160,7 @@ TEST(Reporter, ARunLeftInJudgingIsJudgedAfterARestart) {
   Reporter::Options reporting;
   reporting.loop = &again;
   reporting.samples = &f.samples;
+  reporting.history = &f.events.history();
   reporting.summarize = [](v1::RunSummary, const ChunkSource&) {
     return absl::StatusOr<v1::RunSummary>(absl::DataLossError("planted: a torn chunk"));
   };
@@ -171,13 +169,30 @@ TEST(Reporter, ARunLeftInJudgingIsJudgedAfterARestart) {
   again.AddListener(&reporter);
   again.AddListener(&ended);
   again.Start();
-  const RunState run = ended.promise.get_future().get();
-  EXPECT_EQ(run.job, job);
+  const v1::RunRecord run = ended.promise.get_future().get();
+  EXPECT_EQ(run.job_id(), job.value);
   // Damaged samples are an ERROR of the run, with the reason, and no trouble of the coordinator's.
-  EXPECT_EQ(run.verdict, v1::VERDICT_ERROR);
-  EXPECT_THAT(run.reasons, ElementsAre(HasSubstr("torn chunk")));
+  EXPECT_EQ(run.verdict(), v1::VERDICT_ERROR);
+  EXPECT_THAT(run.reasons(), ElementsAre(HasSubstr("torn chunk")));
   reporter.Stop();
   again.Stop();
+}
+
+// Retention has taken the summary, or never: what the log said is left.
+TEST(Reporter, AReportWithoutItsSummaryTellsWhatTheLogSaid) {
+  Fixture f;
+  const JobId job = f.SubmitAndCancel();
+  const v1::RunRecord run = f.ended.promise.get_future().get();
+  ASSERT_TRUE(f.samples.DropReport(run.run_id()).ok());
+  const auto report = f.Report(job);
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_EQ(report->runs_size(), 1);
+  EXPECT_EQ(report->runs(0).verdict(), v1::VERDICT_CANCELLED);
+  EXPECT_EQ(report->runs(0).failure().detail(), "enough");
+  EXPECT_TRUE(report->runs(0).spec().has_null());
+  EXPECT_THAT(report->runs(0).missing(0).reason(), HasSubstr("samples.db"));
+  ASSERT_TRUE(f.events.DropHistory(INT64_MAX, 100).ok());
+  EXPECT_THAT(std::string(f.Report(job).status().message()), HasSubstr("no longer kept"));
 }
 
 TEST(Reporter, NoReportBeforeTheEndAndNoneOfAnUnknownJob) {

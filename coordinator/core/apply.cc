@@ -1,5 +1,6 @@
 // Apply: what an event means. No rule lives here, only consequences; rules are in check.cc.
 #include "coordinator/core/decide.h"
+#include "coordinator/core/record.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/tables.h"
 
@@ -52,7 +53,6 @@ void On(HardState& hard, const Event& event, const v1::JobSubmitted& change) {
     hard.last_run = id.value;
   }
   hard.last_job = job.id.value;
-  hard.open_jobs.insert(job.id);
   hard.submissions[job.submission_id] = job.id;
 }
 
@@ -62,11 +62,14 @@ void On(HardState& hard, const v1::JobCancelRequested& change) {
   job.cancel_reason = change.reason();
 }
 
-void On(HardState& hard, const Event& event, const v1::JobEnded& change) {
-  JobState& job = hard.jobs.at(JobId{change.job_id()});
-  job.verdict = change.verdict();
-  job.ended_unix_ns = event.unix_ns();
-  hard.open_jobs.erase(job.id);
+void On(HardState& hard, const v1::JobEnded& change) {
+  const auto job = hard.jobs.find(JobId{change.job_id()});
+  for (RunId run : RunsOf(job->second)) hard.runs.erase(run);
+  hard.ended_submissions.push_back(job->second.submission_id);
+  hard.jobs.erase(job);
+  if (hard.ended_submissions.size() <= kEndedSubmissionsKept) return;
+  hard.submissions.erase(hard.ended_submissions.front());
+  hard.ended_submissions.pop_front();
 }
 
 void On(HardState& hard, const v1::LeasePlaced& change) {
@@ -168,7 +171,7 @@ void ApplyChange(HardState& hard, const Event& event) {
     case Event::kNodeChanged: On(hard, event.node_changed()); break;
     case Event::kJobSubmitted: On(hard, event, event.job_submitted()); break;
     case Event::kJobCancelRequested: On(hard, event.job_cancel_requested()); break;
-    case Event::kJobEnded: On(hard, event, event.job_ended()); break;
+    case Event::kJobEnded: On(hard, event.job_ended()); break;
     case Event::kLeasePlaced: On(hard, event.lease_placed()); break;
     case Event::kLeaseGo:
       Enter(hard.leases.at(LeaseId{event.lease_go().lease_id()}), Event::kLeaseGo);
@@ -199,8 +202,11 @@ void Apply(HardState& hard, const v1::Event& event) {
   hard.last_seq = event.seq();
 }
 
-absl::Status Replay(State& state, const v1::Event& event) {
+absl::Status Replay(State& state, const v1::Event& event, std::vector<v1::EndedJob>* ended) {
   RETURN_IF_ERROR(CheckEvent(state.hard, event));
+  if (ended != nullptr && event.has_job_ended()) {
+    ended->push_back(RecordEnded(state.hard, event));
+  }
   ApplyChange(state.hard, event);
   state.hard.last_seq = event.seq();
   return absl::OkStatus();

@@ -1,5 +1,8 @@
 #include "coordinator/core/blame.h"
 
+#include <algorithm>
+#include <set>
+
 #include "coordinator/core/observe.h"
 #include "coordinator/core/timers.h"
 
@@ -51,6 +54,11 @@ v1::Failure DeathOf(const State& state, const LeaseState& lease, const v1::RankP
   const v1::RankPhase phase = failure.phase();
   Blame(state, lease, place, failure);
   failure.set_phase(phase);
+  if (failure.kind() != v1::FAILURE_KIND_FENCED) return failure;
+  // No rank's doing; and if we were away ourselves, not its node's either.
+  failure.clear_rank();
+  failure.clear_device();
+  if (state.soft.now - state.soft.listening_since < state.config.fence_after) failure.clear_node();
   return failure;
 }
 
@@ -101,12 +109,35 @@ std::optional<v1::Failure> FindBadRank(const State& state, const LeaseState& lea
   return std::nullopt;
 }
 
+// What it does for another run is idleness in this one.
+v1::RankPhase Progress(const State& state, const LeaseState& lease, const v1::RankPlace& place) {
+  const v1::RankReport* rank = RankOf(state, lease, place);
+  if (rank == nullptr || !lease.run.has_value()) return PhaseOfRank(state, lease, place);
+  const RunState& run = state.hard.runs.at(*lease.run);
+  const bool same = rank->run_id() == run.id.value && rank->attempt() == run.attempt;
+  return same ? rank->phase() : v1::RANK_PHASE_READY;
+}
+
+// Whoever is furthest behind held up the others. Where the whole gang is equally far it is slow as
+// a whole, and to name one rank would be a lie.
 v1::Failure Timeout(const State& state, const LeaseState& lease, v1::FailureKind kind,
                     const std::vector<const v1::RankPlace*>& waiting) {
   v1::Failure failure;
   failure.set_kind(kind);
   if (waiting.empty()) return failure;
-  const v1::RankPlace& first = *waiting.front();
+  const auto phase = [&](const v1::RankPlace* place) { return Progress(state, lease, *place); };
+  const v1::RankPlace& first =
+      **std::min_element(waiting.begin(), waiting.end(),
+                         [&](const auto* a, const auto* b) { return phase(a) < phase(b); });
+  const auto level = std::count_if(waiting.begin(), waiting.end(),
+                                   [&](const auto* p) { return phase(p) == phase(&first); });
+  if (level > 1 && level == lease.placement.ranks_size()) {
+    failure.set_phase(phase(&first));
+    failure.set_detail(failure.phase() == v1::RANK_PHASE_UNKNOWN
+                           ? absl::StrCat("none of ", level, " ranks had been heard of")
+                           : absl::StrCat("all ", level, " ranks were ", PhaseWord(phase(&first))));
+    return failure;
+  }
   Blame(state, lease, first, failure);
   std::string detail = absl::StrCat("rank ", first.rank(), " on ", first.node(), " device ",
                                     first.device(), " was ", PhaseWord(failure.phase()));
@@ -161,9 +192,21 @@ std::optional<v1::Failure> FindDrainTimeout(const State& state, const LeaseState
   if (run.phase != v1::RUN_PHASE_DRAINING || now < RunClock(state, run).deadline) {
     return std::nullopt;
   }
-  v1::Failure failure =
-      Timeout(state, lease, v1::FAILURE_KIND_DRAIN_TIMEOUT, DrainOf(state, lease, run).waiting);
-  failure.set_detail(absl::StrCat("samples of ", failure.node(), " did not all arrive in time"));
+  const auto waiting = DrainOf(state, lease, run).waiting;
+  v1::Failure failure;
+  failure.set_kind(v1::FAILURE_KIND_DRAIN_TIMEOUT);
+  std::set<std::string> nodes;
+  for (const v1::RankPlace* place : waiting) nodes.insert(place->node());
+  if (nodes.size() == 1) Blame(state, lease, *waiting.front(), failure);
+  std::string names;
+  for (const std::string& node : nodes) {
+    if (names.size() > 100) {
+      names += " and others";
+      break;
+    }
+    absl::StrAppend(&names, names.empty() ? "" : ", ", node);
+  }
+  failure.set_detail(absl::StrCat("samples of ", names, " did not all arrive in time"));
   return failure;
 }
 

@@ -57,7 +57,7 @@ absl::Status Check(const HardState& hard, const v1::JobSubmitted& change) {
 }
 
 absl::Status CheckOpenJob(const HardState& hard, uint64_t job) {
-  if (hard.open_jobs.count(JobId{job}) != 0) return absl::OkStatus();
+  if (hard.jobs.count(JobId{job}) != 0) return absl::OkStatus();
   return Bad(absl::StrCat("no open job ", job));
 }
 

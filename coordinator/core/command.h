@@ -49,7 +49,8 @@ struct StreamBroken {
   NodeId node;
   uint64_t stream = 0;
 };
-// The reporter's verdict. Repeating it changes nothing; another attempt's is FAILED_PRECONDITION.
+// The reporter's verdict. Repeating it changes nothing; another attempt's is FAILED_PRECONDITION
+// while the job is open.
 struct JudgeRun {
   RunId run;
   uint32_t attempt = 0;

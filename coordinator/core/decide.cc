@@ -92,11 +92,11 @@ absl::StatusOr<Decision> On(const State& state, const SubmitJob& command, Now) {
 
 absl::StatusOr<Decision> On(const State& state, const CancelJob& command, Now) {
   const auto job = state.hard.jobs.find(command.job);
-  if (job == state.hard.jobs.end()) {
+  const bool open = job != state.hard.jobs.end();
+  if (!open && !HasEnded(state.hard, command.job)) {
     return absl::NotFoundError(absl::StrCat("no job ", command.job.value));
   }
   Decision decision;
-  const bool open = !job->second.verdict.has_value();
   decision.reply = Cancelled{open};
   if (open && !job->second.cancel_requested) {
     v1::JobCancelRequested* change = decision.events.emplace_back().mutable_job_cancel_requested();
@@ -176,6 +176,8 @@ absl::StatusOr<Decision> On(const State& state, const StreamBroken& command, Now
 
 absl::StatusOr<Decision> On(const State& state, const JudgeRun& command, Now) {
   const auto found = state.hard.runs.find(command.run);
+  const bool was = !command.run.IsNone() && command.run.value <= state.hard.last_run;
+  if (found == state.hard.runs.end() && was) return Decision{};  // judged, and gone with its job
   if (found == state.hard.runs.end()) {
     return absl::NotFoundError(absl::StrCat("no run ", command.run.value));
   }

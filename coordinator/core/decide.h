@@ -13,6 +13,7 @@
 #include "coordinator/core/command.h"
 #include "coordinator/core/state.h"
 #include "rackmark/v1/event.pb.h"
+#include "rackmark/v1/snapshot.pb.h"
 
 namespace rackmark {
 
@@ -38,21 +39,24 @@ absl::Status CheckEvent(const HardState& hard, const v1::Event& event);
 // Total. REQUIRES: CheckEvent says OK (our own events always do; checked, a bug ends the process).
 void Apply(HardState& hard, const v1::Event& event);
 
-// CheckEvent, then Apply: one event of the log at start. Touches no soft state.
-absl::Status Replay(State& state, const v1::Event& event);
+// CheckEvent, then Apply: one event of the log at start. Touches no soft state. A job that it ends
+// is put into `ended`, if that is wanted.
+absl::Status Replay(State& state, const v1::Event& event,
+                    std::vector<v1::EndedJob>* ended = nullptr);
 
 struct TurnResult {
   std::vector<v1::Event> events;  // already applied to State, not yet durable
   Reply reply;
-  std::set<NodeId> push;  // nodes whose desired state changed: push after the commit
-  std::set<RunId> judge;  // runs that entered JUDGING: the reporter's work
+  std::vector<v1::EndedJob> ended;  // jobs that left State: to be stored with the events
+  std::set<NodeId> push;            // nodes whose desired state changed: push after the commit
+  std::set<RunId> judge;            // runs in JUDGING that are now the reporter's work
 };
 
 // Absorbs, decides, applies, and settles until nothing more follows. On an error nothing durable
 // has changed. REQUIRES: now.monotonic does not go back.
 absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now);
 
-// All runs in JUDGING: what the reporter must do after a start.
-std::vector<RunId> RunsToJudge(const HardState& hard);
+// All runs in JUDGING that are not held: what the reporter must do after a start.
+std::vector<RunId> RunsToJudge(const State& state);
 
 }  // namespace rackmark

@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 
 namespace rackmark {
@@ -49,6 +50,9 @@ void AddRun(const State& state, const LeaseState& lease, v1::DesiredLease& desir
   wanted->set_goal(run.phase == v1::RUN_PHASE_PREPARING ? v1::RUN_GOAL_PREPARED
                                                         : v1::RUN_GOAL_DONE);
   *wanted->mutable_spec() = SpecOf(state.hard, run);
+  if (run.attempt > 1 && wanted->spec().has_null()) {
+    wanted->mutable_spec()->mutable_null()->clear_hold();
+  }
 }
 
 void AddLease(const State& state, const LeaseState& lease, NodeId node, v1::DesiredState& content) {
@@ -67,6 +71,7 @@ void AddLease(const State& state, const LeaseState& lease, NodeId node, v1::Desi
   if (lease.phase == v1::LEASE_PHASE_RENDEZVOUS) AddCards(state, lease, node, desired);
   if (lease.phase == v1::LEASE_PHASE_ACTIVE) desired.set_go(true);
   if (lease.run.has_value()) AddRun(state, lease, desired);
+  if (const v1::Hold* hold = RankHold(state, lease)) *desired.mutable_hold() = *hold;
 }
 
 // Remembers for each lease the version in which it came or went.
@@ -93,7 +98,8 @@ v1::DesiredState DesiredFor(const State& state, NodeId node) {
   if (found == state.hard.nodes.end()) return content;
   for (LeaseId id : found->second.leases) {
     const LeaseState& lease = state.hard.leases.at(id);
-    if (lease.phase != v1::LEASE_PHASE_RELEASING) AddLease(state, lease, node, content);
+    if (lease.phase == v1::LEASE_PHASE_RELEASING || HeldUntil(state, lease)) continue;
+    AddLease(state, lease, node, content);
   }
   return content;
 }

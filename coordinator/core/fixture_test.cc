@@ -2,6 +2,7 @@
 // new format adds one (tests/scenarios: RACKMARK_WRITE_FIXTURE).
 #include <fstream>
 #include <iterator>
+#include <map>
 
 #include "coordinator/core/decide.h"
 #include "gtest/gtest.h"
@@ -29,20 +30,30 @@ TEST(Fixture, FirstFormatLoads) {
   const std::vector<std::string> records = ReadRecords("events-v1.bin");
   ASSERT_GT(records.size(), 60u);
   State state;
+  std::vector<v1::EndedJob> ended;
   for (const std::string& record : records) {
     v1::Event event;
     ASSERT_TRUE(event.ParseFromString(record));
-    const absl::Status status = Replay(state, event);
+    const absl::Status status = Replay(state, event, &ended);
     ASSERT_TRUE(status.ok()) << status;
   }
   EXPECT_EQ(state.hard.cluster_id, "c0ffee00");
   EXPECT_EQ(state.hard.nodes.size(), 3u);
-  ASSERT_EQ(state.hard.jobs.size(), 3u);
-  EXPECT_TRUE(state.hard.open_jobs.empty());
+  EXPECT_TRUE(state.hard.jobs.empty());
+  EXPECT_TRUE(state.hard.runs.empty());
   EXPECT_TRUE(state.hard.leases.empty());
-  EXPECT_EQ(state.hard.jobs.at(JobId{1}).verdict, v1::VERDICT_PASS);
-  EXPECT_EQ(state.hard.jobs.at(JobId{3}).cancel_reason, "not needed");
-  for (const auto& [id, run] : state.hard.runs) EXPECT_EQ(run.phase, v1::RUN_PHASE_ENDED);
+  std::map<uint64_t, v1::EndedJob> jobs;
+  for (v1::EndedJob& job : ended) jobs[job.job().job_id()] = std::move(job);
+  ASSERT_EQ(jobs.size(), 3u);
+  EXPECT_EQ(jobs.at(1).job().verdict(), v1::VERDICT_PASS);
+  EXPECT_EQ(jobs.at(3).job().cancel_reason(), "not needed");
+  for (const auto& [id, job] : jobs) {
+    ASSERT_EQ(static_cast<uint32_t>(job.runs_size()), job.job().runs_total());
+    for (const v1::RunRecord& run : job.runs()) {
+      EXPECT_EQ(run.phase(), v1::RUN_PHASE_ENDED);
+      EXPECT_TRUE(run.spec().has_null());
+    }
+  }
 }
 
 TEST(Fixture, MissingOrRepeatedEventsAreFound) {

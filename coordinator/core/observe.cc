@@ -141,7 +141,9 @@ Drained DrainOf(const State& state, const LeaseState& lease, const RunState& run
     bool done = is_over(of_rank);
     if (first_of_node) done = is_over(of_node) && done;
     if (!done) drained.waiting.push_back(&place);
-    if (of_rank != nullptr) drained.dropped_results += of_rank->dropped_results();
+    if (of_rank == nullptr || of_rank->dropped_results() == 0) continue;
+    if (drained.dropped_results == 0) drained.dropped_node = place.node();
+    drained.dropped_results += of_rank->dropped_results();
   }
   drained.all = drained.waiting.empty();
   return drained;

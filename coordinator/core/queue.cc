@@ -103,7 +103,7 @@ plan::Inventory InventoryOf(const State& state) {
 }
 
 bool WantsGang(const State& state, const JobState& job) {
-  if (job.verdict.has_value() || job.lease.has_value() || job.cancel_requested) return false;
+  if (job.lease.has_value() || job.cancel_requested) return false;
   if (SetupExhausted(state, job)) return false;
   for (RunId run : RunsOf(job)) {
     if (state.hard.runs.at(run).phase == v1::RUN_PHASE_QUEUED) return true;
@@ -113,8 +113,7 @@ bool WantsGang(const State& state, const JobState& job) {
 
 std::optional<v1::LeasePlaced> PlaceNext(const State& state) {
   std::optional<plan::Inventory> inventory;
-  for (JobId id : state.hard.open_jobs) {
-    const JobState& job = state.hard.jobs.at(id);
+  for (const auto& [id, job] : state.hard.jobs) {
     if (!WantsGang(state, job)) continue;
     if (!inventory.has_value()) inventory = InventoryOf(state);
     auto answer = plan::Place(*inventory, job.job.spec().gang());
@@ -140,9 +139,8 @@ std::vector<std::string> WaitingReasons(const State& state, JobId id) {
   if (const auto* shortage = std::get_if<plan::Shortage>(&answer)) {
     return Sentences(state, *shortage);
   }
-  for (JobId other : state.hard.open_jobs) {
+  for (const auto& [other, older] : state.hard.jobs) {
     if (other == id) break;
-    const JobState& older = state.hard.jobs.at(other);
     if (!WantsGang(state, older)) continue;
     const auto blocked = plan::Place(inventory, older.job.spec().gang());
     const auto* shortage = std::get_if<plan::Shortage>(&blocked);

@@ -3,6 +3,7 @@
 #include "coordinator/core/blame.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/emit.h"
+#include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
 #include "coordinator/core/retry.h"
@@ -53,7 +54,10 @@ std::optional<v1::Failure> SamplesLost(const Drained& drained) {
     return failure;
   }
   if (drained.dropped_results == 0) return std::nullopt;
-  failure.set_detail(absl::StrCat(drained.dropped_results, " results overflowed a bound"));
+  failure.set_node(drained.dropped_node);
+  failure.set_detail(absl::StrCat(drained.dropped_results, " results overflowed a bound on ",
+                                  drained.dropped_node,
+                                  ", or found no room on its disk; its worker's log says which"));
   return failure;
 }
 
@@ -69,10 +73,13 @@ void AdvanceRun(const State& state, const LeaseState& lease, Nanos now, Events& 
     events.emplace_back().mutable_run_draining()->set_run_id(run.id.value);
   } else if (run.phase == v1::RUN_PHASE_DRAINING) {
     const Drained drained = DrainOf(state, lease, run);
+    if (drained.all && HeldUntil(state, run)) return;
     if (drained.all) {
       EmitJudging(state, run, SamplesLost(drained), events);
     } else if (auto late = FindDrainTimeout(state, lease, now)) {
-      EmitJudging(state, run, *late, events);
+      // A disk without room for a stream's last words: what was lost is the cause, not the time.
+      const auto lost = SamplesLost(drained);
+      EmitJudging(state, run, lost.has_value() ? *lost : *late, events);
     }
   }
 }
@@ -153,9 +160,13 @@ void StepJob(const State& state, const JobState& job, Nanos now, Events& events)
 
 std::vector<v1::Event> Settle(const State& state, const std::set<JobId>* jobs, Now now) {
   Events events;
-  for (JobId id : jobs == nullptr ? state.hard.open_jobs : *jobs) {
-    if (state.hard.open_jobs.count(id) == 0) continue;
-    StepJob(state, state.hard.jobs.at(id), now.monotonic, events);
+  if (jobs == nullptr) {
+    for (const auto& [id, job] : state.hard.jobs) StepJob(state, job, now.monotonic, events);
+  } else {
+    for (JobId id : *jobs) {
+      const auto job = state.hard.jobs.find(id);
+      if (job != state.hard.jobs.end()) StepJob(state, job->second, now.monotonic, events);
+    }
   }
   if (events.empty() && state.soft.place_wanted) {
     if (auto placed = PlaceNext(state)) {

@@ -2,6 +2,10 @@
 
 namespace rackmark {
 
+bool HasEnded(const HardState& hard, JobId job) {
+  return !job.IsNone() && job.value <= hard.last_job && hard.jobs.count(job) == 0;
+}
+
 std::vector<RunId> RunsOf(const JobState& job) {
   std::vector<RunId> runs;
   for (int i = 0; i < job.job.spec().runs_size(); ++i) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -38,9 +39,7 @@ struct JobState {
   std::string submission_id;
   v1::Principal by;
   int64_t submitted_unix_ns = 0;
-  std::optional<int64_t> ended_unix_ns;
-  RunId first_run;                     // runs are first_run .. first_run + runs_size - 1
-  std::optional<v1::Verdict> verdict;  // set = ended
+  RunId first_run;  // runs are first_run .. first_run + runs_size - 1
   bool cancel_requested = false;
   std::string cancel_reason;
   uint32_t generations = 0;                  // leases ever placed for it
@@ -78,7 +77,12 @@ struct LeaseState {
   std::vector<std::string> transports;  // what its ranks said of them, since ACTIVE
 };
 
-// Rebuilt by Apply from the log. Ended leases leave at once; ended jobs stay (for queries).
+// A submission_id is known again for as long as its job is open, and until this many other jobs
+// have ended after it.
+constexpr size_t kEndedSubmissionsKept = 4096;
+
+// Rebuilt by Apply from the log, or from a snapshot and the log after it. Ended leases and ended
+// jobs leave at once; what people ask of those is in the store's tables (TurnResult::ended).
 struct HardState {
   std::string cluster_id;
   uint64_t epoch = 0;
@@ -87,11 +91,11 @@ struct HardState {
   uint64_t last_node = 0, last_job = 0, last_run = 0, last_lease = 0;
   std::map<NodeId, NodeState> nodes;
   std::map<std::string, NodeId> node_by_name;
-  std::map<JobId, JobState> jobs;
-  std::set<JobId> open_jobs;  // not ended
-  std::map<std::string, JobId> submissions;
-  std::map<RunId, RunState> runs;
-  std::map<LeaseId, LeaseState> leases;  // not ENDED
+  std::map<JobId, JobState> jobs;             // not ended
+  std::map<std::string, JobId> submissions;   // of these, and of ended_submissions
+  std::deque<std::string> ended_submissions;  // oldest first
+  std::map<RunId, RunState> runs;             // of `jobs`
+  std::map<LeaseId, LeaseState> leases;       // not ENDED
 };
 
 // One node as it last reported itself, and what it is to be told.
@@ -116,6 +120,8 @@ struct SoftState {
   std::map<LeaseId, Nanos> lease_since;      // placed; absent = since listening
   std::map<RunId, Nanos> run_since;          // phase entered; absent = since listening
   std::map<LeaseId, Nanos> bystander_since;  // a rank first said that it failed by a peer's doing
+  std::set<LeaseId> held_leases;             // workers are not told of them yet (hold.h)
+  std::set<RunId> held_runs;                 // in JUDGING, not given to the reporter yet
   std::set<NodeId> dirty_nodes;              // something that DesiredFor reads has changed
   bool place_wanted = false;                 // devices came, went or were freed, or a job came
 };
@@ -125,6 +131,9 @@ struct State {
   HardState hard;
   SoftState soft;
 };
+
+// There was such a job, and it is over.
+bool HasEnded(const HardState& hard, JobId job);
 
 // Of one job, in order. The job must exist.
 std::vector<RunId> RunsOf(const JobState& job);

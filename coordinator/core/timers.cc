@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "coordinator/core/hold.h"
+
 namespace rackmark {
 namespace {
 
@@ -68,7 +70,15 @@ Nanos NextDeadline(const State& state) {
   for (const auto& [id, lease] : state.hard.leases) {
     sooner(LeaseClock(state, lease).deadline);
     sooner(BlameDeadline(state, lease));
-    if (lease.run.has_value()) sooner(RunClock(state, state.hard.runs.at(*lease.run)).deadline);
+    sooner(HeldUntil(state, lease));
+    if (!lease.run.has_value()) continue;
+    const RunState& run = state.hard.runs.at(*lease.run);
+    sooner(RunClock(state, run).deadline);
+    sooner(HeldUntil(state, run));
+  }
+  for (RunId id : state.soft.held_runs) {
+    const auto run = state.hard.runs.find(id);
+    if (run != state.hard.runs.end()) sooner(HeldUntil(state, run->second));
   }
   return next;
 }

@@ -1,7 +1,9 @@
 // Turn: absorb, decide, apply, settle. All soft state is written here.
 #include "coordinator/core/decide.h"
 #include "coordinator/core/desired.h"
+#include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
+#include "coordinator/core/record.h"
 
 namespace rackmark {
 namespace {
@@ -25,12 +27,23 @@ void ForgiveStall(State& state, Nanos now) {
   soft.listening_since = now;
 }
 
+void NoteHold(State& state, const LeaseState& lease) {
+  if (HeldUntil(state, lease)) state.soft.held_leases.insert(lease.id);
+}
+
+void NoteHold(State& state, const RunState& run) {
+  const bool judging = run.phase == v1::RUN_PHASE_JUDGING;
+  if (judging && HeldUntil(state, run)) state.soft.held_runs.insert(run.id);
+}
+
 void BeginLeadership(State& state, const TakeLeadership& command, Nanos now) {
   state.soft = SoftState{};
   state.soft.now = now;
   state.soft.listening_since = now;
   state.soft.boot_id = command.boot_id;
   for (const auto& [id, node] : state.hard.nodes) state.soft.dirty_nodes.insert(id);
+  for (const auto& [id, lease] : state.hard.leases) NoteHold(state, lease);
+  for (const auto& [id, run] : state.hard.runs) NoteHold(state, run);
 }
 
 void MarkLease(State& state, LeaseId id) {
@@ -68,6 +81,7 @@ void Track(State& state, const Event& event, Nanos now) {
     case Event::kNodeJoined: ForgetIncarnation(state, NodeId{event.node_joined().node_id()}); break;
     case Event::kLeasePlaced:
       state.soft.lease_since[LeaseId{event.lease_placed().lease_id()}] = now;
+      NoteHold(state, state.hard.leases.at(LeaseId{event.lease_placed().lease_id()}));
       MarkLease(state, LeaseId{event.lease_placed().lease_id()});
       break;
     case Event::kLeaseGo: MarkLease(state, LeaseId{event.lease_go().lease_id()}); break;
@@ -83,16 +97,24 @@ void Track(State& state, const Event& event, Nanos now) {
     case Event::kRunMeasuring: EnterRun(state, event.run_measuring().run_id(), now); break;
     case Event::kRunDraining: EnterRun(state, event.run_draining().run_id(), now); break;
     case Event::kRunRequeued: LeaveRun(state, event.run_requeued().run_id()); break;
-    case Event::kRunJudging: LeaveRun(state, event.run_judging().run_id()); break;
+    case Event::kRunJudging:
+      EnterRun(state, event.run_judging().run_id(), now);
+      NoteHold(state, state.hard.runs.at(RunId{event.run_judging().run_id()}));
+      break;
+    case Event::kRunJudged: LeaveRun(state, event.run_judged().run_id()); break;
     default: break;
   }
 }
 
 void ApplyAll(State& state, std::vector<Event> events, Nanos now, TurnResult& result) {
   for (Event& event : events) {
+    if (event.has_job_ended()) result.ended.push_back(RecordEnded(state.hard, event));
     Apply(state.hard, event);
     Track(state, event, now);
-    if (event.has_run_judging()) result.judge.insert(RunId{event.run_judging().run_id()});
+    if (event.has_run_judging()) {
+      const RunId run{event.run_judging().run_id()};
+      if (state.soft.held_runs.count(run) == 0) result.judge.insert(run);
+    }
     result.events.push_back(std::move(event));
   }
 }
@@ -193,7 +215,8 @@ std::optional<std::set<JobId>> ScopeOf(const State& state, const Command& comman
   } else if (const auto* cancel = std::get_if<CancelJob>(&command.body)) {
     jobs.insert(cancel->job);
   } else if (const auto* judge = std::get_if<JudgeRun>(&command.body)) {
-    jobs.insert(state.hard.runs.at(judge->run).job);
+    const auto run = state.hard.runs.find(judge->run);
+    if (run != state.hard.runs.end()) jobs.insert(run->second.job);
   } else {
     return std::nullopt;
   }
@@ -211,6 +234,32 @@ void SettleAll(State& state, std::optional<std::set<JobId>> scope, Now now, Turn
     ApplyAll(state, std::move(events), now.monotonic, result);
   }
   state.soft.place_wanted = false;
+}
+
+// Holds that are over: the workers are told of the lease, the run goes to the reporter.
+void ReleaseHeld(State& state, TurnResult& result) {
+  std::set<LeaseId>& leases = state.soft.held_leases;
+  for (auto it = leases.begin(); it != leases.end();) {
+    const auto lease = state.hard.leases.find(*it);
+    const bool gone = lease == state.hard.leases.end();
+    if (!gone && HeldUntil(state, lease->second)) {
+      ++it;
+      continue;
+    }
+    if (!gone) MarkLease(state, *it);
+    it = leases.erase(it);
+  }
+  std::set<RunId>& runs = state.soft.held_runs;
+  for (auto it = runs.begin(); it != runs.end();) {
+    const auto run = state.hard.runs.find(*it);
+    const bool judging = run != state.hard.runs.end() && run->second.phase == v1::RUN_PHASE_JUDGING;
+    if (judging && HeldUntil(state, run->second)) {
+      ++it;
+      continue;
+    }
+    if (judging) result.judge.insert(*it);
+    it = runs.erase(it);
+  }
 }
 
 }  // namespace
@@ -235,17 +284,17 @@ absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now) {
     }
   }
   SettleAll(state, ScopeOf(state, command, result.reply), now, result);
+  ReleaseHeld(state, result);
   result.push = RefreshDesired(state, state.soft.dirty_nodes);
   state.soft.dirty_nodes.clear();
   return result;
 }
 
-std::vector<RunId> RunsToJudge(const HardState& hard) {
+std::vector<RunId> RunsToJudge(const State& state) {
   std::vector<RunId> runs;
-  for (JobId id : hard.open_jobs) {
-    for (RunId run : RunsOf(hard.jobs.at(id))) {
-      if (hard.runs.at(run).phase == v1::RUN_PHASE_JUDGING) runs.push_back(run);
-    }
+  for (const auto& [id, run] : state.hard.runs) {
+    const bool judging = run.phase == v1::RUN_PHASE_JUDGING;
+    if (judging && state.soft.held_runs.count(id) == 0) runs.push_back(id);
   }
   return runs;
 }

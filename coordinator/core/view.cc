@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
 #include "coordinator/core/timers.h"
@@ -77,7 +78,6 @@ v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now) {
 }
 
 v1::JobPhase PhaseOf(const HardState& hard, const JobState& job) {
-  if (job.verdict.has_value()) return v1::JOB_PHASE_ENDED;
   if (!job.leases.empty()) return v1::JOB_PHASE_ACTIVE;
   for (RunId run : RunsOf(job)) {
     if (hard.runs.at(run).phase == v1::RUN_PHASE_QUEUED) return v1::JOB_PHASE_QUEUED;
@@ -91,18 +91,49 @@ v1::JobStatus ViewJob(const State& state, JobId id) {
   status.set_job_id(id.value);
   status.set_name(job.job.name());
   status.set_phase(PhaseOf(state.hard, job));
-  if (job.verdict.has_value()) status.set_verdict(*job.verdict);
   status.set_runs_total(static_cast<uint32_t>(job.job.spec().runs_size()));
   for (RunId run : RunsOf(job)) {
     const bool ended = state.hard.runs.at(run).phase == v1::RUN_PHASE_ENDED;
     status.set_runs_ended(status.runs_ended() + (ended ? 1 : 0));
   }
   status.set_submitted_unix_ns(job.submitted_unix_ns);
-  if (job.ended_unix_ns.has_value()) status.set_ended_unix_ns(*job.ended_unix_ns);
   *status.mutable_by() = job.by;
   for (std::string& reason : WaitingReasons(state, id)) {
     status.add_waiting_reasons(std::move(reason));
   }
+  return status;
+}
+
+v1::JobStatus ViewEnded(const v1::JobRecord& job) {
+  v1::JobStatus status;
+  status.set_job_id(job.job_id());
+  status.set_name(job.job().name());
+  status.set_phase(v1::JOB_PHASE_ENDED);
+  status.set_verdict(job.verdict());
+  status.set_runs_total(job.runs_total());
+  status.set_runs_ended(job.runs_total());
+  status.set_submitted_unix_ns(job.submitted_unix_ns());
+  status.set_ended_unix_ns(job.ended_unix_ns());
+  *status.mutable_by() = job.by();
+  return status;
+}
+
+v1::RunStatus ViewEnded(const v1::RunRecord& run) {
+  v1::RunStatus status;
+  status.set_run_id(run.run_id());
+  status.set_job_id(run.job_id());
+  status.set_phase(run.phase());
+  status.set_attempt(run.attempt());
+  status.set_verdict(run.verdict());
+  *status.mutable_placement() = run.placement();
+  if (run.has_failure()) {
+    *status.mutable_failure() = run.failure();
+  } else if (run.earlier_failures_size() > 0) {
+    *status.mutable_failure() = *run.earlier_failures().rbegin();
+  }
+  *status.mutable_point() = run.spec().point();
+  status.set_repetition(run.spec().repetition());
+  *status.mutable_reasons() = run.reasons();
   return status;
 }
 
@@ -129,6 +160,7 @@ v1::RunStatus ViewRun(const State& state, RunId id, Nanos now) {
     status.set_phase_elapsed_ns(std::max<Nanos>(0, now - clock.since));
     AddProgress(state, run, status);
   }
+  if (std::string note = HoldNote(state, run); !note.empty()) status.set_note(std::move(note));
   return status;
 }
 

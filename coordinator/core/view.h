@@ -8,6 +8,7 @@
 #include "coordinator/core/state.h"
 #include "coordinator/plan/place.h"
 #include "rackmark/v1/client_api.pb.h"
+#include "rackmark/v1/snapshot.pb.h"
 #include "rackmark/v1/summary.pb.h"
 
 namespace rackmark {
@@ -16,6 +17,9 @@ namespace rackmark {
 v1::NodeStatus ViewNode(const State& state, NodeId node, Nanos now);
 v1::JobStatus ViewJob(const State& state, JobId job);
 v1::RunStatus ViewRun(const State& state, RunId run, Nanos now);
+// Of the tables of ended jobs, as they looked in State.
+v1::JobStatus ViewEnded(const v1::JobRecord& job);
+v1::RunStatus ViewEnded(const v1::RunRecord& run);
 v1::JobPhase PhaseOf(const HardState& hard, const JobState& job);
 
 // The cluster as plan sees it.

@@ -1,11 +1,15 @@
 #include "coordinator/serve/client_service.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "common/version.h"
 #include "coordinator/core/view.h"
+#include "coordinator/core/why.h"
 #include "jobs/spec.h"
 #include "rpc/limits.h"
 #include "rpc/status_bridge.h"
@@ -23,6 +27,20 @@ uint32_t LimitOf(uint32_t asked) { return asked == 0 ? kListDefault : std::min(a
 // Near the bound of a message the rest of a list is left out: a limit that the client could have
 // set itself.
 bool IsFull(size_t bytes) { return bytes > static_cast<size_t>(kMessageBytesMax) * 9 / 10; }
+
+// By id, the newest first.
+template <typename Status>
+using Newest = std::map<uint64_t, Status, std::greater<>>;
+
+template <typename Status>
+void Fill(Newest<Status>& from, uint32_t limit, google::protobuf::RepeatedPtrField<Status>& reply) {
+  size_t bytes = 0;
+  for (auto& [id, status] : from) {
+    if (reply.size() >= static_cast<int>(limit) || IsFull(bytes)) break;
+    bytes += status.ByteSizeLong();
+    *reply.Add() = std::move(status);
+  }
+}
 
 }  // namespace
 
@@ -47,6 +65,33 @@ grpc::ServerUnaryReactor* ClientService::Read(std::string_view rpc,
       reactor->Finish(
           ToGrpc(outcome.state == nullptr ? outcome.status : read(*outcome.state, outcome.now)));
     });
+  }
+  if (!status.ok()) reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+template <typename Request, typename Reply>
+grpc::ServerUnaryReactor* ClientService::ReadBoth(
+    std::string_view rpc, grpc::CallbackServerContext* context, const Request* request,
+    Reply* reply, std::function<absl::StatusOr<bool>(const State&, Now)> open,
+    std::function<absl::Status(History&)> ended) {
+  auto* reactor = context->DefaultReactor();
+  *reply->mutable_identity() = options_.identity;
+  absl::Status status = Admit(rpc, *context, request->identity()).status();
+  if (status.ok()) {
+    const auto then = [reactor, open = std::move(open), ended = std::move(ended),
+                       archive = options_.archive](const Outcome& outcome) {
+      if (outcome.state == nullptr) return reactor->Finish(ToGrpc(outcome.status));
+      const auto more = open(*outcome.state, outcome.now);
+      if (!more.ok() || !*more) return reactor->Finish(ToGrpc(more.status()));
+      const absl::Status asked = archive->Ask([reactor, ended](History* history) {
+        reactor->Finish(ToGrpc(history == nullptr
+                                   ? absl::UnavailableError("the coordinator is stopping")
+                                   : ended(*history)));
+      });
+      if (!asked.ok()) reactor->Finish(ToGrpc(asked));
+    };
+    status = options_.loop->Read(then);
   }
   if (!status.ok()) reactor->Finish(ToGrpc(status));
   return reactor;
@@ -144,49 +189,109 @@ grpc::ServerUnaryReactor* ClientService::ListJobs(grpc::CallbackServerContext* c
                                                   const v1::ListJobsRequest* request,
                                                   v1::ListJobsReply* reply) {
   const uint32_t limit = LimitOf(request->limit());
-  return Read("ListJobs", context, request, reply, [reply, limit](const State& state, Now) {
-    size_t bytes = 0;
-    const auto& jobs = state.hard.jobs;
-    for (auto it = jobs.rbegin(); it != jobs.rend(); ++it) {
-      if (reply->jobs_size() >= static_cast<int>(limit) || IsFull(bytes)) break;
-      *reply->add_jobs() = ViewJob(state, it->first);
-      bytes += reply->jobs(reply->jobs_size() - 1).ByteSizeLong();
+  auto jobs = std::make_shared<Newest<v1::JobStatus>>();
+  const auto open = [jobs, limit](const State& state, Now) -> absl::StatusOr<bool> {
+    const auto& all = state.hard.jobs;
+    for (auto it = all.rbegin(); it != all.rend() && jobs->size() < limit; ++it) {
+      (*jobs)[it->first.value] = ViewJob(state, it->first);
     }
+    return true;
+  };
+  // A job that ended between the two reads is in both: the later word counts.
+  const auto ended = [jobs, limit, reply](History& history) -> absl::Status {
+    ASSIGN_OR_RETURN(const auto records, history.Jobs(limit));
+    for (const v1::JobRecord& record : records) (*jobs)[record.job_id()] = ViewEnded(record);
+    Fill(*jobs, limit, *reply->mutable_jobs());
     return absl::OkStatus();
-  });
+  };
+  return ReadBoth("ListJobs", context, request, reply, open, ended);
 }
 
 grpc::ServerUnaryReactor* ClientService::ListRuns(grpc::CallbackServerContext* context,
                                                   const v1::ListRunsRequest* request,
                                                   v1::ListRunsReply* reply) {
   const JobId job{request->job_id()};
-  // A job's runs: all of them; the last ones of all jobs otherwise.
-  const uint32_t limit =
-      request->limit() == 0 && !job.IsNone() ? kListMax : LimitOf(request->limit());
-  return Read("ListRuns", context, request, reply,
-              [reply, job, limit](const State& state, Now now) -> absl::Status {
-                std::vector<RunId> runs;
-                if (job.IsNone()) {
-                  const auto& all = state.hard.runs;
-                  for (auto it = all.rbegin(); it != all.rend() && runs.size() < limit; ++it) {
-                    runs.push_back(it->first);
-                  }
-                } else {
-                  const auto it = state.hard.jobs.find(job);
-                  if (it == state.hard.jobs.end()) {
-                    return absl::NotFoundError(absl::StrCat("there is no job ", job.value));
-                  }
-                  runs = RunsOf(it->second);
-                  if (runs.size() > limit) runs.resize(limit);
-                }
-                size_t bytes = 0;
-                for (const RunId run : runs) {
-                  if (IsFull(bytes)) break;
-                  *reply->add_runs() = ViewRun(state, run, now.monotonic);
-                  bytes += reply->runs(reply->runs_size() - 1).ByteSizeLong();
-                }
-                return absl::OkStatus();
-              });
+  return job.IsNone() ? ListNewestRuns(context, request, reply)
+                      : ListRunsOf(job, context, request, reply);
+}
+
+grpc::ServerUnaryReactor* ClientService::ListNewestRuns(grpc::CallbackServerContext* context,
+                                                        const v1::ListRunsRequest* request,
+                                                        v1::ListRunsReply* reply) {
+  const uint32_t limit = LimitOf(request->limit());
+  auto runs = std::make_shared<Newest<v1::RunStatus>>();
+  const auto open = [runs, limit](const State& state, Now now) -> absl::StatusOr<bool> {
+    const auto& all = state.hard.runs;
+    for (auto it = all.rbegin(); it != all.rend() && runs->size() < limit; ++it) {
+      (*runs)[it->first.value] = ViewRun(state, it->first, now.monotonic);
+    }
+    return true;
+  };
+  const auto ended = [runs, limit, reply](History& history) -> absl::Status {
+    ASSIGN_OR_RETURN(const auto records, history.Runs(limit));
+    for (const v1::RunRecord& record : records) (*runs)[record.run_id()] = ViewEnded(record);
+    Fill(*runs, limit, *reply->mutable_runs());
+    return absl::OkStatus();
+  };
+  return ReadBoth("ListRuns", context, request, reply, open, ended);
+}
+
+// All of one job's, in order, unless a limit is asked for.
+grpc::ServerUnaryReactor* ClientService::ListRunsOf(JobId job, grpc::CallbackServerContext* context,
+                                                    const v1::ListRunsRequest* request,
+                                                    v1::ListRunsReply* reply) {
+  const uint32_t limit = request->limit() == 0 ? kListMax : LimitOf(request->limit());
+  auto add = [reply, limit, bytes = size_t{0}](v1::RunStatus status) mutable {
+    if (reply->runs_size() >= static_cast<int>(limit) || IsFull(bytes)) return;
+    bytes += status.ByteSizeLong();
+    *reply->add_runs() = std::move(status);
+  };
+  const auto open = [job, add](const State& state, Now now) mutable -> absl::StatusOr<bool> {
+    const auto it = state.hard.jobs.find(job);
+    if (it == state.hard.jobs.end() && !HasEnded(state.hard, job)) {
+      return absl::NotFoundError(absl::StrCat("there is no job ", job.value));
+    }
+    if (it == state.hard.jobs.end()) return true;
+    for (const RunId run : RunsOf(it->second)) add(ViewRun(state, run, now.monotonic));
+    return false;
+  };
+  const auto ended = [job, add](History& history) mutable -> absl::Status {
+    ASSIGN_OR_RETURN(const auto record, history.Job(job.value));
+    if (!record) {
+      return absl::NotFoundError(
+          absl::StrCat("job ", job.value, " has ended, and is no longer kept"));
+    }
+    for (const v1::RunRecord& run : record->runs()) add(ViewEnded(run));
+    return absl::OkStatus();
+  };
+  return ReadBoth("ListRuns", context, request, reply, open, ended);
+}
+
+grpc::ServerUnaryReactor* ClientService::Why(grpc::CallbackServerContext* context,
+                                             const v1::WhyRequest* request, v1::WhyReply* reply) {
+  const JobId job{request->job_id()};
+  const auto open = [job, reply](const State& state, Now now) -> absl::StatusOr<bool> {
+    if (state.hard.jobs.count(job) > 0) {
+      reply->MergeFrom(WhyJob(state, job, now.monotonic));
+      return false;
+    }
+    if (HasEnded(state.hard, job)) return true;
+    return absl::NotFoundError(absl::StrCat("there is no job ", job.value));
+  };
+  const auto ended = [job, reply](History& history) -> absl::Status {
+    ASSIGN_OR_RETURN(const auto record, history.Job(job.value));
+    if (!record) {
+      return absl::NotFoundError(
+          absl::StrCat("job ", job.value, " has ended, and is no longer kept"));
+    }
+    std::vector<v1::RunStatus> runs;
+    for (const v1::RunRecord& run : record->runs()) runs.push_back(ViewEnded(run));
+    *reply->mutable_job() = ViewEnded(record->job());
+    *reply->mutable_gang() = record->job().job().spec().gang();
+    reply->set_summary(WhyEnded(reply->job(), runs));
+    return absl::OkStatus();
+  };
+  return ReadBoth("Why", context, request, reply, open, ended);
 }
 
 grpc::ServerUnaryReactor* ClientService::GetReport(grpc::CallbackServerContext* context,

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string_view>
 
+#include "coordinator/archive.h"
 #include "coordinator/loop.h"
 #include "coordinator/reporter.h"
 #include "coordinator/serve/artifact_streams.h"
@@ -24,6 +25,7 @@ class ClientService : public v1::ClientService::CallbackService {
     const Gate* gate = nullptr;
     v1::Identity identity;  // ours: in every reply
     ArtifactDesk* desk = nullptr;
+    Archive* archive = nullptr;
   };
   explicit ClientService(Options options)
       : options_(std::move(options)), artifacts_{options_.desk, options_.gate, options_.identity} {}
@@ -43,6 +45,8 @@ class ClientService : public v1::ClientService::CallbackService {
                                      v1::ListJobsReply*) override;
   grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext*, const v1::ListRunsRequest*,
                                      v1::ListRunsReply*) override;
+  grpc::ServerUnaryReactor* Why(grpc::CallbackServerContext*, const v1::WhyRequest*,
+                                v1::WhyReply*) override;
   grpc::ServerUnaryReactor* GetReport(grpc::CallbackServerContext*, const v1::GetReportRequest*,
                                       v1::GetReportReply*) override;
   grpc::ServerUnaryReactor* GetVersion(grpc::CallbackServerContext*, const v1::GetVersionRequest*,
@@ -60,6 +64,17 @@ class ClientService : public v1::ClientService::CallbackService {
   grpc::ServerUnaryReactor* Read(std::string_view rpc, grpc::CallbackServerContext* context,
                                  const Request* request, Reply* reply,
                                  std::function<absl::Status(const State&, Now)> read);
+  // As Read, and then, if that says true, `ended` on the archive's thread.
+  template <typename Request, typename Reply>
+  grpc::ServerUnaryReactor* ReadBoth(std::string_view rpc, grpc::CallbackServerContext* context,
+                                     const Request* request, Reply* reply,
+                                     std::function<absl::StatusOr<bool>(const State&, Now)> open,
+                                     std::function<absl::Status(History&)> ended);
+
+  grpc::ServerUnaryReactor* ListNewestRuns(grpc::CallbackServerContext*, const v1::ListRunsRequest*,
+                                           v1::ListRunsReply*);
+  grpc::ServerUnaryReactor* ListRunsOf(JobId job, grpc::CallbackServerContext*,
+                                       const v1::ListRunsRequest*, v1::ListRunsReply*);
 
   const Options options_;
   const ArtifactContext artifacts_;

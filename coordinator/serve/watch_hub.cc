@@ -5,6 +5,7 @@
 
 #include "coordinator/core/view.h"
 #include "coordinator/serve/latest_writer.h"
+#include "rpc/limits.h"
 #include "rpc/status_bridge.h"
 
 namespace rackmark {
@@ -22,22 +23,58 @@ class WatchStream final
   // On the loop's thread.
   void Look(const State& state, Now now) {
     const auto it = state.hard.jobs.find(job_);
-    if (it == state.hard.jobs.end()) {
+    if (it != state.hard.jobs.end()) {
+      v1::WatchJobReply reply = Build(state, it->second, now);
+      std::string bytes = reply.SerializeAsString();
+      if (bytes == seen_) return;
+      seen_ = std::move(bytes);
+      return Send(std::move(reply));
+    }
+    if (!HasEnded(state.hard, job_)) {
       return End(ToGrpc(absl::NotFoundError(absl::StrCat("there is no job ", job_.value))));
     }
-    v1::WatchJobReply reply = Build(state, it->second, now);
-    const bool last = reply.job().phase() == v1::JOB_PHASE_ENDED;
-    std::string bytes = reply.SerializeAsString();
-    if (bytes == seen_) return;
-    seen_ = std::move(bytes);
-    if (last) {
-      SendLast(std::move(reply));
-    } else {
-      Send(std::move(reply));
-    }
+    if (!asked_) AskArchive();  // it was over before this watcher looked
   }
+  // On the loop's thread, with the commit that ended the job.
+  void Ended(const v1::EndedJob& ended) {
+    if (asked_) return;
+    asked_ = true;
+    TellEnd(ended);
+  }
+  JobId job() const { return job_; }
 
  private:
+  // All that was not told yet, and the end. Called once, by Ended or by the archive.
+  void TellEnd(const v1::EndedJob& ended) {
+    v1::WatchJobReply reply;
+    *reply.mutable_identity() = hub_->options_.identity;
+    *reply.mutable_job() = ViewEnded(ended.job());
+    size_t bytes = 0;
+    for (const v1::RunRecord& run : ended.runs()) {
+      if (!ended_.insert(RunId{run.run_id()}).second) continue;
+      *reply.add_runs() = ViewEnded(run);
+      bytes += reply.runs().rbegin()->ByteSizeLong();
+      if (bytes > kMessageBytesMax / 2) break;  // `rackmark runs` has the others
+    }
+    SendLast(std::move(reply));
+  }
+
+  void AskArchive() {
+    asked_ = true;
+    auto self = std::static_pointer_cast<WatchStream>(shared_from_this());
+    const absl::Status asked = hub_->options_.archive->Ask([self](History* history) {
+      if (history == nullptr) {
+        return self->End(ToGrpc(absl::UnavailableError("the coordinator is stopping")));
+      }
+      const auto ended = history->Job(self->job_.value);
+      if (!ended.ok()) return self->End(ToGrpc(ended.status()));
+      if (*ended) return self->TellEnd(**ended);
+      self->End(ToGrpc(absl::NotFoundError(
+          absl::StrCat("job ", self->job_.value, " has ended, and is no longer kept"))));
+    });
+    if (!asked.ok()) End(ToGrpc(asked));
+  }
+
   v1::WatchJobReply Build(const State& state, const JobState& job, Now now) {
     v1::WatchJobReply reply;
     *reply.mutable_identity() = hub_->options_.identity;
@@ -48,8 +85,7 @@ class WatchStream final
       const bool ended = at.phase == v1::RUN_PHASE_ENDED;
       if (at.phase == v1::RUN_PHASE_QUEUED) continue;
       if (ended && !ended_.insert(run).second) continue;
-      // What ended before somebody looked is no news, except to who comes after the end.
-      if (ended && first && !job.verdict) continue;
+      if (ended && first) continue;  // before somebody looked: no news
       *reply.add_runs() = ViewRun(state, run, now.monotonic);
       if (at.phase != v1::RUN_PHASE_MEASURING) continue;
       if (auto live = hub_->options_.live->Figures(run.value)) *reply.mutable_live() = *live;
@@ -73,6 +109,7 @@ class WatchStream final
   const uint64_t number_;
   const JobId job_;
   std::string seen_;       // the last message built
+  bool asked_ = false;     // the end was told, or is asked of the archive
   std::set<RunId> ended_;  // told, or ended before
 };
 
@@ -128,6 +165,12 @@ std::vector<std::shared_ptr<WatchStream>> WatchHub::Watchers() {
   std::vector<std::shared_ptr<WatchStream>> out;
   for (const auto& [number, stream] : watchers_) out.push_back(stream);
   return out;
+}
+
+void WatchHub::JobEnded(const v1::EndedJob& ended) {
+  for (const auto& stream : Watchers()) {
+    if (stream->job().value == ended.job().job_id()) stream->Ended(ended);
+  }
 }
 
 void WatchHub::Committed(const State& state, Now now) {

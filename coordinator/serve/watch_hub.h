@@ -15,6 +15,7 @@
 
 #include "common/ids.h"
 #include "common/time.h"
+#include "coordinator/archive.h"
 #include "coordinator/live.h"
 #include "coordinator/loop.h"
 #include "grpcpp/support/server_callback.h"
@@ -28,6 +29,7 @@ class WatchHub : public LoopListener {
  public:
   struct Options {
     Loop* loop = nullptr;
+    Archive* archive = nullptr;
     const LiveBoard* live = nullptr;
     v1::Identity identity;
     Nanos rhythm = 500 * kMillisecond;
@@ -43,6 +45,7 @@ class WatchHub : public LoopListener {
 
   void DesiredChanged(NodeId, const State&) override {}
   void RunToJudge(RunId) override {}
+  void JobEnded(const v1::EndedJob& ended) override;
   void Committed(const State& state, Now now) override;
 
  private:

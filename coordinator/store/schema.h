@@ -1,9 +1,10 @@
-// The texts of events_schema.sql and samples_schema.sql, built in.
+// The texts of the *.sql files of this folder, built in.
 #pragma once
 
 namespace rackmark {
 
 extern const char kEventsSchema[];
+extern const char kEventsMigrate2[];  // from version 1
 extern const char kSamplesSchema[];
 
 }  // namespace rackmark

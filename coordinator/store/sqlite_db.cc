@@ -37,6 +37,13 @@ uint32_t BigEndian32(const unsigned char* p) {
 
 constexpr char kRemedy[] = "; give another --data folder, or move the file away";
 
+absl::Status CheckVersion(const std::string& path, const Database::Kind& kind, uint64_t version) {
+  if (version >= 1 && version <= kind.version) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      path, " has format version ", version, " of the ", ToAbsl(kind.what), ", this build reads ",
+      kind.version == 1 ? "" : "versions 1 to ", kind.version, "; use the rackmark that wrote it"));
+}
+
 // Reads the 100-byte header without SQLite, so that a foreign file is not touched in any way: no
 // journal replayed, no -wal made. Creation sets both numbers before WAL mode, so they stand here.
 absl::Status CheckHeader(const std::string& path, const Database::Kind& kind) {
@@ -56,12 +63,7 @@ absl::Status CheckHeader(const std::string& path, const Database::Kind& kind) {
         absl::StrCat(path, " is a database of another application, not a rackmark ",
                      ToAbsl(kind.what), kRemedy));
   }
-  if (const uint32_t version = BigEndian32(&header[60]); version != kind.version) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        path, " has format version ", version, " of the ", ToAbsl(kind.what),
-        ", this build reads version ", kind.version, "; use the rackmark that wrote it"));
-  }
-  return absl::OkStatus();
+  return CheckVersion(path, kind, BigEndian32(&header[60]));
 }
 
 absl::Status SyncFolderOf(const std::string& path) {
@@ -124,6 +126,10 @@ uint64_t Statement::Integer(int column) const {
   return static_cast<uint64_t>(sqlite3_column_int64(statement_, column));
 }
 
+bool Statement::IsNull(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
+
 std::string_view Statement::Blob(int column) const {
   const auto* data = static_cast<const char*>(sqlite3_column_blob(statement_, column));
   return {data, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
@@ -158,6 +164,8 @@ absl::Status Database::Create(const std::string& path, const Kind& kind,
   }
   {
     ASSIGN_OR_RETURN(auto db, OpenFile(fresh, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE));
+    // Before the first table, or the file could never shrink.
+    RETURN_IF_ERROR(db->Execute("PRAGMA auto_vacuum = INCREMENTAL"));
     RETURN_IF_ERROR(db->Execute("PRAGMA synchronous = FULL; BEGIN;"));
     RETURN_IF_ERROR(
         db->Execute(absl::StrCat("PRAGMA application_id = ", kind.application_id).c_str()));
@@ -180,11 +188,18 @@ absl::Status Database::CheckPages(const Kind& kind) {
     return absl::DataLossError(absl::StrCat(path_, " is a damaged ", ToAbsl(kind.what), " (",
                                             EscapeControl(why), "); restore it from a backup"));
   };
-  auto check = Prepare("PRAGMA quick_check(1)");
-  if (!check.ok()) return damaged(FromAbsl(check.status().message()));
-  const auto row = check->Step();
-  if (!row.ok()) return damaged(FromAbsl(row.status().message()));
-  if (!*row || check->Blob(0) != "ok") return damaged(check->Blob(0));
+  for (const char* table : kind.checked_tables) {
+    auto exists = Prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?");
+    if (!exists.ok()) return damaged(FromAbsl(exists.status().message()));
+    const auto found = exists->BindText(table).Step();
+    if (!found.ok()) return damaged(FromAbsl(found.status().message()));
+    if (!*found) continue;  // a version that has no such table yet
+    auto check = Prepare(absl::StrCat("PRAGMA quick_check(", table, ")"));
+    if (!check.ok()) return damaged(FromAbsl(check.status().message()));
+    const auto row = check->Step();
+    if (!row.ok()) return damaged(FromAbsl(row.status().message()));
+    if (!*row || check->Blob(0) != "ok") return damaged(check->Blob(0));
+  }
   sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   return absl::OkStatus();
 }
@@ -200,9 +215,39 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
     return ErrnoStatus(errno, path);
   }
   ASSIGN_OR_RETURN(auto db, OpenFile(path, SQLITE_OPEN_READWRITE));
-  if (kind.check_pages) RETURN_IF_ERROR(db->CheckPages(kind));
-  RETURN_IF_ERROR(db->Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
+  RETURN_IF_ERROR(db->CheckPages(kind));
+  RETURN_IF_ERROR(db->SetDurable());
+  RETURN_IF_ERROR(db->Migrate(kind));
   return db;
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::OpenAgain(const std::string& path) {
+  ASSIGN_OR_RETURN(auto db, OpenFile(path, SQLITE_OPEN_READWRITE));
+  RETURN_IF_ERROR(db->SetDurable());
+  return db;
+}
+
+absl::Status Database::SetDurable() {
+  return Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+}
+
+// The header in the file itself must tell the version, because CheckHeader reads nothing else: so a
+// checkpoint follows.
+absl::Status Database::Migrate(const Kind& kind) {
+  uint64_t version = 0;
+  {
+    ASSIGN_OR_RETURN(auto select, Prepare("PRAGMA user_version"));
+    RETURN_IF_ERROR(select.Step().status());
+    version = select.Integer(0);
+  }
+  RETURN_IF_ERROR(CheckVersion(path_, kind, version));
+  if (version == kind.version) return absl::OkStatus();
+  RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
+  for (uint64_t step = version - 1; step < kind.migrations.size(); ++step) {
+    RETURN_IF_ERROR(Execute(kind.migrations[step]));
+  }
+  RETURN_IF_ERROR(Execute(absl::StrCat("PRAGMA user_version = ", kind.version).c_str()));
+  return Execute("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);");
 }
 
 absl::StatusOr<Statement> Database::Prepare(std::string_view sql) {
@@ -227,5 +272,12 @@ absl::StatusOr<std::string> Database::ClusterId() {
   if (!found) return absl::DataLossError(absl::StrCat(path_, " names no cluster"));
   return std::string(select.Blob(0));
 }
+
+absl::Status Database::SetClusterId(std::string_view cluster_id) {
+  ASSIGN_OR_RETURN(auto update, Prepare("UPDATE meta SET cluster_id = ?"));
+  return update.BindText(cluster_id).Run();
+}
+
+uint64_t Database::Changes() const { return static_cast<uint64_t>(sqlite3_changes64(db_)); }
 
 }  // namespace rackmark

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,7 @@ class Statement {
   // For statements that return no rows.
   absl::Status Run();
   uint64_t Integer(int column) const;
+  bool IsNull(int column) const;
   std::string_view Blob(int column) const;  // until the next Step or Reset
   void Reset();
 
@@ -49,14 +51,20 @@ class Database {
     uint32_t application_id;
     uint32_t version;
     const char* schema;
-    bool check_pages;  // read the whole file at opening and refuse a damaged one
+    // One for each step from version 1 to `version`.
+    std::span<const char* const> migrations;
+    // Read whole at opening; a damaged one is refused.
+    std::span<const char* const> checked_tables;
   };
 
   // Opens the file; where there is none, makes one of this kind for the cluster. Then its commits
-  // are durable (WAL, synchronous=FULL). FAILED_PRECONDITION or DATA_LOSS, one sentence with the
-  // path, and nothing written: not SQLite, another application's, another version, damaged.
+  // are durable (WAL, synchronous=FULL). An older version is brought to this one, whole or not at
+  // all. FAILED_PRECONDITION or DATA_LOSS, one sentence with the path, and nothing written: not
+  // SQLite, another application's, a newer version, damaged.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path, const Kind& kind,
                                                         std::string_view cluster_id_if_new);
+  // One more connection to a file that Open has opened.
+  static absl::StatusOr<std::unique_ptr<Database>> OpenAgain(const std::string& path);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -64,6 +72,8 @@ class Database {
   absl::StatusOr<Statement> Prepare(std::string_view sql);
   absl::Status Execute(const char* sql);
   absl::StatusOr<std::string> ClusterId();
+  absl::Status SetClusterId(std::string_view cluster_id);
+  uint64_t Changes() const;  // rows that the last statement changed
 
  private:
   Database(sqlite3* db, std::string path) : db_(db), path_(std::move(path)) {}
@@ -71,6 +81,8 @@ class Database {
   static absl::Status Create(const std::string& path, const Kind& kind,
                              std::string_view cluster_id);
   absl::Status CheckPages(const Kind& kind);
+  absl::Status Migrate(const Kind& kind);
+  absl::Status SetDurable();
 
   sqlite3* db_;
   std::string path_;

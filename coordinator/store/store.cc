@@ -21,7 +21,8 @@ absl::Status Poison::Watch(absl::Status status) {
   return status;
 }
 
-absl::Status EventStore::Append(std::span<const v1::Event> events) {
+absl::Status EventStore::Append(std::span<const v1::Event> events,
+                                std::span<const v1::EndedJob> ended) {
   RETURN_IF_ERROR(poison_.Check());
   uint64_t expected = last_seq() + 1;
   for (const v1::Event& event : events) {
@@ -29,13 +30,52 @@ absl::Status EventStore::Append(std::span<const v1::Event> events) {
     RACKMARK_CHECK(event.format() == kEventFormat);
     ++expected;
   }
+  RACKMARK_CHECK(!events.empty() || ended.empty());
   if (events.empty()) return absl::OkStatus();
-  return poison_.Watch(DoAppend(events));
+  RETURN_IF_ERROR(poison_.Watch(DoAppend(events, ended)));
+  for (const v1::Event& event : events) tail_bytes_ += event.ByteSizeLong();
+  tail_events_ += events.size();
+  return absl::OkStatus();
+}
+
+absl::Status EventStore::PutSnapshot(std::string_view bytes) {
+  RETURN_IF_ERROR(poison_.Check());
+  RETURN_IF_ERROR(poison_.Watch(DoPutSnapshot(last_seq(), bytes)));
+  tail_events_ = 0;
+  tail_bytes_ = 0;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<uint64_t>> EventStore::Snapshots() {
+  RETURN_IF_ERROR(poison_.Check());
+  return DoSnapshots();
+}
+
+absl::StatusOr<std::string> EventStore::GetSnapshot(uint64_t seq) {
+  RETURN_IF_ERROR(poison_.Check());
+  return DoGetSnapshot(seq);
+}
+
+absl::StatusOr<uint64_t> EventStore::Trim(uint64_t max) {
+  RETURN_IF_ERROR(poison_.Check());
+  return poison_.Watch(DoTrim(max));
+}
+
+absl::Status EventStore::Backfill(std::span<const v1::EndedJob> ended, bool complete) {
+  RETURN_IF_ERROR(poison_.Check());
+  return poison_.Watch(DoBackfill(ended, complete));
+}
+
+absl::StatusOr<uint64_t> EventStore::DropHistory(int64_t ended_before_unix_ns, uint64_t max) {
+  RETURN_IF_ERROR(poison_.Check());
+  return poison_.Watch(DoDropHistory(ended_before_unix_ns, max));
 }
 
 absl::Status EventStore::Load(uint64_t from_seq, const EventVisitor& visit) {
   RETURN_IF_ERROR(poison_.Check());
   uint64_t expected = from_seq;
+  tail_events_ = 0;
+  tail_bytes_ = 0;
   RETURN_IF_ERROR(DoLoad(from_seq, [&](const v1::Event& event) -> absl::Status {
     if (event.format() != kEventFormat) {
       return absl::DataLossError(absl::StrCat("event ", expected, " has format ", event.format(),
@@ -46,6 +86,8 @@ absl::Status EventStore::Load(uint64_t from_seq, const EventVisitor& visit) {
           absl::StrCat("event ", expected, " is missing from the log: found ", event.seq()));
     }
     ++expected;
+    ++tail_events_;
+    tail_bytes_ += event.ByteSizeLong();
     return visit(event);
   }));
   return absl::OkStatus();
@@ -57,9 +99,7 @@ StreamKey KeyOf(const v1::ChunkHeader& header) {
 
 absl::StatusOr<std::vector<StreamMark>> SampleStore::PutChunks(std::span<const v1::Chunk> chunks) {
   RETURN_IF_ERROR(poison_.Check());
-  auto marks = DoPutChunks(chunks);
-  RETURN_IF_ERROR(poison_.Watch(marks.status()));
-  return marks;
+  return poison_.Watch(DoPutChunks(chunks));
 }
 
 absl::StatusOr<uint64_t> SampleStore::Watermark(const StreamKey& key) {
@@ -75,6 +115,36 @@ absl::StatusOr<uint64_t> SampleStore::BytesOf(uint64_t run, uint32_t attempt) {
 absl::Status SampleStore::ForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) {
   RETURN_IF_ERROR(poison_.Check());
   return DoForEachChunk(run, attempt, visit);
+}
+
+absl::StatusOr<std::optional<uint64_t>> SampleStore::NextRun(uint64_t after) {
+  RETURN_IF_ERROR(poison_.Check());
+  return DoNextRun(after);
+}
+
+absl::StatusOr<uint64_t> SampleStore::DropChunks(uint64_t run, uint64_t max) {
+  RETURN_IF_ERROR(poison_.Check());
+  return poison_.Watch(DoDropChunks(run, max));
+}
+
+absl::Status SampleStore::DropReport(uint64_t run) {
+  RETURN_IF_ERROR(poison_.Check());
+  return poison_.Watch(DoDropReport(run));
+}
+
+absl::StatusOr<uint64_t> SampleStore::UsedBytes() {
+  RETURN_IF_ERROR(poison_.Check());
+  return DoUsedBytes();
+}
+
+absl::StatusOr<uint64_t> SampleStore::Shrink(uint64_t max) {
+  RETURN_IF_ERROR(poison_.Check());
+  return poison_.Watch(DoShrink(max));
+}
+
+absl::Status SampleStore::Adopt(std::string_view cluster_id, const Wanted& wanted) {
+  RETURN_IF_ERROR(poison_.Check());
+  return poison_.Watch(DoAdopt(cluster_id, wanted));
 }
 
 absl::Status SampleStore::PutReport(uint64_t run, std::string_view bytes) {

@@ -12,11 +12,14 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/status.h"
+#include "coordinator/store/history.h"
 #include "rackmark/v1/event.pb.h"
 #include "rackmark/v1/sample.pb.h"
+#include "rackmark/v1/snapshot.pb.h"
 
 namespace rackmark {
 
@@ -27,6 +30,11 @@ class Poison {
   absl::Status Check() const;
   // Passes the status on; the first error poisons.
   absl::Status Watch(absl::Status status);
+  template <typename T>
+  absl::StatusOr<T> Watch(absl::StatusOr<T> result) {
+    if (!result.ok()) poisoned_ = true;
+    return result;
+  }
 
  private:
   std::atomic<bool> poisoned_ = false;
@@ -37,18 +45,52 @@ class EventStore {
   using EventVisitor = std::function<absl::Status(const v1::Event&)>;
   virtual ~EventStore() = default;
 
-  // All of them or none, in one transaction. Their seqs must follow the last one without a gap.
-  absl::Status Append(std::span<const v1::Event> events);
+  // All of them or none, in one transaction, with the jobs that the events end. Their seqs must
+  // follow the last one without a gap.
+  absl::Status Append(std::span<const v1::Event> events, std::span<const v1::EndedJob> ended = {});
   // In order of seq, beginning with from_seq; stops at the visitor's first error. DATA_LOSS if an
   // event is damaged, of an unknown format, or missing.
   absl::Status Load(uint64_t from_seq, const EventVisitor& visit);
   virtual const std::string& cluster_id() const = 0;
   virtual uint64_t last_seq() const = 0;  // 0 = empty
 
+  // State after event last_seq, as bytes. The newest two snapshots are kept.
+  absl::Status PutSnapshot(std::string_view bytes);
+  // The seqs of the snapshots, newest first.
+  absl::StatusOr<std::vector<uint64_t>> Snapshots();
+  // DATA_LOSS if it is damaged.
+  absl::StatusOr<std::string> GetSnapshot(uint64_t seq);
+  // Removes at most `max` of the oldest events that the older of two snapshots makes superfluous.
+  // Returns how many; 0 = nothing is left to remove.
+  absl::StatusOr<uint64_t> Trim(uint64_t max);
+
+  // Ended jobs: see history.h.
+  virtual History& history() = 0;
+  // A log from before there was a history has jobs that ended without rows: they are given here,
+  // in any portions, and then it is complete.
+  virtual bool history_complete() const = 0;
+  absl::Status Backfill(std::span<const v1::EndedJob> ended, bool complete);
+  // Removes the oldest ended jobs that ended before, at most about `max` rows. Returns how many;
+  // 0 = nothing is left to remove.
+  absl::StatusOr<uint64_t> DropHistory(int64_t ended_before_unix_ns, uint64_t max);
+
+  // Since the newest snapshot, or ever: what a restart would have to replay.
+  uint64_t tail_events() const { return tail_events_; }
+  uint64_t tail_bytes() const { return tail_bytes_; }
+
  private:
-  virtual absl::Status DoAppend(std::span<const v1::Event> events) = 0;
+  virtual absl::Status DoAppend(std::span<const v1::Event> events,
+                                std::span<const v1::EndedJob> ended) = 0;
   virtual absl::Status DoLoad(uint64_t from_seq, const EventVisitor& visit) = 0;
+  virtual absl::Status DoPutSnapshot(uint64_t seq, std::string_view bytes) = 0;
+  virtual absl::StatusOr<std::vector<uint64_t>> DoSnapshots() = 0;
+  virtual absl::StatusOr<std::string> DoGetSnapshot(uint64_t seq) = 0;
+  virtual absl::StatusOr<uint64_t> DoTrim(uint64_t max) = 0;
+  virtual absl::Status DoBackfill(std::span<const v1::EndedJob> ended, bool complete) = 0;
+  virtual absl::StatusOr<uint64_t> DoDropHistory(int64_t before, uint64_t max) = 0;
   Poison poison_;
+  uint64_t tail_events_ = 0;  // as appended or loaded by this process
+  uint64_t tail_bytes_ = 0;
 };
 
 // One stream of chunks (PROTOCOL 6).
@@ -81,6 +123,26 @@ class SampleStore {
   // In order of kind, stream, seq; stops at the visitor's first error.
   absl::Status ForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit);
 
+  // Retention. The first run after this one that has chunks or a report; missing = no more.
+  absl::StatusOr<std::optional<uint64_t>> NextRun(uint64_t after);
+  // At most `max` chunks of the run, in one transaction. Returns how many; 0 = it has none left.
+  absl::StatusOr<uint64_t> DropChunks(uint64_t run, uint64_t max);
+  // The run's report and watermarks. Its chunks must be gone.
+  absl::Status DropReport(uint64_t run);
+  // Bytes of the database that are in use, without what deleted rows have left free.
+  absl::StatusOr<uint64_t> UsedBytes();
+  // Gives up to `max` bytes that deleted rows left free back to the file system. Returns how many;
+  // 0 = none are free, or this file was made before it could shrink and only uses them again.
+  absl::StatusOr<uint64_t> Shrink(uint64_t max);
+
+  // Restoring a backup, in one transaction: takes the cluster's new id, and removes the chunks with
+  // their watermarks, and the reports, that are not wanted.
+  struct Wanted {
+    std::function<absl::StatusOr<bool>(uint64_t run, uint32_t attempt)> chunks;
+    std::function<absl::StatusOr<bool>(uint64_t run)> report;
+  };
+  absl::Status Adopt(std::string_view cluster_id, const Wanted& wanted);
+
   // The serialised RunSummary of a run; a later one replaces it.
   absl::Status PutReport(uint64_t run, std::string_view bytes);
   absl::StatusOr<std::optional<std::string>> GetReport(uint64_t run);
@@ -92,6 +154,12 @@ class SampleStore {
   virtual absl::StatusOr<uint64_t> DoBytesOf(uint64_t run, uint32_t attempt) = 0;
   virtual absl::Status DoForEachChunk(uint64_t run, uint32_t attempt,
                                       const ChunkVisitor& visit) = 0;
+  virtual absl::StatusOr<std::optional<uint64_t>> DoNextRun(uint64_t after) = 0;
+  virtual absl::StatusOr<uint64_t> DoDropChunks(uint64_t run, uint64_t max) = 0;
+  virtual absl::Status DoDropReport(uint64_t run) = 0;
+  virtual absl::StatusOr<uint64_t> DoUsedBytes() = 0;
+  virtual absl::StatusOr<uint64_t> DoShrink(uint64_t max) = 0;
+  virtual absl::Status DoAdopt(std::string_view cluster_id, const Wanted& wanted) = 0;
   virtual absl::Status DoPutReport(uint64_t run, std::string_view bytes) = 0;
   virtual absl::StatusOr<std::optional<std::string>> DoGetReport(uint64_t run) = 0;
   Poison poison_;

@@ -178,9 +178,10 @@ class FailingEventStore : public MemoryEventStore {
   explicit FailingEventStore(int fail_at) : MemoryEventStore("c1"), fail_at_(fail_at) {}
 
  private:
-  absl::Status DoAppend(std::span<const v1::Event> events) override {
+  absl::Status DoAppend(std::span<const v1::Event> events,
+                        std::span<const v1::EndedJob> ended) override {
     if (++calls_ == fail_at_) return absl::InternalError("planted: fsync failed");
-    return MemoryEventStore::DoAppend(events);
+    return MemoryEventStore::DoAppend(events, ended);
   }
   const int fail_at_;
   int calls_ = 0;

@@ -132,6 +132,14 @@ std::string DescribeDesired(const v1::DesiredState& desired) {
 std::string DescribeHard(const HardState& hard) {
   std::string text = absl::StrCat(hard.cluster_id, " seq ", hard.last_seq, " ids ", hard.last_node,
                                   " ", hard.last_job, " ", hard.last_run, " ", hard.last_lease);
+  absl::StrAppend(&text, " epoch ", hard.epoch, " ", hard.incarnation);
+  for (const auto& [id, job] : hard.submissions) {
+    absl::StrAppend(&text, "\nsubmission ", id, " ", job.value);
+  }
+  for (const std::string& id : hard.ended_submissions) absl::StrAppend(&text, "\nended ", id);
+  for (const auto& [name, id] : hard.node_by_name) {
+    absl::StrAppend(&text, "\nname ", name, " ", id.value);
+  }
   for (const auto& [id, node] : hard.nodes) {
     absl::StrAppend(&text, "\nnode ", id.value, " ", node.incarnation, " ", node.phase, " ",
                     node.reason, " retired ", node.retired.size(), " leases");
@@ -140,11 +148,10 @@ std::string DescribeHard(const HardState& hard) {
   }
   for (const auto& [id, job] : hard.jobs) {
     absl::StrAppend(&text, "\njob ", id.value, " ", job.submission_id, " ", job.by.name(), " ",
-                    job.submitted_unix_ns, " ended ", job.ended_unix_ns.value_or(0), " verdict ",
-                    job.verdict.value_or(v1::VERDICT_UNKNOWN), " cancel ", job.cancel_requested,
+                    job.submitted_unix_ns, " cancel ", job.cancel_requested, job.cancel_reason,
                     " generations ", job.generations, " setup ", job.setup_failures, " lease ",
-                    job.lease.value_or(LeaseId{}).value, " of ", job.leases.size(), " open ",
-                    hard.open_jobs.count(id), " ", job.job.ShortDebugString());
+                    job.lease.value_or(LeaseId{}).value, " of ", job.leases.size(), " ",
+                    job.job.ShortDebugString());
   }
   for (const auto& [id, run] : hard.runs) {
     absl::StrAppend(&text, "\nrun ", id.value, " ", run.phase, " attempt ", run.attempt, " kills ",

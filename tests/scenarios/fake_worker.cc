@@ -97,7 +97,9 @@ void FakeWorker::AddStreams(const Lease& lease, v1::Report& report) const {
       said->set_kind(kind);
       said->set_stream(stream);
       said->set_closed(rank.phase == v1::RANK_PHASE_DONE);
-      said->set_drained(said->closed() && drains);
+      said->set_drained(said->closed() && drains &&
+                        (kind == v1::STREAM_KIND_NODE || refused.empty()));
+      if (kind == v1::STREAM_KIND_RANK) said->set_refused(refused);
       said->set_dropped_results(kind == v1::STREAM_KIND_RANK ? dropped_results : 0);
     };
     add(v1::STREAM_KIND_RANK, index);

@@ -31,6 +31,7 @@ class FakeWorker {
   bool forgets = false;  // starts no rank, and does not know why
   bool deaf = false;     // answers do not reach it
   uint64_t dropped_results = 0;
+  std::string refused;  // why the coordinator will never take the streams of its ranks
   std::map<uint32_t, std::string> unhealthy;  // device -> reason
   std::map<uint32_t, v1::Failure> broken;     // rank -> how it failed; RANK_DIED = exited
 

@@ -65,6 +65,15 @@ uint64_t Number(const std::string& id) {
   return value;
 }
 
+// "PLACED:5s".
+void AddHold(const std::string& text, v1::NullWorkload& workload) {
+  const size_t colon = text.find(':');
+  v1::HoldPhase phase = v1::HOLD_PHASE_UNKNOWN;
+  RACKMARK_CHECK(v1::HoldPhase_Parse("HOLD_PHASE_" + text.substr(0, colon), &phase));
+  workload.mutable_hold()->set_phase(phase);
+  workload.mutable_hold()->set_duration_ns(Duration(text.substr(colon + 1)));
+}
+
 v1::Job MakeJob(const Line& line) {
   v1::Job job;
   job.set_name(line.Word(0));
@@ -82,6 +91,7 @@ v1::Job MakeJob(const Line& line) {
     v1::RunSpec* run = job.mutable_spec()->add_runs();
     run->set_repetition(i);
     run->mutable_null()->set_samples_per_step(1);
+    if (line.options.count("hold") != 0) AddHold(line.options.at("hold"), *run->mutable_null());
   }
   return job;
 }
@@ -90,6 +100,7 @@ class Script {
  public:
   Script();
   absl::StatusOr<std::string> Run(std::string_view text);
+  const std::vector<v1::Event>& log() const { return sim_.log(); }
 
  private:
   using Handler = std::function<void(const Line&)>;
@@ -167,7 +178,9 @@ void Script::AddCommands() {
     v1::Verdict verdict = v1::VERDICT_UNKNOWN;
     v1::Verdict_Parse("VERDICT_" + line.Word(1), &verdict);
     const RunId run{Number(line.Word(0))};
-    const uint32_t attempt = line.Count("attempt", sim_.state().hard.runs.at(run).attempt);
+    const auto at = sim_.state().hard.runs.find(run);
+    const bool open = at != sim_.state().hard.runs.end();
+    const uint32_t attempt = line.Count("attempt", open ? at->second.attempt : 0);
     Report(sim_.Do({{}, JudgeRun{run, attempt, verdict, "hash", {}}}).status());
   };
   handlers_["sync"] = [this](const Line& line) { SyncNodes(Names(line, 0), line.Count("x", 1)); };
@@ -184,6 +197,15 @@ void Script::AddCommands() {
   handlers_["desired"] = [this](const Line& line) {
     const NodeId node = sim_.state().hard.node_by_name.at(line.Word(0));
     Say(DescribeDesired(DesiredOf(sim_.state(), node)));
+  };
+  handlers_["run"] = [this](const Line& line) {
+    const RunId id{Number(line.Word(0))};
+    const v1::RunStatus run = ViewRun(sim_.state(), id, sim_.now());
+    const std::vector<RunId> asked = RunsToJudge(sim_.state());
+    const bool judged = std::find(asked.begin(), asked.end(), id) != asked.end();
+    Say(absl::StrCat(v1::RunPhase_Name(run.phase()).substr(10),
+                     run.note().empty() ? "" : absl::StrCat(", ", run.note()),
+                     judged ? ", the reporter is asked" : ""));
   };
   handlers_["devices"] = [this](const Line& line) {
     const NodeId node = sim_.state().hard.node_by_name.at(line.Word(0));
@@ -230,12 +252,14 @@ void Script::AddFaults() {
     worker.drains = worker.releases = true;
     worker.forgets = worker.deaf = false;
     worker.dropped_results = 0;
+    worker.refused.clear();
     worker.broken.clear();
     worker.unhealthy.clear();
   };
   handlers_["spool"] = [this](const Line& line) {
     sim_.Find(line.Word(0))->drains = line.Word(1) != "stuck";
     sim_.Find(line.Word(0))->dropped_results = line.Count("dropped", 0);
+    sim_.Find(line.Word(0))->refused = line.Text("refused", "");
   };
   handlers_["leftover"] = [this](const Line& line) { sim_.Find(line.Word(0))->releases = false; };
   handlers_["deaf"] = [this](const Line& line) { sim_.Find(line.Word(0))->deaf = true; };
@@ -277,5 +301,11 @@ absl::StatusOr<std::string> Script::Run(std::string_view text) {
 }  // namespace
 
 absl::StatusOr<std::string> RunScript(std::string_view text) { return Script().Run(text); }
+
+absl::StatusOr<std::vector<v1::Event>> LogOfScript(std::string_view text) {
+  Script script;
+  RETURN_IF_ERROR(script.Run(text).status());
+  return script.log();
+}
 
 }  // namespace rackmark

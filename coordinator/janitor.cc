@@ -1,0 +1,166 @@
+#include "coordinator/janitor.h"
+
+#include <chrono>
+#include <utility>
+
+#include "common/log.h"
+
+namespace rackmark {
+namespace {
+
+// Of one step: what a commit on a slow disk still does in some 10 ms.
+constexpr uint64_t kEventsPerStep = 1000;
+constexpr uint64_t kHistoryRowsPerStep = 1000;
+constexpr uint64_t kChunksPerStep = 64;  // 16 MiB at most
+constexpr uint64_t kBytesPerStep = 16 << 20;
+
+class Sweeper {
+ public:
+  Sweeper(const Janitor::Options& options, const std::function<bool()>& go_on)
+      : options_(options), go_on_(go_on), now_(options.clock->Unix()) {}
+
+  absl::StatusOr<Janitor::Swept> All() {
+    RETURN_IF_ERROR(OnLoop(swept_.events, [](EventStore& e) { return e.Trim(kEventsPerStep); }));
+    RETURN_IF_ERROR(ByAge());
+    RETURN_IF_ERROR(BySize());
+    if (const auto before = Cutoff(options_.storage.history_keep)) {
+      RETURN_IF_ERROR(OnLoop(swept_.history, [before](EventStore& e) {
+        return e.DropHistory(*before, kHistoryRowsPerStep);
+      }));
+    }
+    RETURN_IF_ERROR(Repeat(swept_.bytes, [&] { return options_.samples->Shrink(kBytesPerStep); }));
+    return swept_;
+  }
+
+ private:
+  using Step = std::function<absl::StatusOr<uint64_t>()>;
+
+  std::optional<int64_t> Cutoff(std::optional<Nanos> keep) const {
+    if (!keep) return std::nullopt;
+    return now_ - *keep;
+  }
+
+  // Until a step finds nothing more to do.
+  absl::Status Repeat(uint64_t& count, const Step& step) {
+    while (go_on_()) {
+      ASSIGN_OR_RETURN(const uint64_t did, step());
+      if (did == 0) return absl::OkStatus();
+      count += did;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status OnLoop(uint64_t& count,
+                      const std::function<absl::StatusOr<uint64_t>(EventStore&)>& step) {
+    return Repeat(count, [&] {
+      absl::StatusOr<uint64_t> did = 0;
+      // A full inbox, or the end of the loop: the next sweep goes on.
+      (void)options_.loop->ReadAndWait([&](const State&, Now) { did = step(*options_.events); });
+      return did;
+    });
+  }
+
+  // Visits runs with samples or a report, the oldest first, with when their jobs ended; runs of
+  // open jobs are passed over.
+  absl::Status ForEachEnded(
+      const std::function<absl::StatusOr<bool>(uint64_t run, int64_t ended)>& visit) {
+    uint64_t run = 0;
+    while (go_on_()) {
+      ASSIGN_OR_RETURN(const auto next, options_.samples->NextRun(run));
+      if (!next) return absl::OkStatus();
+      run = *next;
+      ASSIGN_OR_RETURN(const auto ended, options_.events->history().EndedAt(run));
+      if (!ended) continue;
+      ASSIGN_OR_RETURN(const bool more, visit(run, *ended));
+      if (!more) return absl::OkStatus();
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status DropChunks(uint64_t run) {
+    return Repeat(swept_.chunks, [&] { return options_.samples->DropChunks(run, kChunksPerStep); });
+  }
+
+  absl::Status ByAge() {
+    const auto samples = Cutoff(options_.storage.samples_keep);
+    const auto reports = Cutoff(options_.storage.reports_keep);
+    if (!samples && !reports) return absl::OkStatus();
+    return ForEachEnded([&](uint64_t run, int64_t ended) -> absl::StatusOr<bool> {
+      if (samples && ended < *samples) RETURN_IF_ERROR(DropChunks(run));
+      if (reports && ended < *reports && go_on_()) {
+        RETURN_IF_ERROR(options_.samples->DropReport(run));
+        ++swept_.reports;
+      }
+      return true;
+    });
+  }
+
+  absl::Status BySize() {
+    ASSIGN_OR_RETURN(uint64_t used, options_.samples->UsedBytes());
+    const uint64_t bound = options_.storage.samples_bytes;
+    if (used <= bound) return absl::OkStatus();
+    const auto visit = [&](uint64_t run, int64_t) -> absl::StatusOr<bool> {
+      RETURN_IF_ERROR(DropChunks(run));
+      ASSIGN_OR_RETURN(used, options_.samples->UsedBytes());
+      return used > bound;
+    };
+    RETURN_IF_ERROR(ForEachEnded(visit));
+    if (used > bound && go_on_()) {
+      Log(LogLevel::kWarning,
+          absl::StrCat("samples.db holds ", used, " bytes, more than --samples-bytes ", bound,
+                       ": the rest belongs to open jobs or is reports"));
+    }
+    return absl::OkStatus();
+  }
+
+  const Janitor::Options& options_;
+  const std::function<bool()>& go_on_;
+  const int64_t now_;
+  Janitor::Swept swept_;
+};
+
+}  // namespace
+
+absl::StatusOr<Janitor::Swept> Janitor::Sweep(const Options& options,
+                                              const std::function<bool()>& go_on) {
+  return Sweeper(options, go_on).All();
+}
+
+Janitor::Janitor(Options options) : options_(std::move(options)) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+Janitor::~Janitor() { Stop(); }
+
+void Janitor::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    stop_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Janitor::GoOn() {
+  std::lock_guard lock(mutex_);
+  return !stopping_;
+}
+
+void Janitor::Run() {
+  const std::function<bool()> go_on = [this] { return GoOn(); };
+  while (GoOn()) {
+    const auto swept = Sweep(options_, go_on);
+    if (!swept.ok()) return options_.fatal(Annotate(swept.status(), "keeping within the bounds"));
+    if (swept->events + swept->chunks + swept->reports + swept->history + swept->bytes > 0) {
+      Log(LogLevel::kInfo,
+          absl::StrCat("let go of ", swept->events, " events behind the snapshots, ", swept->chunks,
+                       " chunks, ", swept->reports, " reports, ", swept->history,
+                       " rows of ended jobs; gave ", swept->bytes, " bytes back"));
+    }
+    std::unique_lock lock(mutex_);
+    stop_.wait_for(lock, std::chrono::nanoseconds(options_.storage.sweep_interval),
+                   [this] { return stopping_; });
+  }
+}
+
+}  // namespace rackmark

@@ -1,0 +1,59 @@
+// Keeps the databases within their bounds: cuts the event log behind the older snapshot, and lets
+// go of what is over its age or size (StorageConfig). Own thread; every step is bounded, and a step
+// on the event log is one item of a turn, so that neither a decision nor ingest waits long for it.
+// Chunks of a run are touched only when its job has ended, and so every run of it was judged.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "coordinator/loop.h"
+#include "coordinator/storage.h"
+#include "coordinator/store/store.h"
+
+namespace rackmark {
+
+class Janitor {
+ public:
+  struct Options {
+    StorageConfig storage;
+    Loop* loop = nullptr;
+    EventStore* events = nullptr;  // asked on the loop's thread only
+    SampleStore* samples = nullptr;
+    const Clock* clock = nullptr;
+    // The disk's state is unknown: must end the process.
+    std::function<void(const absl::Status&)> fatal;
+  };
+  // What one sweep let go of.
+  struct Swept {
+    uint64_t events = 0;
+    uint64_t chunks = 0;
+    uint64_t reports = 0;
+    uint64_t history = 0;  // rows
+    uint64_t bytes = 0;    // given back to the file system
+  };
+
+  explicit Janitor(Options options);  // sweeps at once, and then in its interval
+  ~Janitor();                         // Stop()
+  Janitor(const Janitor&) = delete;
+  Janitor& operator=(const Janitor&) = delete;
+  // Before the loop stops.
+  void Stop();
+
+  // All of it once. The janitor's thread; a test may call it on another one instead.
+  static absl::StatusOr<Swept> Sweep(const Options& options, const std::function<bool()>& go_on);
+
+ private:
+  void Run();
+  bool GoOn();
+
+  const Options options_;
+  std::mutex mutex_;
+  std::condition_variable stop_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace rackmark

@@ -1,0 +1,231 @@
+// What is let go of, and what never: with stores in memory and on disk, and a clock of the test's.
+#include "coordinator/janitor.h"
+
+#include <stdlib.h>
+
+#include <future>
+#include <memory>
+#include <string>
+
+#include "coordinator/core/decide.h"
+#include "coordinator/store/memory_store.h"
+#include "coordinator/store/sql_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rackmark {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::Job MakeJob() {
+  v1::Job job;
+  job.set_name("test");
+  job.mutable_spec()->mutable_gang()->set_devices(1);
+  job.mutable_spec()->mutable_gang()->set_kind(v1::DEVICE_KIND_CPU);
+  v1::Limits* limits = job.mutable_spec()->mutable_limits();
+  limits->set_setup_ns(kSecond);
+  limits->set_prepare_ns(kSecond);
+  limits->set_measure_ns(kSecond);
+  limits->set_drain_ns(kSecond);
+  limits->set_attempts(1);
+  job.mutable_spec()->add_runs()->mutable_null();
+  return job;
+}
+
+struct Fixture {
+  explicit Fixture(SqlStores given) : stores(std::move(given)) {
+    Loop::Options options;
+    options.events = stores.events.get();
+    options.clock = &SystemClock();
+    options.inbox_max = 64;
+    options.snapshot_events = 5;
+    options.fatal = [](const absl::Status& status) { ADD_FAILURE() << status; };
+    loop = std::make_unique<Loop>(options);
+    EXPECT_TRUE(loop->Recover("boot", "boot/1").ok());
+    loop->Start();
+    janitor.loop = loop.get();
+    janitor.events = stores.events.get();
+    janitor.samples = stores.samples.get();
+    janitor.clock = &clock;
+    janitor.storage.samples_keep = std::nullopt;
+  }
+  template <typename Body>
+  Reply Do(Body body) {
+    std::promise<Reply> promise;
+    EXPECT_TRUE(loop->Post({CorePrincipal(), std::move(body)},
+                           [&](const Outcome& outcome) { promise.set_value(outcome.reply); })
+                    .ok());
+    return promise.get_future().get();
+  }
+  // A job with one run, with `chunks` chunks of `bytes`; ended or open.
+  RunId Add(const std::string& id, int chunks, size_t bytes, bool end) {
+    const JobId job = std::get<Submitted>(Do(SubmitJob{MakeJob(), id})).job;
+    const RunId run{job.value};
+    std::vector<v1::Chunk> batch;
+    for (int i = 1; i <= chunks; ++i) {
+      v1::Chunk& chunk = batch.emplace_back();
+      chunk.mutable_header()->set_run(run.value);
+      chunk.mutable_header()->set_attempt(1);
+      chunk.mutable_header()->set_kind(v1::STREAM_KIND_RANK);
+      chunk.mutable_header()->set_seq(static_cast<uint64_t>(i));
+      chunk.set_payload(std::string(bytes, 'x'));
+    }
+    EXPECT_TRUE(stores.samples->PutChunks(batch).ok());
+    EXPECT_TRUE(stores.samples->PutReport(run.value, "report").ok());
+    if (end) {
+      Do(CancelJob{job, "enough"});
+      Do(JudgeRun{run, 0, v1::VERDICT_CANCELLED, "hash", {}});
+    }
+    return run;
+  }
+  Janitor::Swept Sweep() {
+    const auto swept = Janitor::Sweep(janitor, [] { return true; });
+    EXPECT_TRUE(swept.ok()) << swept.status();
+    return swept.ok() ? *swept : Janitor::Swept{};
+  }
+  uint64_t BytesOf(RunId run) { return *stores.samples->BytesOf(run.value, 1); }
+  bool HasReport(RunId run) { return stores.samples->GetReport(run.value)->has_value(); }
+
+  SqlStores stores;
+  ManualClock clock{SystemClock().Unix()};
+  std::unique_ptr<Loop> loop;
+  Janitor::Options janitor;
+};
+
+struct MemoryMaker {
+  SqlStores Make() {
+    return {std::make_unique<MemoryEventStore>("c1"), std::make_unique<MemorySampleStore>()};
+  }
+};
+struct SqlMaker {
+  SqlStores Make() {
+    std::string folder = testing::TempDir() + "rm_janitor_XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    return *OpenSqlStores(folder);
+  }
+};
+template <typename Maker>
+class JanitorSuite : public testing::Test {
+ protected:
+  Fixture f_{Maker().Make()};
+};
+using Makers = testing::Types<MemoryMaker, SqlMaker>;
+TYPED_TEST_SUITE(JanitorSuite, Makers);
+
+TYPED_TEST(JanitorSuite, ByAgeSamplesGoFirstThenReportsThenTheHistory) {
+  Fixture& f = this->f_;
+  const RunId old = f.Add("old", 200, 100, true);
+  const RunId open = f.Add("open", 3, 100, false);
+  StorageConfig& keep = f.janitor.storage;
+  keep.samples_keep = 60 * kSecond;
+  keep.reports_keep = 120 * kSecond;
+  keep.history_keep = 180 * kSecond;
+  ASSERT_TRUE(CheckStorage(keep).ok());
+
+  EXPECT_EQ(f.Sweep().chunks, 0U);
+  f.clock.Advance(61 * kSecond);
+  EXPECT_EQ(f.Sweep().chunks, 200U);
+  EXPECT_EQ(f.BytesOf(old), 0U);
+  EXPECT_TRUE(f.HasReport(old));
+  // A late copy of its last chunk is still acked to its end.
+  EXPECT_EQ(*f.stores.samples->Watermark({old.value, 1, v1::STREAM_KIND_RANK, 0}), 200U);
+
+  f.clock.Advance(60 * kSecond);
+  EXPECT_EQ(f.Sweep().reports, 1U);
+  EXPECT_FALSE(f.HasReport(old));
+  EXPECT_TRUE(f.stores.events->history().Job(old.value)->has_value());
+
+  f.clock.Advance(60 * kSecond);
+  EXPECT_EQ(f.Sweep().history, 2U);  // a job and a run
+  EXPECT_FALSE(f.stores.events->history().Job(old.value)->has_value());
+  // Nothing of an open job was touched, however old it is.
+  EXPECT_GT(f.BytesOf(open), 0U);
+  EXPECT_TRUE(f.HasReport(open));
+  const Janitor::Swept again = f.Sweep();
+  EXPECT_EQ(again.chunks + again.reports + again.history, 0U);
+}
+
+TYPED_TEST(JanitorSuite, BySizeTheOldestSamplesGoAndOpenJobsNever) {
+  Fixture& f = this->f_;
+  constexpr size_t kChunk = 64 << 10;
+  const RunId open = f.Add("open", 16, kChunk, false);  // 1 MiB, the oldest
+  std::vector<RunId> ended;
+  for (int i = 0; i < 4; ++i) ended.push_back(f.Add(absl::StrCat("s", i), 16, kChunk, true));
+  f.janitor.storage.samples_bytes = 3'500'000;
+  f.Sweep();
+  EXPECT_GT(f.BytesOf(open), 0U);
+  EXPECT_EQ(f.BytesOf(ended[0]), 0U);
+  EXPECT_EQ(f.BytesOf(ended[1]), 0U);
+  EXPECT_GT(f.BytesOf(ended[3]), 0U);
+  EXPECT_LE(*f.stores.samples->UsedBytes(), 3'500'000U);
+  f.janitor.storage.samples_bytes = 1 << 20;  // less than the open job has
+  f.Sweep();
+  EXPECT_EQ(f.BytesOf(ended[3]), 0U);
+  EXPECT_GT(f.BytesOf(open), 0U);
+  for (const RunId run : ended) EXPECT_TRUE(f.HasReport(run));
+}
+
+TYPED_TEST(JanitorSuite, TheLogIsCutBehindTheOlderSnapshot) {
+  Fixture& f = this->f_;
+  for (int i = 0; i < 5; ++i) f.Add(absl::StrCat("s", i), 1, 10, true);
+  EXPECT_GT(f.Sweep().events, 5U);
+  EXPECT_EQ(f.Sweep().events, 0U);
+  State state;
+  ASSERT_TRUE(f.loop
+                  ->ReadAndWait([&](const State&, Now) {
+                    const auto seqs = *f.stores.events->Snapshots();
+                    ASSERT_EQ(seqs.size(), 2U);
+                    uint64_t first = 0;
+                    (void)f.stores.events->Load(seqs.back() + 1, [&](const v1::Event& event) {
+                      first = event.seq();
+                      return absl::CancelledError("enough");
+                    });
+                    EXPECT_EQ(first, seqs.back() + 1);
+                  })
+                  .ok());
+}
+
+// What was let go of makes room: the file shrinks, and does not grow past its bound over many
+// rounds.
+TEST(Janitor, TheFileOfTheSamplesIsReallyBounded) {
+  std::string folder = testing::TempDir() + "rm_janitor_XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  Fixture f(*OpenSqlStores(folder));
+  f.janitor.storage.samples_bytes = 2 << 20;
+  uint64_t given_back = 0;
+  for (int round = 0; round < 8; ++round) {
+    f.Add(absl::StrCat("s", round), 48, 64 << 10, true);  // 3 MiB each
+    given_back += f.Sweep().bytes;
+    EXPECT_LE(*f.stores.samples->UsedBytes(), 2U << 20) << round;
+  }
+  EXPECT_GT(given_back, 8U << 20);
+}
+
+TEST(Storage, AgesAndTheirRelations) {
+  EXPECT_EQ(**ParseAge("90d"), 90LL * 24 * 3600 * kSecond);
+  EXPECT_EQ(**ParseAge("12h"), 12LL * 3600 * kSecond);
+  EXPECT_FALSE(ParseAge("forever")->has_value());
+  for (const char* text : {"", "5", "d", "-1d", "0h", "1w", "99999999d", "1d "}) {
+    EXPECT_FALSE(ParseAge(text).ok()) << text;
+  }
+  for (const char* text : {"90d", "36h", "90s", "forever"}) {
+    EXPECT_EQ(FormatAge(*ParseAge(text)), text);
+  }
+  StorageConfig config;
+  EXPECT_TRUE(CheckStorage(config).ok());
+  config.samples_keep = std::nullopt;
+  EXPECT_TRUE(CheckStorage(config).ok());
+  config.reports_keep = kSecond;
+  EXPECT_THAT(std::string(CheckStorage(config).message()), HasSubstr("--keep-samples (forever)"));
+  config.samples_keep = kSecond;
+  EXPECT_TRUE(CheckStorage(config).ok());
+  config.history_keep = kSecond / 2;
+  EXPECT_THAT(std::string(CheckStorage(config).message()), HasSubstr("--keep-history"));
+  config = {};
+  config.samples_bytes = 100;
+  EXPECT_FALSE(CheckStorage(config).ok());
+}
+
+}  // namespace
+}  // namespace rackmark

@@ -1,0 +1,28 @@
+// Jobs that have ended, as rows: what people ask of them after they left State. Written by
+// EventStore in the transaction of the event that ended the job. Reads answer from what is
+// committed when they are made; any thread, and none holds up the event log.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "common/status.h"
+#include "rackmark/v1/snapshot.pb.h"
+
+namespace rackmark {
+
+class History {
+ public:
+  virtual ~History() = default;
+  // Newest first, at most `limit`; without the source text.
+  virtual absl::StatusOr<std::vector<v1::JobRecord>> Jobs(size_t limit) = 0;
+  virtual absl::StatusOr<std::vector<v1::RunRecord>> Runs(size_t limit) = 0;
+  // Whole. Missing: not ended, or no longer kept.
+  virtual absl::StatusOr<std::optional<v1::EndedJob>> Job(uint64_t job) = 0;
+  virtual absl::StatusOr<std::optional<v1::RunRecord>> Run(uint64_t run) = 0;
+  // By the wall clock, when the run's job ended. Missing: as above.
+  virtual absl::StatusOr<std::optional<int64_t>> EndedAt(uint64_t run) = 0;
+};
+
+}  // namespace rackmark

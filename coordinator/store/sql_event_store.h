@@ -1,0 +1,44 @@
+// The event log on SQLite: events.db with events, snapshots and the tables of ended jobs. For
+// OpenSqlStores; belongs to the loop's thread, except history().
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "coordinator/store/sql_history.h"
+#include "coordinator/store/sqlite_db.h"
+#include "coordinator/store/store.h"
+
+namespace rackmark {
+
+class SqlEventStore : public EventStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<SqlEventStore>> Open(const std::string& path);
+
+  const std::string& cluster_id() const override { return cluster_id_; }
+  uint64_t last_seq() const override { return last_seq_; }
+  History& history() override { return *history_; }
+  bool history_complete() const override { return history_complete_; }
+
+ private:
+  explicit SqlEventStore(std::unique_ptr<Database> db) : db_(std::move(db)) {}
+  absl::Status ReadMeta();
+
+  absl::Status DoAppend(std::span<const v1::Event> events,
+                        std::span<const v1::EndedJob> ended) override;
+  absl::Status DoLoad(uint64_t from_seq, const EventVisitor& visit) override;
+  absl::Status DoPutSnapshot(uint64_t seq, std::string_view bytes) override;
+  absl::StatusOr<std::vector<uint64_t>> DoSnapshots() override;
+  absl::StatusOr<std::string> DoGetSnapshot(uint64_t seq) override;
+  absl::StatusOr<uint64_t> DoTrim(uint64_t max) override;
+  absl::Status DoBackfill(std::span<const v1::EndedJob> ended, bool complete) override;
+  absl::StatusOr<uint64_t> DoDropHistory(int64_t before, uint64_t max) override;
+
+  const std::unique_ptr<Database> db_;
+  std::unique_ptr<SqlHistory> history_;
+  std::string cluster_id_;
+  uint64_t last_seq_ = 0;
+  bool history_complete_ = true;
+};
+
+}  // namespace rackmark
