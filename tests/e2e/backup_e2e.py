@@ -19,7 +19,7 @@ spec:
 """
 
 
-class Backup(TestCase):
+class Cluster(TestCase):
     def coordinator(self, data, *args):
         process = self.start("rackmark-coordinator", "--data", data, *args)
         line = process.wait_line(r"serving unix:", 60)
@@ -63,6 +63,8 @@ class Backup(TestCase):
         self.assertEqual(code, 0, text)
         return text
 
+
+class Backup(Cluster):
     def test_a_backup_of_a_cluster_at_work_is_restored_as_another_cluster(self):
         coordinator, where, workers = self.cluster(self.dir / "data")
         self.run_job(where, "older")
@@ -139,7 +141,7 @@ class Backup(TestCase):
         self.assertEqual(code, 2, text)
 
 
-class Retention(Backup):
+class Retention(Cluster):
     def test_samples_go_and_the_report_stays(self):
         data = self.dir / "data"
         coordinator, where, workers = self.cluster(data)
