@@ -162,6 +162,23 @@ TEST(Text, HostileBytesLoseTheirPower) {
   EXPECT_EQ(EscapeControl("a\x1b[2Jb\n"), "a\\x1b[2Jb\\n");
   EXPECT_EQ(EscapeControl("\xc2\x9b"), "\\x9b");
   EXPECT_EQ(EscapeControl("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
+  EXPECT_EQ(EscapeControl(std::string("a\0b", 3)), "a\\x00b");
+  EXPECT_EQ(EscapeControl("\xe2\x80\xae"
+                          "exe.txt"),
+            "\\u{202e}exe.txt");  // right to left
+  EXPECT_EQ(EscapeControl("\xef\xbb\xbf\xef\xbf\xbf"), "\\u{feff}\\u{ffff}");
+  EXPECT_EQ(EscapeControl("\xe2\x82\xac \xf0\x9f\x98\x80"), "\xe2\x82\xac \xf0\x9f\x98\x80");
+  // No UTF-8: cut off, overlong, a surrogate, too large, a continuation alone.
+  EXPECT_EQ(EscapeControl("\xe2\x82"), "\\xe2\\x82");
+  EXPECT_EQ(EscapeControl("\xc0\xaf"), "\\xc0\\xaf");
+  EXPECT_EQ(EscapeControl("\xed\xa0\x80"), "\\xed\\xa0\\x80");
+  EXPECT_EQ(EscapeControl("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");
+  EXPECT_EQ(EscapeControl("\xe0\x80\x80"
+                          "a"),
+            "\\xe0\\x80\\x80"
+            "a");
+  EXPECT_EQ(EscapeControl("\x9b"), "\\x9b");
+  EXPECT_EQ(EscapeHtml("\xe2\x80\xae\xff\xc2\x9b"), "\\u{202e}\\xff\\x9b");
   EXPECT_EQ(EscapeHtml("</script><img onerror='x'>\x1b"),
             "&lt;/script&gt;&lt;img onerror=&#39;x&#39;&gt;\\x1b");
 }

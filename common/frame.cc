@@ -72,12 +72,18 @@ absl::Status FrameReader::Feed(std::string_view bytes) {
   return CheckLength();
 }
 
+// Of every frame that has begun, not of the first alone: the bytes that would tell may be the last.
 absl::Status FrameReader::CheckLength() const {
-  if (buffer_.size() - start_ < kPrefix) return absl::OkStatus();
-  const uint32_t length = Length(buffer_.data() + start_);
-  if (length <= kFrameBytesMax) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("a frame of ", length, " bytes is over the bound of ",
-                                          kFrameBytesMax, "; the stream is broken"));
+  for (size_t at = start_; buffer_.size() - at >= kPrefix;) {
+    const uint32_t length = Length(buffer_.data() + at);
+    if (length > kFrameBytesMax) {
+      return absl::DataLossError(absl::StrCat("a frame of ", length, " bytes is over the bound of ",
+                                              kFrameBytesMax, "; the stream is broken"));
+    }
+    if (buffer_.size() - at - kPrefix < length) break;
+    at += kPrefix + length;
+  }
+  return absl::OkStatus();
 }
 
 std::optional<std::string> FrameReader::Next() {

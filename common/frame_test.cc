@@ -71,10 +71,11 @@ TEST_F(FramePair, TooLargeIsRefusedOnBothSides) {
   EXPECT_EQ(reader.Next(), std::nullopt);
 }
 
-TEST(FrameReader, AnOversizedFrameBehindAGoodOneIsNeverDelivered) {
+TEST(FrameReader, AnOversizedFrameBehindAGoodOneIsToldAtOnceAndNeverDelivered) {
   FrameReader reader;
-  // The check at Feed sees only the first length; the second must still not come out.
-  reader.Feed(Prefix(1) + "a" + Prefix(kFrameBytesMax + 1) + "rest").IgnoreError();
+  // Nobody may send another byte after it: waiting for one would be waiting for ever.
+  EXPECT_EQ(reader.Feed(Prefix(1) + "a" + Prefix(kFrameBytesMax + 1)).code(),
+            absl::StatusCode::kDataLoss);
   EXPECT_EQ(reader.Next(), "a");
   EXPECT_EQ(reader.Next(), std::nullopt);
   EXPECT_EQ(reader.Feed("x").code(), absl::StatusCode::kDataLoss);
