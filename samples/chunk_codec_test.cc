@@ -164,5 +164,19 @@ TEST(ChunkCodec, StampsThatWouldOverflowAreRefused) {
 
 TEST(Crc32, KnownAnswer) { EXPECT_EQ(Crc32("123456789"), 0xcbf43926U); }
 
+// Bit by bit, as the polynomial says.
+TEST(Crc32, EveryLengthAgreesWithTheDefinition) {
+  std::string bytes;
+  for (uint32_t n = 0; n < 100; ++n) {
+    uint32_t crc = 0xffffffffU;
+    for (char c : bytes) {
+      crc ^= static_cast<uint8_t>(c);
+      for (int bit = 0; bit < 8; ++bit) crc = (crc & 1U) != 0 ? 0xedb88320U ^ (crc >> 1) : crc >> 1;
+    }
+    EXPECT_EQ(Crc32(bytes), crc ^ 0xffffffffU) << n;
+    bytes.push_back(static_cast<char>(n * 151 + 7));
+  }
+}
+
 }  // namespace
 }  // namespace rackmark
