@@ -3,6 +3,7 @@ import os
 import signal
 import unittest
 
+from cluster import Cluster
 from harness import TestCase, serve_job
 
 
@@ -61,6 +62,31 @@ class Cancel(TestCase):
         self.assertRegex(cli.text(), r"left before the coordinator confirmed")
         self.assert_nothing_left()
         self.assert_usable_again()
+
+
+class CoordinatorHangs(unittest.TestCase):
+    def test_ctrl_c_ends_a_call_that_nobody_answers(self):
+        cluster = Cluster()
+        self.addCleanup(cluster.doCleanups)
+        cluster.open(workers=0)
+        cluster.freeze(cluster.coordinator.pid)
+        cli = cluster.run_job(serve_job())
+        # It has dialled, so it is inside its first call.
+        cluster.wait(lambda: has_socket(cli.pid), "the CLI to dial")
+        cli.signal(signal.SIGINT)
+        self.assertEqual(cli.wait_exit(60), 130, cli.text())
+        # Said only by a call that the signal has ended, not by one whose deadline came.
+        self.assertRegex(cli.text(), r"stopped before the coordinator had answered")
+        os.kill(cluster.coordinator.pid, signal.SIGCONT)
+        cluster.stop_all()
+
+
+def has_socket(pid):
+    try:
+        links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+    except OSError:
+        return False
+    return any(link.startswith("socket:") for link in links)
 
 
 if __name__ == "__main__":

@@ -56,13 +56,14 @@ def serve_job(duration="2s", rate=LOW_RATE, share="20%", attempts=2, warmup="300
 class Process:
     """A started program whose output lines can be waited for."""
 
-    def __init__(self, argv, env, cwd, name):
+    def __init__(self, argv, env, cwd, name, pass_fds=()):
         self.name = name
         self.lines = []
         self._partial = b""
         self.popen = subprocess.Popen([str(a) for a in argv], env=env, cwd=cwd,
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                      stderr=subprocess.STDOUT, start_new_session=True)
+                                      stderr=subprocess.STDOUT, start_new_session=True,
+                                      pass_fds=pass_fds)
         self._fd = self.popen.stdout.fileno()
         os.set_blocking(self._fd, False)
 
@@ -130,8 +131,8 @@ class TestCase(unittest.TestCase):
         self.addCleanup(self._folder.cleanup)
         self.addCleanup(self.kill_all)
 
-    def start(self, program, *args, name=None):
-        process = Process([BIN / program, *args], self.env, self.dir, name or program)
+    def start(self, program, *args, name=None, pass_fds=()):
+        process = Process([BIN / program, *args], self.env, self.dir, name or program, pass_fds)
         self._started.append(process)
         return process
 

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/log.h"
@@ -15,6 +16,10 @@ namespace {
 
 // A rank whose pipe has ended should be gone; after that long it is not left to itself.
 constexpr Nanos kEndedGrace = kSecond;
+// A longer gap between two looks is a stall of this process, and no silence of its ranks.
+constexpr Nanos kStall = 2 * kSecond;
+// Ranks say something once a second: less than a few of those is no silence.
+constexpr Nanos kSilenceMin = 5 * kSecond;
 
 // A rank removes its segment's name itself, unless SIGKILL takes it before all have attached.
 void RemoveSegment(const LocalRank& rank) {
@@ -177,8 +182,9 @@ void Ranks::Start(const StartRank& action, Nanos dead_man) {
     return;
   }
   rank.pid = process->pid;
-  live_[action.ref] = {
-      process->pid, std::make_unique<RankLink>(process->pipe_fd, process->stderr_fd), std::nullopt};
+  live_[action.ref] = {process->pid,
+                       std::make_unique<RankLink>(process->pipe_fd, process->stderr_fd),
+                       std::nullopt, std::max(dead_man, kSilenceMin), std::nullopt};
   const absl::Status noted =
       options_.leftovers->Add(process->pid, action.ref.lease_id, action.device);
   if (!noted.ok()) Log(LogLevel::kError, FromAbsl(noted.message()));
@@ -195,6 +201,7 @@ void Ranks::Start(const StartRank& action, Nanos dead_man) {
   // Ranks of one node listen where nobody else can reach them.
   const bool inside = action.whole_gang && options_.interface.empty();
   init->set_interface(inside ? "lo" : options_.interface);
+  if (action.hold) *init->mutable_hold() = *action.hold;
   SendTo(action.ref, std::move(frame), 0);
 }
 
@@ -260,17 +267,40 @@ bool Ranks::Dying() const {
   return false;
 }
 
+// A rank says something at least once a second. One that is stopped, or that the machine does not
+// let run, looks to its peers like a slow one: only its daemon can tell, and blame it.
+void Ranks::CheckSilence(const RankRef& ref, const Live& live, Nanos now) {
+  const LocalRank* rank = Find(ref);
+  if (rank == nullptr || rank->killed_at || now - *live.heard_at < live.silence_max) return;
+  Fail(ref, v1::FAILURE_KIND_RANK_FAILED,
+       absl::StrCat("the rank's process said nothing for ", FormatDuration(live.silence_max),
+                    ": it was stopped, or could not run"));
+  Kill(ref, now);
+}
+
+void Ranks::ForgiveStall(Nanos now) {
+  const Nanos gap = now - serviced_at_.value_or(now);
+  serviced_at_ = now;
+  if (gap <= kStall) return;
+  for (auto& [ref, live] : live_) {
+    if (live.heard_at) *live.heard_at += gap;
+  }
+}
+
 void Ranks::Service(Nanos now) {
+  ForgiveStall(now);
   for (auto it = live_.begin(); it != live_.end();) {
     const RankRef ref = it->first;
     Live& live = it->second;
     live.link->Flush().IgnoreError();
     Feed(ref, &live, now);
     live.link->ReadStderr();
+    if (!live.heard_at) live.heard_at = now;
     // Reaped before the last read, so that nothing that it wrote before its death is missed.
     const std::optional<std::string> how = options_.processes->Reap(live.pid);
     Receive(ref, &live, now);
     if (!how) {
+      CheckSilence(ref, live, now);
       if (live.pipe_ended && now - *live.pipe_ended >= kEndedGrace) Kill(ref, now);
       ++it;
       continue;
@@ -286,6 +316,7 @@ void Ranks::Receive(const RankRef& ref, Live* live, Nanos now) {
   if (live->link->pipe_fd() < 0) return;
   std::vector<v1::FromRank> frames;
   const absl::Status status = live->link->Receive(&frames);
+  if (!frames.empty()) live->heard_at = now;
   for (v1::FromRank& frame : frames) Take(ref, &frame, now);
   if (status.ok()) return;
   if (!live->pipe_ended) live->pipe_ended = now;

@@ -51,7 +51,8 @@ class Ranks {
   };
   Ranks(Options options, LocalState* state) : options_(std::move(options)), state_(state) {}
 
-  // `dead_man`: that long without a frame of ours, and a rank ends itself.
+  // `dead_man`: that long without a frame of ours, and a rank ends itself; that long without one of
+  // its own, and it has failed.
   void Do(const Action& action, Nanos dead_man, Nanos now);
   void AddPollFds(std::vector<pollfd>* fds) const;
   // Reads, writes and reaps whatever is ready.
@@ -68,6 +69,8 @@ class Ranks {
     int pid;
     std::unique_ptr<RankLink> link;
     std::optional<Nanos> pipe_ended;
+    Nanos silence_max;              // the dead-man deadline, the other way round
+    std::optional<Nanos> heard_at;  // or first looked after
     std::unique_ptr<ArtifactFeed> feed = nullptr;  // what of it does not fit in the pipe yet
   };
   LocalRank* Find(const RankRef& ref);
@@ -82,6 +85,8 @@ class Ranks {
   void Fail(const RankRef& ref, v1::FailureKind kind, std::string_view detail);
   v1::Failure MakeFailure(const RankRef& ref, v1::FailureKind kind, std::string_view detail);
   void Receive(const RankRef& ref, Live* live, Nanos now);
+  void ForgiveStall(Nanos now);
+  void CheckSilence(const RankRef& ref, const Live& live, Nanos now);
   void Take(const RankRef& ref, v1::FromRank* frame, Nanos now);
   void TakeStatus(const RankRef& ref, v1::RankStatus* status, Nanos now);
   void Reaped(const RankRef& ref, std::string_view how);
@@ -89,6 +94,7 @@ class Ranks {
   const Options options_;
   LocalState* state_;
   std::map<RankRef, Live> live_;
+  std::optional<Nanos> serviced_at_;
 };
 
 }  // namespace rackmark

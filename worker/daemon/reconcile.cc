@@ -119,12 +119,14 @@ std::vector<Action> Reconcile(const v1::DesiredState& desired, const LocalState&
     for (const v1::DesiredRank& rank : lease.ranks()) {
       if (known != local.leases.end() && known->second.ranks.count(rank.rank()) > 0) continue;
       if (local.HolderOf(rank.device()) || !taken.insert(rank.device()).second) continue;
-      actions.push_back(StartRank{{lease.lease_id(), rank.rank()},
-                                  lease.generation(),
-                                  lease.world_size(),
-                                  rank.device(),
-                                  lease.kind(),
-                                  static_cast<uint32_t>(lease.ranks_size()) == lease.world_size()});
+      actions.push_back(
+          StartRank{{lease.lease_id(), rank.rank()},
+                    lease.generation(),
+                    lease.world_size(),
+                    rank.device(),
+                    lease.kind(),
+                    lease.has_hold() ? std::optional<v1::Hold>(lease.hold()) : std::nullopt,
+                    static_cast<uint32_t>(lease.ranks_size()) == lease.world_size()});
     }
   }
   return actions;

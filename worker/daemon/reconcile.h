@@ -29,6 +29,7 @@ struct StartRank {
   uint32_t world_size;
   uint32_t device;
   v1::DeviceKind kind;
+  std::optional<v1::Hold> hold;
   bool whole_gang = false;  // no rank of the gang is on another node
 };
 struct SendConnect {

@@ -126,11 +126,16 @@ void SampleStreams::Seal(const StreamKey& key, Open_* stream) {
   }
   absl::Status status = TrySeal(key, stream);
   if (status.ok()) return;
-  Log(LogLevel::kWarning,
-      absl::StrCat("samples of run ", key.run, " dropped: ", std::string(status.message())));
+  const auto tell = [&](const char* what) {
+    Log(LogLevel::kWarning,
+        absl::StrCat(what, " of run ", key.run, " dropped: ", std::string(status.message())));
+  };
+  const uint64_t telemetry = stream->dropped_telemetry, results = stream->dropped_results;
   DropTelemetry(stream, key.kind == v1::STREAM_KIND_NODE);
+  if (stream->dropped_telemetry > telemetry) tell("telemetry");
   if (TrySeal(key, stream).ok()) return;
   DropResults(stream);
+  if (stream->dropped_results > results) tell("results");
   TrySeal(key, stream).IgnoreError();
 }
 

@@ -84,7 +84,11 @@ void Emitter::Loop() {
   while (!stop_) {
     // A late tick is not caught up: the next one comes a whole interval after this one's work.
     wake_.wait_for(lock, std::chrono::nanoseconds(kEmitInterval), [this] { return stop_; });
-    if (stop_ || !open_) continue;
+    if (stop_) continue;
+    if (!open_) {
+      Beat();
+      continue;
+    }
     const absl::StatusOr<bool> more = EmitLocked();
     lock.unlock();
     // While the daemon reads nothing, nothing more is taken out of the recorder: it fills, and
@@ -93,6 +97,15 @@ void Emitter::Loop() {
     lock.lock();
     if (gone) return;  // the link ends the process
   }
+}
+
+// A daemon that hears nothing for long takes this process for stopped. Within a run the telemetry
+// is sign enough.
+void Emitter::Beat() {
+  const Nanos now = clock_->Monotonic();
+  if (now < next_beat_) return;
+  next_beat_ = now + kTelemetryInterval;
+  pipe_->SayAgain();
 }
 
 absl::StatusOr<bool> Emitter::EmitLocked() {

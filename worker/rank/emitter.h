@@ -45,6 +45,7 @@ class Emitter {
 
  private:
   void Loop();
+  void Beat();
   // Whether there may be more.
   absl::StatusOr<bool> EmitLocked();
   absl::Status SendLocked(v1::ChunkPayload payload);
@@ -66,6 +67,7 @@ class Emitter {
   std::shared_ptr<RequestLog> log_;
   LiveSketches sketches_;
   Nanos next_telemetry_ = 0;
+  Nanos next_beat_ = 0;
 
   std::thread thread_;  // last: everything that it uses exists before it
 };

@@ -8,7 +8,10 @@
 namespace rackmark {
 
 Pipe::Pipe(int fd, std::string incarnation)
-    : fd_(fd), incarnation_(std::move(incarnation)), thread_([this] { Loop(); }) {}
+    : fd_(fd), incarnation_(std::move(incarnation)), thread_([this] { Loop(); }) {
+  std::lock_guard lock(mutex_);
+  last_status_.set_phase(v1::RANK_PHASE_STARTING);
+}
 
 Pipe::~Pipe() {
   {
@@ -33,12 +36,25 @@ absl::Status Pipe::Heard(const v1::Identity& identity) {
 }
 
 absl::Status Pipe::Send(v1::FromRank frame) {
+  std::lock_guard lock(mutex_);
+  if (frame.has_status()) last_status_ = frame.status();
+  return SendLocked(std::move(frame));
+}
+
+void Pipe::SayAgain() {
+  std::lock_guard lock(mutex_);
+  if (!queue_.empty()) return;
+  v1::FromRank frame;
+  *frame.mutable_status() = last_status_;
+  SendLocked(std::move(frame)).IgnoreError();
+}
+
+absl::Status Pipe::SendLocked(v1::FromRank frame) {
+  RETURN_IF_ERROR(failed_);
   v1::Identity* identity = frame.mutable_identity();
   identity->set_incarnation(incarnation_);
   identity->set_protocol_min(kProtocolMin);
   identity->set_protocol_max(kProtocolMax);
-  std::lock_guard lock(mutex_);
-  RETURN_IF_ERROR(failed_);
   identity->set_cluster_id(cluster_id_);
   identity->set_epoch(epoch_);
   queue_.push_back(frame.SerializeAsString());

@@ -32,11 +32,15 @@ class Pipe {
   // gone. Nothing bounds the queue but its senders: statuses are answers to orders, and the emitter
   // flushes before it goes on.
   absl::Status Send(v1::FromRank frame);
+  // Tells the daemon that this process runs: its last status once more, unless frames are still on
+  // their way. Never waits for the daemon.
+  void SayAgain();
   // Waits until all that was sent before has been written; an error if that cannot be.
   absl::Status Flush();
 
  private:
   void Loop();
+  absl::Status SendLocked(v1::FromRank frame);
 
   const int fd_;
   const std::string incarnation_;
@@ -45,6 +49,7 @@ class Pipe {
   // All below are guarded by mutex_.
   std::string cluster_id_;
   uint64_t epoch_ = 0;
+  v1::RankStatus last_status_;
   std::deque<std::string> queue_;
   uint64_t sent_ = 0;     // frames that Send took
   uint64_t written_ = 0;  // of those, on their way

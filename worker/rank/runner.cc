@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "worker/rank/affinity.h"
+#include "worker/rank/hold.h"
 
 namespace rackmark {
 namespace {
@@ -49,6 +50,9 @@ absl::Status Runner::Take(const v1::ToRank& frame) {
 absl::Status Runner::Init(const v1::RankInit& init) {
   if (gang_ != nullptr) return absl::OkStatus();  // said again
   rank_ = init.rank();
+  lease_hold_ = init.hold();
+  const absl::Status held = Keep(lease_hold_, v1::HOLD_PHASE_STARTING);
+  if (!held.ok()) return Fail(held);
   const absl::Status placed = PinToCpus({init.device().cpus().begin(), init.device().cpus().end()});
   if (!placed.ok()) return Fail(placed);
   absl::StatusOr<std::unique_ptr<Gang>> gang =
@@ -69,7 +73,8 @@ absl::Status Runner::Connect(const v1::RankConnect& connect) {
   }
   // Set before the meeting: a stop must be able to end it.
   options_.inbox->OnCancel([gang = gang_.get()] { gang->Abort(); });
-  const absl::Status met = gang_->Connect({connect.cards().begin(), connect.cards().end()});
+  absl::Status met = Keep(lease_hold_, v1::HOLD_PHASE_RENDEZVOUS);
+  if (met.ok()) met = gang_->Connect({connect.cards().begin(), connect.cards().end()});
   options_.inbox->OnCancel(nullptr);
   if (!met.ok()) {
     // Nobody will attach any more; the name must not wait for this process's end.
@@ -115,6 +120,7 @@ absl::Status Runner::Advance(const v1::DesiredRun& order) {
       options_.recorder->Record(SeriesId::kGangTransport, options_.clock->Monotonic(),
                                 static_cast<double>(gang_->transport()));
     }
+    run_hold_ = order.spec().null().hold();
     if (const absl::Status s = Prepare(order.spec()); !s.ok()) return Fail(s);
     stage_ = Stage::kPrepared;
     Phase(v1::RANK_PHASE_PREPARED);
@@ -136,6 +142,10 @@ absl::Status Runner::Advance(const v1::DesiredRun& order) {
   return SendStatus();  // nothing to do: say again where we are
 }
 
+absl::Status Runner::Keep(const v1::Hold& hold, v1::HoldPhase phase) {
+  return KeepHold(hold, phase, *rank_, *options_.clock, this);
+}
+
 absl::Status Runner::Prepare(const v1::RunSpec& spec) {
   if (gang_->aborted()) {
     return absl::FailedPreconditionError(
@@ -152,6 +162,7 @@ absl::Status Runner::Prepare(const v1::RunSpec& spec) {
   workload_ =
       entry->make(spec, {gang_.get(), options_.recorder, options_.emitter, options_.clock, this,
                          options_.artifacts});
+  RETURN_IF_ERROR(Keep(run_hold_, v1::HOLD_PHASE_PREPARING));
   return Guarded(&Workload::Prepare);
 }
 
@@ -161,6 +172,7 @@ absl::Status Runner::Measure() {
   options_.inbox->OnCancel([gang = gang_.get()] { gang->Abort(); });
   RETURN_IF_ERROR(Guarded(&Workload::Measure));
   Phase(v1::RANK_PHASE_VERIFYING);
+  RETURN_IF_ERROR(Keep(run_hold_, v1::HOLD_PHASE_VERIFYING));
   return Guarded(&Workload::Verify);
 }
 

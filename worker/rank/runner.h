@@ -52,6 +52,7 @@ class Runner : private Progress {
   absl::Status SendStatus();
 
   // The run's own errors.
+  absl::Status Keep(const v1::Hold& hold, v1::HoldPhase phase);
   absl::Status Prepare(const v1::RunSpec& spec);
   absl::Status Measure();
   absl::Status Guarded(absl::Status (Workload::*step)());
@@ -64,6 +65,8 @@ class Runner : private Progress {
   std::optional<uint32_t> rank_;  // since init, also one that failed
   std::unique_ptr<Gang> gang_;    // made at init, usable after connect
   bool connected_ = false;
+  v1::Hold lease_hold_;  // before the first run
+  v1::Hold run_hold_;
   std::unique_ptr<Workload> workload_;
   Stage stage_ = Stage::kNone;
   v1::RankStatus status_;  // what the daemon was told last

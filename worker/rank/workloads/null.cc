@@ -1,5 +1,6 @@
 #include "worker/rank/workloads/null.h"
 
+#include "worker/rank/hold.h"
 #include "worker/rank/pacing.h"
 
 namespace rackmark {
@@ -26,8 +27,11 @@ class NullWorkload : public Workload {
     context_.progress->Phase(v1::RANK_PHASE_WARMING);
     RETURN_IF_ERROR(context_.gang->Barrier());
     context_.progress->Phase(v1::RANK_PHASE_MEASURING);
+    // A hold makes this rank's window longer; its peers wait at the barrier behind theirs.
+    const Nanos held = HoldTime(spec_.hold(), v1::HOLD_PHASE_MEASURING, context_.gang->rank());
+    if (held > 0) context_.progress->Note(HoldWords(v1::HOLD_PHASE_MEASURING));
     const Nanos t0 = context_.clock->Monotonic();
-    const Nanos t1 = t0 + spec_.duration_ns();
+    const Nanos t1 = t0 + held + spec_.duration_ns();
     if (context_.gang->rank() == 0) context_.recorder->Record(SeriesId::kWindowStart, t0, 1);
     for (Nanos at = t0; at < t1; at += kStepInterval) {
       // Also when it is behind its grid and never sleeps.
