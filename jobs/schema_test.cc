@@ -200,7 +200,8 @@ TEST(Schema, WhatTheReaderTakesIsValid) {
   EXPECT_EQ(VerdictOf(R"({apiVersion: rackmark/v1, kind: Job, metadata: {name: 12, labels: {a: 3}},
       spec: {gang: {devices: 1, device: gpu}, workload: {serve: {deterministic: true}},
              load: {prompt_tokens: 1}, repeats: 3,
-             sweep: {workload.serve.model: [nano-1m], load.output_tokens: [1, {min: 1, max: 2}]}}})"),
+             sweep: {workload.serve.model: [nano-1m],
+                     load.output_tokens: [1, {min: 1, max: 2}]}}})"),
             "");
 }
 

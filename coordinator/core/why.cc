@@ -136,12 +136,6 @@ v1::WhyReply WhyJob(const State& state, JobId id, Nanos now) {
   v1::WhyReply reply;
   *reply.mutable_job() = ViewJob(state, id);
   *reply.mutable_gang() = job.job.spec().gang();
-  if (reply.job().phase() == v1::JOB_PHASE_ENDED) {
-    std::vector<v1::RunStatus> runs;
-    for (const RunId run : RunsOf(job)) runs.push_back(ViewRun(state, run, now));
-    reply.set_summary(WhyEnded(reply.job(), runs));
-    return reply;
-  }
   AddFilter(state, id, job.job.spec().gang(), reply);
   if (WantsGang(state, job)) AddAhead(state, id, reply);
   AddDeadline(state, job, now, reply);

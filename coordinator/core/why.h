@@ -11,10 +11,10 @@
 
 namespace rackmark {
 
-// REQUIRES: the job exists in state.hard. Without identity.
+// REQUIRES: the job is open. Without identity.
 v1::WhyReply WhyJob(const State& state, JobId job, Nanos now);
 
-// The answer for an open job.
+// Its sentence.
 std::string WhySentence(const State& state, const JobState& job, Nanos now);
 // The answer for one that has ended, from what people see of it; `runs` in order.
 std::string WhyEnded(const v1::JobStatus& job, const std::vector<v1::RunStatus>& runs);
