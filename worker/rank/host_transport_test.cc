@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "worker/rank/fake_daemon.h"
 #include "worker/rank/interface.h"
 
 namespace rackmark {
@@ -56,6 +57,15 @@ TEST(Interface, IsThatOfTheDefaultRouteWithTheLeastMetric) {
   EXPECT_EQ(*DefaultInterfaceIn(head + net, lo + six), "eth1");
   EXPECT_TRUE(absl::IsNotFound(DefaultInterfaceIn(head + net, lo).status()));
   EXPECT_THAT(std::string(DefaultInterfaceIn("", "").status().message()), HasSubstr("--interface"));
+}
+
+TEST(HostTransport, AnInterfaceThatIsNotThereIsSaidWithGlooForced) {
+  FakeDaemon rank(
+      {.rank = 0, .world = 2, .transport = v1::TRANSPORT_POLICY_GLOO, .interface = "no-such-net"});
+  const auto failed = rank.AwaitPhase(v1::RANK_PHASE_CARDED);
+  ASSERT_TRUE(failed.has_value());
+  EXPECT_EQ(failed->failure().kind(), v1::FAILURE_KIND_UNSUPPORTED);
+  EXPECT_THAT(failed->failure().detail(), HasSubstr("no-such-net"));
 }
 
 }  // namespace

@@ -307,15 +307,6 @@ TEST(ProgramTest, WhoseNonceIsNotReadBackTravelsByGlooAndSaysWhy) {
   EXPECT_NE(stat(("/dev/shm/" + cards[0].shm_name()).c_str(), &segment), 0);
 }
 
-TEST(ProgramTest, AnInterfaceThatIsNotThereIsSaidWithGlooForced) {
-  FakeDaemon rank(
-      {.rank = 0, .world = 2, .transport = v1::TRANSPORT_POLICY_GLOO, .interface = "no-such-net"});
-  const auto failed = rank.AwaitPhase(v1::RANK_PHASE_CARDED);
-  ASSERT_TRUE(failed.has_value());
-  EXPECT_EQ(failed->failure().kind(), v1::FAILURE_KIND_UNSUPPORTED);
-  EXPECT_THAT(failed->failure().detail(), HasSubstr("no-such-net"));
-}
-
 TEST(ProgramTest, EndOfFileEndsBothSidesOfARunAtOnceAndLeavesNoSegment) {
   TestGang gang;
   ASSERT_NO_FATAL_FAILURE(gang.Start(2));
