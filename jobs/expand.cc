@@ -165,8 +165,9 @@ absl::Status PutAt(YamlNode& spec, std::string_view path, const YamlNode& value)
     }
     if (at->kind == YamlNode::Kind::kNull) at->kind = YamlNode::Kind::kMap;
     if (at->kind != YamlNode::Kind::kMap) {
+      const std::string through = i == 0 ? "spec" : EscapeControl(parts[i - 1]);
       return absl::InvalidArgumentError(
-          absl::StrCat("\"", EscapeControl(path), "\" goes through \"", EscapeControl(parts[i - 1]),
+          absl::StrCat("\"", EscapeControl(path), "\" goes through \"", through,
                        "\", which is not a map; name a field that exists"));
     }
     YamlNode* child = FindKey(*at, parts[i]);

@@ -337,6 +337,12 @@ TEST(Override, ErrorsNameTheOverride) {
   }
 }
 
+TEST(Override, IntoASpecThatIsNoMap) {
+  constexpr char kScalar[] = "apiVersion: rackmark/v1\nkind: Job\nmetadata: {name: a}\nspec: 3\n";
+  EXPECT_THAT(ErrorOf(kScalar, {{"load.rate", "12/s"}}),
+              HasSubstr("\"load.rate\" goes through \"spec\", which is not a map"));
+}
+
 TEST(Override, CommandLineForm) {
   const auto good = ParseOverride("load.rate=12/s");
   ASSERT_TRUE(good.ok());

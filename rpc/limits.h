@@ -16,7 +16,7 @@ constexpr size_t kInboxCommandsMax = 16'384;  // commands waiting for the coordi
 constexpr size_t kIngestBytesMax = 64 << 20;  // chunks waiting for the sample store
 constexpr size_t kSampleBatchBytesMax = 3 << 20;
 constexpr uint64_t kRunSampleBytesMax = 16ULL << 30;  // stored, of one attempt of a run
-constexpr uint64_t kArtifactBytesMax = 64ULL << 20;  // one file that a job refers to by hash
-constexpr size_t kArtifactPieceBytesMax = 1 << 20;   // on its way, both ways
+constexpr uint64_t kArtifactBytesMax = 64ULL << 20;   // one file that a job refers to by hash
+constexpr size_t kArtifactPieceBytesMax = 1 << 20;    // on its way, both ways
 
 }  // namespace rackmark

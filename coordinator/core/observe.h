@@ -47,7 +47,7 @@ struct Drained {
   };
   bool all = false;  // nothing more will come: each stream is acked to its end, or was refused
   uint64_t dropped_results = 0;
-  std::string dropped_node;  // where; the first one
+  std::string dropped_node;                   // where; the first one
   std::optional<Refused> refused;             // the first one
   std::vector<const v1::RankPlace*> waiting;  // first rank of each node that is not there yet
 };

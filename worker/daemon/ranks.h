@@ -69,8 +69,8 @@ class Ranks {
     int pid;
     std::unique_ptr<RankLink> link;
     std::optional<Nanos> pipe_ended;
-    Nanos silence_max;              // the dead-man deadline, the other way round
-    std::optional<Nanos> heard_at;  // or first looked after
+    Nanos silence_max;                             // the dead-man deadline, the other way round
+    std::optional<Nanos> heard_at;                 // or first looked after
     std::unique_ptr<ArtifactFeed> feed = nullptr;  // what of it does not fit in the pipe yet
   };
   LocalRank* Find(const RankRef& ref);

@@ -159,9 +159,8 @@ absl::Status Runner::Prepare(const v1::RunSpec& spec) {
                      "rackmark-rank-cuda runs it"));
   }
   RETURN_IF_ERROR(entry->check(spec, *gang_));
-  workload_ =
-      entry->make(spec, {gang_.get(), options_.recorder, options_.emitter, options_.clock, this,
-                         options_.artifacts});
+  workload_ = entry->make(spec, {gang_.get(), options_.recorder, options_.emitter, options_.clock,
+                                 this, options_.artifacts});
   RETURN_IF_ERROR(Keep(run_hold_, v1::HOLD_PHASE_PREPARING));
   return Guarded(&Workload::Prepare);
 }
