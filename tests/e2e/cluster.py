@@ -149,6 +149,9 @@ class Cluster(TestCase):
             os.close(ready)
 
     def start_worker(self, name, *args):
+        if name not in self.workers:
+            # Nodes get their ids, and gangs their ranks, in the order of joining.
+            self.wait_joined(len(self.workers))
         self.workers[name] = self.start(
             "rackmark-worker", "--coordinator", self.worker_endpoint or self.endpoint, "--name", name,
             "--data", self.dir / name, "--cpu-slots", 1, *self.credentials.get("worker", []), *args,
