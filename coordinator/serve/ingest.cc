@@ -36,6 +36,9 @@ uint64_t Ingest::refused() const {
 
 absl::Status Ingest::Offer(v1::SampleBatch batch, Done done) {
   const size_t bytes = batch.ByteSizeLong();
+  std::vector<std::string> unfit;
+  unfit.reserve(static_cast<size_t>(batch.chunks_size()));
+  for (const v1::Chunk& chunk : batch.chunks()) unfit.push_back(WhyUnfit(chunk));
   std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("the coordinator is stopping");
   if (waiting_bytes_ + bytes > options_.bytes_max) {
@@ -49,9 +52,14 @@ absl::Status Ingest::Offer(v1::SampleBatch batch, Done done) {
   }
   waiting_bytes_ += bytes;
   for (const v1::Chunk& chunk : batch.chunks()) urgent_ = urgent_ || chunk.header().last();
-  waiting_.push_back({std::move(batch), std::move(done), bytes});
+  waiting_.push_back({std::move(batch), std::move(done), bytes, std::move(unfit)});
   ready_.notify_one();
   return absl::OkStatus();
+}
+
+bool Ingest::HasRoom() const {
+  std::lock_guard lock(mutex_);
+  return waiting_bytes_ < options_.bytes_max / 4;
 }
 
 std::vector<Ingest::Item> Ingest::Gather() {
@@ -64,7 +72,7 @@ std::vector<Ingest::Item> Ingest::Gather() {
   if (stopping_) return {};
   std::vector<Item> items;
   size_t bytes = 0;
-  while (!waiting_.empty() && bytes < options_.gather_bytes) {
+  while (!waiting_.empty() && bytes < options_.transaction_bytes) {
     bytes += waiting_.front().bytes;
     items.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
@@ -76,7 +84,7 @@ std::vector<Ingest::Item> Ingest::Gather() {
 
 bool Ingest::IsBehind() const {
   std::lock_guard lock(mutex_);
-  return waiting_bytes_ >= options_.gather_bytes;
+  return waiting_bytes_ >= options_.gather_bytes / 2;
 }
 
 void Ingest::Run() {
@@ -87,8 +95,8 @@ void Ingest::Run() {
   }
 }
 
-// Empty = take it. An error means that nobody can say now.
-absl::StatusOr<std::string> Ingest::WhyRefused(const v1::Chunk& chunk) {
+// Empty = nothing in the chunk itself speaks against it. Any thread.
+std::string Ingest::WhyUnfit(const v1::Chunk& chunk) const {
   if (const absl::Status status = CheckChunk(chunk); !status.ok()) {
     return std::string(status.message());
   }
@@ -98,9 +106,15 @@ absl::StatusOr<std::string> Ingest::WhyRefused(const v1::Chunk& chunk) {
                         ")");
   }
   if (header.kind() != v1::STREAM_KIND_RANK && header.kind() != v1::STREAM_KIND_NODE) {
-    return std::string("the stream is of an unknown kind");
+    return "the stream is of an unknown kind";
   }
-  if (header.seq() == 0 || header.attempt() == 0) return std::string("the chunk has no key");
+  if (header.seq() == 0 || header.attempt() == 0) return "the chunk has no key";
+  return "";
+}
+
+// Empty = take it. An error means that nobody can say now.
+absl::StatusOr<std::string> Ingest::WhyRefused(const v1::Chunk& chunk) {
+  const v1::ChunkHeader& header = chunk.header();
   const Attempt key(header.run(), header.attempt());
   if (known_.count(key) == 0) {
     ASSIGN_OR_RETURN(const bool knows, options_.knows(key.first, key.second));
@@ -143,11 +157,15 @@ absl::Status Ingest::Sort(std::vector<Item>& items, std::vector<v1::Chunk>& good
                           std::vector<std::map<StreamKey, std::string>>& keys) {
   for (Item& item : items) {
     std::map<StreamKey, std::string>& streams = keys.emplace_back();
-    for (v1::Chunk& chunk : *item.batch.mutable_chunks()) {
-      std::string& refused = streams[KeyOf(chunk.header())];
-      if (!refused.empty()) continue;
+    for (int i = 0; i < item.batch.chunks_size(); ++i) {
+      v1::Chunk& chunk = *item.batch.mutable_chunks(i);
       const StreamKey key = KeyOf(chunk.header());
-      ASSIGN_OR_RETURN(refused, WhyRefused(chunk));
+      std::string& refused = streams[key];
+      if (!refused.empty()) continue;
+      refused = std::move(item.unfit[static_cast<size_t>(i)]);
+      if (refused.empty()) {
+        ASSIGN_OR_RETURN(refused, WhyRefused(chunk));
+      }
       if (refused.empty()) {
         good.push_back(std::move(chunk));
       } else {
@@ -193,8 +211,10 @@ void Ingest::Store(std::vector<Item> items) {
     items[i].done(std::move(ack));
   }
   // The live view may be thin: what holds up the disk's turn is not for it.
-  if (IsBehind()) return;
-  for (const v1::Chunk& chunk : good) options_.live->Add(chunk);
+  for (const v1::Chunk& chunk : good) {
+    if (IsBehind()) return;
+    options_.live->Add(chunk);
+  }
 }
 
 }  // namespace rackmark

@@ -33,10 +33,12 @@ class Ingest {
     std::function<absl::StatusOr<bool>(uint64_t run, uint32_t attempt)> knows;
     // The disk's state is unknown: must end the process.
     std::function<void(const absl::Status&)> fatal;
-    // One transaction takes what comes within this, or this much. The last chunk of a stream does
-    // not wait: the next run does, for its ack.
+    // One transaction takes what comes within this, or begins when this much waits. The last chunk
+    // of a stream does not wait: the next run does, for its ack.
     Nanos gather = 20 * kMillisecond;
     size_t gather_bytes = 4 << 20;
+    // What came while the former one was synced goes into one, up to this.
+    size_t transaction_bytes = 16 << 20;
     size_t bytes_max = 0;             // waiting, over all streams
     uint64_t run_bytes_max = 0;       // stored, of one attempt of a run
     Nanos stall_after = 2 * kSecond;  // a commit that took longer is a fault that people see
@@ -50,8 +52,12 @@ class Ingest {
   Ingest& operator=(const Ingest&) = delete;
 
   // RESOURCE_EXHAUSTED (counted) when too much waits: the worker keeps it in its spool and comes
-  // again. `done` is then dropped.
+  // again. `done` is then dropped. Checksums are checked here, on the caller's thread: there are
+  // several of those, and only one that waits for the disk.
   absl::Status Offer(v1::SampleBatch batch, Done done);
+  // Whether a stream that waits for an ack may read its next batch already: what waits is far from
+  // its bound, so that nobody's first batch is refused because of somebody's second.
+  bool HasRoom() const;
   // What waits is answered UNAVAILABLE, unstored.
   void Stop();
   uint64_t refused() const;
@@ -62,6 +68,7 @@ class Ingest {
     v1::SampleBatch batch;
     Done done;
     size_t bytes = 0;
+    std::vector<std::string> unfit;  // by chunk: why it is refused whatever we know; or empty
   };
   using Attempt = std::pair<uint64_t, uint32_t>;
   static constexpr size_t kKnownMax = 65'536;
@@ -71,6 +78,7 @@ class Ingest {
   std::vector<Item> Gather();
   bool IsBehind() const;
   void Store(std::vector<Item> items);
+  std::string WhyUnfit(const v1::Chunk& chunk) const;
   absl::StatusOr<std::string> WhyRefused(const v1::Chunk& chunk);
   absl::StatusOr<std::string> WhyOverQuota(const Attempt& attempt, size_t bytes);
   void TellRefused(const StreamKey& key, const std::string& why);

@@ -164,6 +164,7 @@ absl::Status Database::Create(const std::string& path, const Kind& kind,
   }
   {
     ASSIGN_OR_RETURN(auto db, OpenFile(fresh, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE));
+    RETURN_IF_ERROR(db->Execute(absl::StrCat("PRAGMA page_size = ", kind.page_bytes).c_str()));
     // Before the first table, or the file could never shrink.
     RETURN_IF_ERROR(db->Execute("PRAGMA auto_vacuum = INCREMENTAL"));
     RETURN_IF_ERROR(db->Execute("PRAGMA synchronous = FULL; BEGIN;"));

@@ -55,6 +55,8 @@ class Database {
     std::span<const char* const> migrations;
     // Read whole at opening; a damaged one is refused.
     std::span<const char* const> checked_tables;
+    // Of a new file; an older one keeps what it has.
+    uint32_t page_bytes = 4096;
   };
 
   // Opens the file; where there is none, makes one of this kind for the cluster. Then its commits
