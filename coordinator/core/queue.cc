@@ -10,6 +10,8 @@
 namespace rackmark {
 namespace {
 
+constexpr size_t kHoldersMax = 8;  // named; a cluster may have as many leases as devices
+
 plan::Readiness ReadinessOf(const State& state, const NodeState& node) {
   if (node.phase == v1::NODE_PHASE_LOST) return plan::Readiness::kLost;
   if (node.phase == v1::NODE_PHASE_SUSPECT) return plan::Readiness::kSilent;
@@ -56,9 +58,19 @@ std::vector<std::string> Sentences(const State& state, const plan::Shortage& sho
                                    shortage.needed / std::max(1u, *shortage.per_node),
                                    " nodes have ", *shortage.per_node, " free at once"));
   }
+  size_t holders = 0;
+  uint32_t others = 0;
   for (const auto& [holder, count] : shortage.held) {
+    if (++holders > kHoldersMax) {
+      others += count;
+      continue;
+    }
     reasons.push_back(
         absl::StrCat(Devices(count, shortage.kind), " busy with ", HolderText(state, holder)));
+  }
+  if (others > 0) {
+    reasons.push_back(absl::StrCat(Devices(others, shortage.kind), " busy with ",
+                                   holders - kHoldersMax, " more"));
   }
   if (shortage.unhealthy > 0) {
     reasons.push_back(absl::StrCat(Devices(shortage.unhealthy, shortage.kind), " unhealthy"));

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kExamplesMax = 3;
 constexpr int kAheadMax = 20;
+constexpr size_t kHoldersMax = 20;  // a cluster may have as many leases as devices
 
 std::string HolderText(const State& state, LeaseId holder, JobId self) {
   const auto lease = state.hard.leases.find(holder);
@@ -47,7 +48,15 @@ void AddFilter(const State& state, JobId id, const v1::Gang& gang, v1::WhyReply&
   const plan::Filtering filtering = plan::Filter(InventoryOf(state), gang);
   reply.set_devices_total(filtering.total);
   reply.set_devices_left(filtering.left);
+  size_t holders = 0;
+  v1::FilteredDevices* others = nullptr;
   for (const plan::Filtered& filtered : filtering.filtered) {
+    if (filtered.constraint == plan::Constraint::kHeld && ++holders > kHoldersMax) {
+      if (others == nullptr) others = reply.add_filtered();
+      others->set_constraint(absl::StrCat("leased to ", holders - kHoldersMax, " more"));
+      others->set_devices(others->devices() + filtered.devices);
+      continue;
+    }
     v1::FilteredDevices* entry = reply.add_filtered();
     entry->set_constraint(ConstraintText(state, filtered, gang, id));
     entry->set_devices(filtered.devices);

@@ -160,8 +160,14 @@ std::string QueuedSentence(const State& state, const JobState& job) {
     return absl::StrCat("waits until nodes or devices come back: it ", Need(gang), ", and ", have,
                         Behind(state, job));
   }
+  constexpr size_t kNamed = 5;
   std::string held;
+  size_t holders = 0;
   for (const auto& [holder, count] : shortage->held) {
+    if (++holders > kNamed) {
+      absl::StrAppend(&held, " and ", shortage->held.size() - kNamed, " more hold the others");
+      break;
+    }
     const auto lease = state.hard.leases.find(holder);
     absl::StrAppend(&held, held.empty() ? " (" : ", ",
                     lease == state.hard.leases.end()

@@ -107,6 +107,24 @@ TEST_F(WhyTest, AtMostTwentyAreNamedAndAllAreCounted) {
   EXPECT_EQ(why.ahead_total(), 24u);
 }
 
+// A cluster may have as many leases as devices, and the answer must still be one message.
+TEST_F(WhyTest, FewHoldersAreNamedAndAllDevicesAreCounted) {
+  ReportNode("n1", 60);
+  for (int i = 0; i < 60; ++i) Submit(absl::StrCat("j", i), 1);
+  Submit("waits", 2);
+  const v1::WhyReply why = Why(61);
+  EXPECT_EQ(why.filtered_size(), 21);
+  EXPECT_EQ(Filtered(why).front(), "1 leased to job 1 n1");
+  EXPECT_EQ(Filtered(why).back(), "40 leased to 40 more");
+  EXPECT_EQ(why.devices_left(), 0u);
+  EXPECT_EQ(why.job().waiting_reasons_size(), 10);
+  EXPECT_EQ(why.job().waiting_reasons(9), "52 CPU devices busy with 52 more");
+  EXPECT_EQ(why.summary(),
+            "job 61 waits for devices that are in use: it needs 2 CPU devices, and 0 of 60 known "
+            "are usable now (job 1 holds 1, job 2 holds 1, job 3 holds 1, job 4 holds 1, job 5 "
+            "holds 1 and 55 more hold the others)");
+}
+
 TEST_F(WhyTest, AFreeDeviceMayBeAnotherJobsTurn) {
   ReportNode("n1", 2);
   Submit("first", 1);
