@@ -28,7 +28,9 @@ using tcp_internal::Socket;
 constexpr std::string_view kMagic("RMKCHAN1");
 constexpr size_t kHelloBytes = kMagic.size() + kChannelNonceBytes + sizeof(uint32_t);
 constexpr Nanos kHelloLimit = 10 * kSecond;
-constexpr size_t kStrangersMax = 64;  // connections that have not said the nonce yet
+// Connections that have not said the nonce yet: all leaders of the largest gang at once, and more.
+// The one that has been silent for longest goes first, so that nobody can keep the leaders out.
+constexpr size_t kStrangersMax = 256;
 // As deep as the ring in shared memory: a leader that is further behind holds the sender.
 constexpr uint64_t kWindow = 8;
 constexpr Nanos kWriteGrace = 10 * kSecond;  // for bytes that the window has promised room
@@ -203,7 +205,8 @@ class Reception {
       }
       Poll(listener, deadline - now);
       Socket guest = tcp_internal::AcceptReady(listener);
-      if (guest.fd() >= 0 && strangers_.size() < kStrangersMax) {
+      if (guest.fd() >= 0) {
+        if (strangers_.size() == kStrangersMax) strangers_.erase(strangers_.begin());
         strangers_.push_back({std::move(guest), "", SystemClock().Monotonic() + kHelloLimit});
       }
       Listen();
@@ -234,10 +237,11 @@ class Reception {
   // False: became a leader, or is none.
   bool Keep(Stranger& s) {
     const bool open = s.socket.ReadReady(kHelloBytes - s.hello.size(), &s.hello).ok();
-    // What is there of the greeting must be right, before anything else of it is looked at.
-    const size_t known = std::min(s.hello.size(), greeting_.size());
+    // The magic at once; the nonce only whole, or it could be found out byte by byte.
+    const bool whole = s.hello.size() == kHelloBytes;
+    const size_t known = whole ? greeting_.size() : std::min(s.hello.size(), kMagic.size());
     if (std::memcmp(s.hello.data(), greeting_.data(), known) != 0) return false;
-    if (s.hello.size() < kHelloBytes) return open && SystemClock().Monotonic() < s.deadline;
+    if (!whole) return open && SystemClock().Monotonic() < s.deadline;
     const int rank = static_cast<int>(NumberIn(std::string_view(s.hello).substr(known)));
     if (awaited_.count(rank) == 0) return false;
     const Nanos deadline = SystemClock().Monotonic() + kHelloLimit;

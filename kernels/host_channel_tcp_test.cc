@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <thread>
+#include <vector>
 
 namespace rackmark {
 namespace {
@@ -86,6 +87,53 @@ TEST(TcpChannel, StrangersAreDroppedUnansweredAndTheLeaderIsStillLetIn) {
   EXPECT_TRUE(absl::IsDeadlineExceeded((*reader)->Receive(got, kMillisecond).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(
       (*sender)->Send(std::string(kHostMessageMax + 1, 'x'), kPlenty).status()));
+}
+
+// Whether the other side has closed; it sends nothing before it does.
+bool IsClosed(int fd) {
+  char byte = 0;
+  return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+TEST(TcpChannel, AWrongNonceIsNotToldFromAnUnfinishedOne) {
+  auto listener = ChannelListener::Open("lo");
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  const std::string& address = (*listener)->address();
+  const std::string& nonce = (*listener)->nonce();
+  absl::StatusOr<std::unique_ptr<HostChannel>> sender = absl::InternalError("");
+  std::thread accept([&] { sender = (*listener)->Accept(OptionsFor(0)); });
+  const int guess = ConnectTo(address);
+  Say(guess, std::string("RMKCHAN1") + static_cast<char>(nonce[0] ^ 1));
+  // Whoever comes later and is dropped has been looked at later.
+  for (int i = 0; i < 3; ++i) {
+    const int later = ConnectTo(address);
+    Say(later, "no greeting");
+    EXPECT_EQ(ReadAll(later), "");
+    close(later);
+  }
+  EXPECT_FALSE(IsClosed(guess));
+  Say(guess, std::string(kChannelNonceBytes - 1 + 4, '\0'));
+  EXPECT_EQ(ReadAll(guess), "");
+  auto reader = DialHostChannel(OptionsFor(1), address, nonce);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  accept.join();
+  close(guess);
+  EXPECT_TRUE(sender.ok()) << sender.status();
+}
+
+TEST(TcpChannel, ManySilentStrangersKeepNobodyOut) {
+  auto listener = ChannelListener::Open("lo");
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  const std::string& address = (*listener)->address();
+  absl::StatusOr<std::unique_ptr<HostChannel>> sender = absl::InternalError("");
+  std::thread accept([&] { sender = (*listener)->Accept(OptionsFor(0)); });
+  std::vector<int> silent;
+  for (int i = 0; i < 300; ++i) silent.push_back(ConnectTo(address));
+  auto reader = DialHostChannel(OptionsFor(1), address, (*listener)->nonce());
+  EXPECT_TRUE(reader.ok()) << reader.status();
+  accept.join();
+  for (const int fd : silent) close(fd);
+  EXPECT_TRUE(sender.ok()) << sender.status();
 }
 
 TEST(TcpChannel, ALengthOverTheBoundIsRefusedNotAllocated) {

@@ -106,7 +106,8 @@ absl::StatusOr<Replay> MakeReplay(const Trace& trace, const ReplaySettings& sett
     if (settings.request_limit && replay.requests.size() >= *settings.request_limit) break;
     const TraceRequest& request = trace.requests[looked_at];
     const double offset = static_cast<double>(request.offset_ns) * settings.time_scale;
-    const double end = settings.duration_ns ? static_cast<double>(*settings.duration_ns) : 9e18;
+    // Far enough from the end of Nanos for the gap that follows the last arrival.
+    const double end = settings.duration_ns ? static_cast<double>(*settings.duration_ns) : 4e18;
     if (offset >= end && settings.duration_ns) break;
     if (offset >= end) {
       return absl::InvalidArgumentError(

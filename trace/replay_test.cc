@@ -145,6 +145,18 @@ TEST(Replay, NothingLeftIsAnErrorWithARemedy) {
   EXPECT_FALSE(MakeReplay(Four(), settings).ok());
 }
 
+TEST(Replay, ATraceOfCenturiesIsRefusedBeforeItsDurationOverflows) {
+  const Trace trace = Parse(
+      "{\"timestamp\": 0, \"input_length\": 1, \"output_length\": 1, \"hash_ids\": [1]}\n"
+      "{\"timestamp\": 8000000, \"input_length\": 1, \"output_length\": 1, \"hash_ids\": [1]}\n");
+  ReplaySettings settings;
+  settings.time_scale = 1e6;  // 8e18 ns; one gap more would not fit
+  const auto replay = MakeReplay(trace, settings);
+  EXPECT_TRUE(absl::IsInvalidArgument(replay.status())) << replay.status();
+  settings.time_scale = 1e5;
+  EXPECT_EQ(Make(trace, settings).duration_ns, Nanos{1'600'000'000'000'000'000});
+}
+
 TEST(BlockOf, TheLastHashTakesWhatRoundingLeftOver) {
   EXPECT_EQ(BlockOf(0, 5, 3).hash, 0U);
   EXPECT_EQ(BlockOf(9, 5, 3).hash, 1U);

@@ -83,5 +83,35 @@ TEST_F(DaemonTest, AFileThatCannotBeHadFailsTheRunAndBlamesNobody) {
   EXPECT_TRUE(fake_.Wait(BothPrepared(9, "")));
 }
 
+// The coordinator may be away when it is refused: the Report that it gets later must tell it.
+TEST_F(DaemonTest, ARefusedRunStaysRefusedWhateverItsRankSaysAgain) {
+  setenv("FAKE_RANK", "says-again", 1);
+  fake_.artifact_troubles_ = {{grpc::StatusCode::NOT_FOUND, "nobody uploaded it"}};
+  StartDaemon();
+  ToReady();
+  fake_.Want(RunningWith(7, Sha256Hex("missing")));
+  std::string card;
+  ASSERT_TRUE(fake_.Wait([&](const v1::Report& report) {
+    if (!BothIn(v1::RANK_PHASE_FAILED)(report)) return false;
+    card = report.leases(0).ranks(0).card().shm_name();
+    return true;
+  }));
+  ASSERT_TRUE(fake_.Wait([&](const v1::Report& report) {
+    return report.leases(0).ranks(0).card().shm_name() != card;
+  }));
+  EXPECT_TRUE(fake_.Wait([](const v1::Report& report) {
+    const v1::RankReport& rank = report.leases(0).ranks(0);
+    EXPECT_EQ(rank.phase(), v1::RANK_PHASE_FAILED);
+    EXPECT_EQ(rank.run_id(), 7U);
+    EXPECT_THAT(rank.failure().detail(), testing::HasSubstr("nobody uploaded it"));
+    return true;
+  }));
+  fake_.Want(Running(9, v1::RUN_GOAL_PREPARED));
+  EXPECT_TRUE(fake_.Wait([](const v1::Report& report) {
+    const v1::RankReport& rank = report.leases(0).ranks(0);
+    return rank.run_id() == 9 && rank.phase() == v1::RANK_PHASE_PREPARED;
+  }));
+}
+
 }  // namespace
 }  // namespace rackmark

@@ -74,6 +74,7 @@ void Measure(const v1::DesiredRun& run) {
 }
 
 uint32_t g_rank = 0;
+uint64_t g_said_again = 0;
 
 std::string g_file;  // the last one that it was given
 
@@ -126,6 +127,12 @@ void Take(const v1::ToRank& frame, const std::string& mode) {
     if (mode == "leak-segment") raise(SIGKILL);
   } else if (frame.has_connect()) {
     SendStatus(v1::RANK_PHASE_READY, {});
+  } else if (frame.has_keep_alive() && mode == "says-again") {
+    // As the real one does; and a new card, by which a test sees that it was heard.
+    SendStatus(v1::RANK_PHASE_READY, {});
+    v1::FromRank card;
+    card.mutable_card()->set_shm_name("again" + std::to_string(++g_said_again));
+    Send(card);
   } else if (frame.has_artifact()) {
     TakePart(frame.artifact());
   } else if (frame.has_run()) {

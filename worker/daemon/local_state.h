@@ -30,6 +30,7 @@ struct LocalRank {
   bool connect_sent = false;
   bool met = false;                    // was READY once
   std::optional<v1::DesiredRun> told;  // the last run that it was told, without its spec
+  std::optional<RunKey> refused;       // that run, in its place: it never heard of it
   std::string artifact;                // sha256 of the file that it was given last, whole
   std::string feeding;                 // of the one that it is being given
   std::optional<v1::Failure> failure;  // the first cause

@@ -100,7 +100,9 @@ void Ranks::NoteTold(const RankRef& ref, const v1::DesiredRun& run) {
   const bool fresh = !rank->told || RunKey{rank->told->run_id(), rank->told->attempt()} != key;
   rank->told = run;
   rank->told->clear_spec();
-  if (fresh) options_.listener->OnTold(ref, key);
+  if (!fresh) return;
+  rank->refused.reset();
+  options_.listener->OnTold(ref, key);
 }
 
 void Ranks::Tell(const SendRun& action, Nanos now) {
@@ -119,6 +121,7 @@ void Ranks::Refuse(const RefuseRun& action, Nanos now) {
   status.set_attempt(action.run.attempt());
   status.mutable_failure()->set_detail(action.detail);
   TakeStatus(action.ref, &status, now);
+  Find(action.ref)->refused = RunKey{action.run.run_id(), action.run.attempt()};
   options_.listener->OnOver(action.ref, {action.run.run_id(), action.run.attempt()});
   Log(LogLevel::kWarning, absl::StrCat("lease ", action.ref.lease_id, " rank ", action.ref.rank,
                                        ": ", EscapeControl(action.detail)));
@@ -341,7 +344,13 @@ void Ranks::Take(const RankRef& ref, v1::FromRank* frame, Nanos now) {
       rank->card->set_rank(ref.rank);
       return;
     }
-    case v1::FromRank::kStatus: return TakeStatus(ref, frame->mutable_status(), now);
+    case v1::FromRank::kStatus: {
+      // Of a run that was refused in its place it knows nothing: what it says again, of the time
+      // before, must not undo the refusal.
+      const v1::RankStatus& status = frame->status();
+      if (rank->refused && *rank->refused != RunKey{status.run_id(), status.attempt()}) return;
+      return TakeStatus(ref, frame->mutable_status(), now);
+    }
     case v1::FromRank::kSamples:
       return options_.listener->OnSamples(ref, rank->run, frame->samples());
     case v1::FromRank::kSamplesEnd:
