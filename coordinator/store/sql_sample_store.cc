@@ -55,7 +55,10 @@ absl::StatusOr<std::unique_ptr<SqlSampleStore>> SqlSampleStore::Open(
         cluster_id.substr(0, 8), "); put the right one beside events.db, or move it away"));
   }
   ASSIGN_OR_RETURN(auto reader, Database::OpenAgain(path));
-  return std::unique_ptr<SqlSampleStore>(new SqlSampleStore(std::move(writer), std::move(reader)));
+  ASSIGN_OR_RETURN(auto copier, Database::OpenAgain(path));
+  RETURN_IF_ERROR(writer->CheckpointByHand());
+  return std::unique_ptr<SqlSampleStore>(
+      new SqlSampleStore(std::move(writer), std::move(reader), std::move(copier)));
 }
 
 absl::StatusOr<std::vector<StreamMark>> SqlSampleStore::DoPutChunks(
@@ -80,6 +83,7 @@ absl::StatusOr<std::vector<StreamMark>> SqlSampleStore::DoPutChunks(
     marks.push_back({key, seq});
   }
   RETURN_IF_ERROR(writer_->Execute("COMMIT"));
+  RETURN_IF_ERROR(checkpointer_.AfterCommit());
   return marks;
 }
 
@@ -150,7 +154,9 @@ absl::StatusOr<uint64_t> SqlSampleStore::DoDropChunks(uint64_t run, uint64_t max
   ASSIGN_OR_RETURN(auto drop, writer_->Prepare("DELETE FROM chunk WHERE rowid IN (SELECT rowid "
                                                "FROM chunk WHERE run = ? LIMIT ?)"));
   RETURN_IF_ERROR(drop.Bind(run).Bind(max).Run());
-  return writer_->Changes();
+  const uint64_t dropped = writer_->Changes();
+  RETURN_IF_ERROR(checkpointer_.AfterCommit());
+  return dropped;
 }
 
 absl::Status SqlSampleStore::DoDropReport(uint64_t run) {
@@ -160,7 +166,8 @@ absl::Status SqlSampleStore::DoDropReport(uint64_t run) {
   RETURN_IF_ERROR(writer_->Execute("BEGIN IMMEDIATE"));
   RETURN_IF_ERROR(marks.Bind(run).Run());
   RETURN_IF_ERROR(report.Bind(run).Run());
-  return writer_->Execute("COMMIT");
+  RETURN_IF_ERROR(writer_->Execute("COMMIT"));
+  return checkpointer_.AfterCommit();
 }
 
 absl::StatusOr<uint64_t> SqlSampleStore::DoUsedBytes() {
@@ -177,6 +184,7 @@ absl::StatusOr<uint64_t> SqlSampleStore::DoShrink(uint64_t max) {
   ASSIGN_OR_RETURN(const uint64_t size, Pragma(*writer_, "PRAGMA page_size"));
   const uint64_t pages = std::max<uint64_t>(1, max / size);
   RETURN_IF_ERROR(writer_->Execute(absl::StrCat("PRAGMA incremental_vacuum(", pages, ")").c_str()));
+  RETURN_IF_ERROR(checkpointer_.AfterCommit());
   ASSIGN_OR_RETURN(const uint64_t after, Pragma(*writer_, "PRAGMA page_count"));
   return (before - after) * size;
 }
@@ -220,14 +228,16 @@ absl::Status SqlSampleStore::DoAdopt(std::string_view cluster_id, const Wanted& 
   RETURN_IF_ERROR(AdoptChunks(wanted));
   RETURN_IF_ERROR(AdoptReports(wanted));
   RETURN_IF_ERROR(writer_->SetClusterId(cluster_id));
-  return writer_->Execute("COMMIT");
+  RETURN_IF_ERROR(writer_->Execute("COMMIT"));
+  return checkpointer_.AfterCommit();
 }
 
 absl::Status SqlSampleStore::DoPutReport(uint64_t run, std::string_view bytes) {
   std::lock_guard lock(writer_mutex_);
   ASSIGN_OR_RETURN(auto insert,
                    writer_->Prepare("INSERT OR REPLACE INTO report (run, payload) VALUES (?, ?)"));
-  return insert.Bind(run).BindBlob(bytes).Run();
+  RETURN_IF_ERROR(insert.Bind(run).BindBlob(bytes).Run());
+  return checkpointer_.AfterCommit();
 }
 
 absl::StatusOr<std::optional<std::string>> SqlSampleStore::DoGetReport(uint64_t run) {

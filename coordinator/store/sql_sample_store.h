@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "coordinator/store/checkpointer.h"
 #include "coordinator/store/sqlite_db.h"
 #include "coordinator/store/store.h"
 
@@ -17,8 +18,11 @@ class SqlSampleStore : public SampleStore {
                                                               const std::string& cluster_id);
 
  private:
-  SqlSampleStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader)
-      : writer_(std::move(writer)), reader_(std::move(reader)) {}
+  SqlSampleStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader,
+                 std::unique_ptr<Database> copier)
+      : writer_(std::move(writer)),
+        reader_(std::move(reader)),
+        checkpointer_(writer_.get(), std::move(copier), {}) {}
   // Moves the watermark over all chunks that follow without a gap.
   absl::StatusOr<uint64_t> Advance(const StreamKey& key);
   absl::Status AdoptChunks(const Wanted& wanted);
@@ -42,6 +46,7 @@ class SqlSampleStore : public SampleStore {
   const std::unique_ptr<Database> writer_;
   std::mutex reader_mutex_;
   const std::unique_ptr<Database> reader_;
+  Checkpointer checkpointer_;  // under writer_mutex_
 };
 
 }  // namespace rackmark

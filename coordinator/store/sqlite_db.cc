@@ -279,6 +279,25 @@ absl::Status Database::SetClusterId(std::string_view cluster_id) {
   return update.BindText(cluster_id).Run();
 }
 
+absl::Status Database::CheckpointByHand() {
+  ASSIGN_OR_RETURN(auto select, Prepare("PRAGMA page_size"));
+  RETURN_IF_ERROR(select.Step().status());
+  page_bytes_ = select.Integer(0);
+  const auto note_pages = [](void* self, sqlite3*, const char*, int pages) {
+    static_cast<Database*>(self)->wal_pages_ = static_cast<uint64_t>(pages);
+    return SQLITE_OK;
+  };
+  sqlite3_wal_hook(db_, note_pages, this);  // in place of SQLite's own checkpoints
+  return absl::OkStatus();
+}
+
+absl::Status Database::Checkpoint() {
+  const int rc =
+      sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (rc == SQLITE_OK || rc == SQLITE_BUSY) return absl::OkStatus();
+  return SqlError(db_, path_, "checkpoint failed");
+}
+
 uint64_t Database::Changes() const { return static_cast<uint64_t>(sqlite3_changes64(db_)); }
 
 }  // namespace rackmark

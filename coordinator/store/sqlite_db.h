@@ -77,6 +77,14 @@ class Database {
   absl::Status SetClusterId(std::string_view cluster_id);
   uint64_t Changes() const;  // rows that the last statement changed
 
+  // From now on this connection's commits leave checkpoints to the caller.
+  absl::Status CheckpointByHand();
+  // Of the WAL's part in use, as of the last commit of this connection after CheckpointByHand.
+  uint64_t WalBytes() const { return wal_pages_ * page_bytes_; }
+  // Copies from the WAL what no reader holds back and no other checkpoint has in work. Once all of
+  // it is copied and nobody reads from it, the next commit begins the WAL anew.
+  absl::Status Checkpoint();
+
  private:
   Database(sqlite3* db, std::string path) : db_(db), path_(std::move(path)) {}
   static absl::StatusOr<std::unique_ptr<Database>> OpenFile(const std::string& path, int flags);
@@ -88,6 +96,8 @@ class Database {
 
   sqlite3* db_;
   std::string path_;
+  uint64_t wal_pages_ = 0;
+  uint64_t page_bytes_ = 0;
 };
 
 }  // namespace rackmark
