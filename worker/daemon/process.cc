@@ -47,7 +47,8 @@ struct ChildSetup {
 // Between fork and exec: async-signal-safe calls only. All descriptors given are above kRankFd.
 [[noreturn]] void RunChild(const ChildSetup& setup) {
   setpgid(0, 0);
-  // A help only, not the guarantee (PROTOCOL 2): that is the end of file on the pipe.
+  // A help only, not the guarantee (PROTOCOL 2): that is the end of file on the pipe. The rank
+  // makes it a signal that leaves it time for its segment's name.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != setup.parent) _exit(127);
   ResetSignalsInChild();

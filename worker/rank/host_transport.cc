@@ -147,8 +147,8 @@ absl::Status HostTransport::OfferGloo(v1::AddressCard* card) {
 absl::Status HostTransport::MakeSegment(int world) {
   ShmSegment::Options options = promise_;
   options.world = world;
+  name_->Made(options.name);  // before it stands, so that no end of this process leaves it there
   ASSIGN_OR_RETURN(auto segment, ShmSegment::Create(options));
-  name_->Made(segment->name());
   std::lock_guard lock(mutex_);
   segment_ = std::move(segment);
   if (aborted_.load()) segment_->Abort();

@@ -19,6 +19,7 @@
 #include "worker/rank/emitter.h"
 #include "worker/rank/inbox.h"
 #include "worker/rank/link.h"
+#include "worker/rank/parting.h"
 #include "worker/rank/pipe.h"
 #include "worker/rank/recorder.h"
 #include "worker/rank/runner.h"
@@ -34,6 +35,7 @@ int Complain(int exit_code, std::string_view why) {
 }
 
 int RunRank(int fd) {
+  EndWithDaemon();
   const absl::StatusOr<std::string> boot_id = BootId();
   if (!boot_id.ok()) return Complain(kExitError, FromAbsl(boot_id.status().message()));
   const Clock& clock = SystemClock();
