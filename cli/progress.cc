@@ -92,10 +92,16 @@ std::string Join(const std::vector<std::string>& parts, std::string_view separat
   return text;
 }
 
+// Runs go one after another, but one that is being judged is not ended when the next begins.
 std::string RunOf(const v1::WatchJobReply& reply) {
+  const v1::RunStatus* active = ActiveRun(reply);
+  uint32_t before = reply.job().runs_ended();
+  for (const v1::RunStatus& run : reply.runs()) {
+    const bool open = run.phase() > v1::RUN_PHASE_QUEUED && run.phase() < v1::RUN_PHASE_ENDED;
+    if (open && active != nullptr && run.phase() > active->phase()) ++before;
+  }
   const uint32_t total = reply.job().runs_total();
-  const uint32_t ended = reply.job().runs_ended();
-  return absl::StrCat("run ", ended < total ? ended + 1 : total, " of ", total);
+  return absl::StrCat("run ", std::min(before + 1, total), " of ", total);
 }
 
 std::string AttemptOf(const v1::RunStatus* run) {

@@ -38,6 +38,16 @@ v1::WatchJobReply Measuring() {
   return reply;
 }
 
+TEST(Progress, ARunBehindOneThatIsJudgedHasItsOwnNumber) {
+  v1::WatchJobReply reply = Measuring();
+  reply.mutable_job()->set_runs_total(3);
+  EXPECT_THAT(PlainLine(reply, kSecond), HasSubstr("run 2 of 3"));
+  reply.mutable_runs(0)->set_phase(v1::RUN_PHASE_JUDGING);
+  EXPECT_THAT(PlainLine(reply, kSecond), HasSubstr("run 2 of 3"));
+  reply.add_runs()->set_phase(v1::RUN_PHASE_PREPARING);
+  EXPECT_THAT(PlainLine(reply, kSecond), HasSubstr("run 3 of 3"));
+}
+
 TEST(Progress, PhaseWordsFollowTheJobsLife) {
   v1::WatchJobReply reply;
   reply.mutable_job()->set_phase(v1::JOB_PHASE_QUEUED);

@@ -63,7 +63,11 @@ void ReadHold(const Fields& hold, const v1::Gang& gang, v1::Hold& out) {
     hold.Problem("rank", absl::StrCat("means nothing in the phase ", word,
                                       ", which the coordinator holds; remove it"));
   }
-  out.set_rank(hold.Small("rank", {0, std::max(1U, gang.devices()) - 1, std::nullopt}));
+  out.set_rank(hold.Small("rank", {0, kDevicesMax - 1, std::nullopt}));
+  if (out.rank() >= std::max(1U, gang.devices())) {
+    hold.Problem("rank", absl::StrCat("is ", out.rank(), "; the gang has ranks 0 to ",
+                                      std::max(1U, gang.devices()) - 1));
+  }
 }
 
 void ReadNull(const Fields& null, const v1::Gang& gang, v1::NullWorkload& out) {
