@@ -1,7 +1,11 @@
 #include "coordinator/janitor.h"
 
+#include <algorithm>
 #include <chrono>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "common/log.h"
 
@@ -13,6 +17,16 @@ constexpr uint64_t kEventsPerStep = 1000;
 constexpr uint64_t kHistoryRowsPerStep = 1000;
 constexpr uint64_t kChunksPerStep = 64;  // 16 MiB at most
 constexpr uint64_t kBytesPerStep = 16 << 20;
+
+std::set<std::string> NeededArtifacts(const HardState& hard) {
+  std::set<std::string> needed;
+  for (const auto& [id, job] : hard.jobs) {
+    for (const v1::RunSpec& run : job.job.spec().runs()) {
+      if (run.serve().load().has_trace()) needed.insert(run.serve().load().trace().sha256());
+    }
+  }
+  return needed;
+}
 
 class Sweeper {
  public:
@@ -28,6 +42,7 @@ class Sweeper {
         return e.DropHistory(*before, kHistoryRowsPerStep);
       }));
     }
+    Artifacts();
     RETURN_IF_ERROR(Repeat(swept_.bytes, [&] { return options_.samples->Shrink(kBytesPerStep); }));
     return swept_;
   }
@@ -113,6 +128,27 @@ class Sweeper {
     return absl::OkStatus();
   }
 
+  // The longest unused first, until the next one finds room. Files decide nothing, so one that
+  // cannot be removed is no reason to end.
+  void Artifacts() {
+    ArtifactStore* const store = options_.artifacts;
+    if (store == nullptr || store->BytesOver() == 0) return;
+    std::vector<ArtifactStore::Artifact> kept = store->List();
+    std::sort(kept.begin(), kept.end(),
+              [](const auto& a, const auto& b) { return a.used_unix_ns < b.used_unix_ns; });
+    std::set<std::string> needed;
+    const absl::Status read = options_.loop->ReadAndWait(
+        [&](const State& state, Now) { needed = NeededArtifacts(state.hard); });
+    if (!read.ok()) return;  // a full inbox, or the end: the next sweep goes on
+    for (const ArtifactStore::Artifact& artifact : kept) {
+      if (!go_on_() || store->BytesOver() == 0) return;
+      if (needed.count(artifact.sha256) > 0) continue;
+      const auto gone = store->Remove(artifact.sha256, now_ - ArtifactStore::kSparedFor);
+      if (gone.ok() && *gone) ++swept_.artifacts;
+      if (!gone.ok()) Log(LogLevel::kWarning, FromAbsl(gone.status().message()));
+    }
+  }
+
   const Janitor::Options& options_;
   const std::function<bool()>& go_on_;
   const int64_t now_;
@@ -151,11 +187,14 @@ void Janitor::Run() {
   while (GoOn()) {
     const auto swept = Sweep(options_, go_on);
     if (!swept.ok()) return options_.fatal(Annotate(swept.status(), "keeping within the bounds"));
-    if (swept->events + swept->chunks + swept->reports + swept->history + swept->bytes > 0) {
+    if (swept->events + swept->chunks + swept->reports + swept->history + swept->bytes +
+            swept->artifacts >
+        0) {
       Log(LogLevel::kInfo,
           absl::StrCat("let go of ", swept->events, " events behind the snapshots, ", swept->chunks,
                        " chunks, ", swept->reports, " reports, ", swept->history,
-                       " rows of ended jobs; gave ", swept->bytes, " bytes back"));
+                       " rows of ended jobs, ", swept->artifacts, " files; gave ", swept->bytes,
+                       " bytes back"));
     }
     std::unique_lock lock(mutex_);
     stop_.wait_for(lock, std::chrono::nanoseconds(options_.storage.sweep_interval),

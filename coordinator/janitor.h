@@ -1,7 +1,8 @@
 // Keeps the databases within their bounds: cuts the event log behind the older snapshot, and lets
 // go of what is over its age or size (StorageConfig). Own thread; every step is bounded, and a step
 // on the event log is one item of a turn, so that neither a decision nor ingest waits long for it.
-// Chunks of a run are touched only when its job has ended, and so every run of it was judged.
+// Chunks of a run are touched only when its job has ended, and so every run of it was judged; a
+// file that jobs refer to, only when no open job does.
 #pragma once
 
 #include <condition_variable>
@@ -11,6 +12,7 @@
 
 #include "coordinator/loop.h"
 #include "coordinator/storage.h"
+#include "coordinator/store/artifact_store.h"
 #include "coordinator/store/store.h"
 
 namespace rackmark {
@@ -22,6 +24,7 @@ class Janitor {
     Loop* loop = nullptr;
     EventStore* events = nullptr;  // asked on the loop's thread only
     SampleStore* samples = nullptr;
+    ArtifactStore* artifacts = nullptr;
     const Clock* clock = nullptr;
     // The disk's state is unknown: must end the process.
     std::function<void(const absl::Status&)> fatal;
@@ -33,6 +36,7 @@ class Janitor {
     uint64_t reports = 0;
     uint64_t history = 0;  // rows
     uint64_t bytes = 0;    // given back to the file system
+    uint64_t artifacts = 0;
   };
 
   explicit Janitor(Options options);  // sweeps at once, and then in its interval

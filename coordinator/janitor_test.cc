@@ -7,7 +7,9 @@
 #include <memory>
 #include <string>
 
+#include "common/sha256.h"
 #include "coordinator/core/decide.h"
+#include "coordinator/store/artifact_store.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sql_store.h"
 #include "gmock/gmock.h"
@@ -200,6 +202,38 @@ TEST(Janitor, TheFileOfTheSamplesIsReallyBounded) {
     EXPECT_LE(*f.stores.samples->UsedBytes(), 2U << 20) << round;
   }
   EXPECT_GT(given_back, 8U << 20);
+}
+
+// The bound of the files is no dead end: what no open job needs makes room for the next.
+TEST(Janitor, FilesThatNoOpenJobNeedsMakeRoom) {
+  Fixture f({std::make_unique<MemoryEventStore>("c1"), std::make_unique<MemorySampleStore>()});
+  std::string folder = testing::TempDir() + "rm_janitor_XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  ArtifactStore::Options options;
+  options.folder = folder;
+  options.total_bytes_max = 300;
+  options.bytes_max = 100;
+  const auto store = *ArtifactStore::Open(options);
+  f.janitor.artifacts = store.get();
+  const auto put = [&](char fill) {
+    const std::string content(100, fill);
+    const std::string hash = Sha256Hex(content);
+    auto upload = store->Begin(hash, content.size());
+    EXPECT_TRUE(upload.ok() && (*upload)->Append(content).ok() && (*upload)->Commit().ok());
+    return hash;
+  };
+  const std::string needed = put('n'), old = put('o'), fresh = put('f');
+  v1::Job job = MakeJob();
+  job.mutable_spec()->add_runs()->mutable_serve()->mutable_load()->mutable_trace()->set_sha256(
+      needed);
+  f.Do(SubmitJob{job, "open"});
+  EXPECT_EQ(f.Sweep().artifacts, 0U);  // just uploaded: their job may be on its way
+  f.clock.Advance(2 * ArtifactStore::kSparedFor);
+  EXPECT_EQ(f.Sweep().artifacts, 1U);
+  EXPECT_TRUE(store->Find(needed).has_value());
+  EXPECT_FALSE(store->Find(old).has_value());  // the longest unused
+  EXPECT_TRUE(store->Find(fresh).has_value());
+  EXPECT_TRUE(store->Begin(Sha256Hex("next"), 100).ok());
 }
 
 TEST(Storage, AgesAndTheirRelations) {

@@ -189,6 +189,7 @@ class Coordinator {
     janitor.loop = loop_.get();
     janitor.events = stores_.events.get();
     janitor.samples = stores_.samples.get();
+    janitor.artifacts = artifacts_.get();
     janitor.clock = &SystemClock();
     janitor.fatal = Fence;
     janitor_ = std::make_unique<Janitor>(std::move(janitor));

@@ -192,6 +192,57 @@ TEST(Recover, ADamagedSnapshotFallsBackToTheOneBefore) {
   EXPECT_EQ(RecoverState(store, state).code(), absl::StatusCode::kDataLoss);
 }
 
+// One that was damaged must not be among the two behind which the log is cut: else the next damage
+// would cost everything.
+TEST(Recover, ADamagedSnapshotCountsForNothingAfterwards) {
+  Recorder store;
+  for (int damage = 0; damage < 3; ++damage) {
+    Loop loop(OptionsFor(store, 5));
+    ASSERT_TRUE(loop.Recover("boot", absl::StrCat("boot/", damage)).ok());
+    loop.Start();
+    const int before = store.snapshots;
+    for (int i = 0; store.snapshots == before; ++i) EndOne(loop, absl::StrCat(damage, "s", i));
+    loop.Stop();
+    while (*store.Trim(1000) > 0) {
+    }
+    store.spoil = store.Snapshots()->front();
+    EXPECT_EQ(BytesAfter(store), BytesOfAll(store.all)) << "damage " << damage;
+    EXPECT_THAT(*store.Snapshots(), ::testing::Not(::testing::Contains(store.spoil)));
+  }
+}
+
+TEST(Recover, ALogThatEndsBeforeItsSnapshotIsLostAndSaysSo) {
+  Recorder whole;
+  {
+    Loop loop(OptionsFor(whole, 1000));
+    ASSERT_TRUE(loop.Recover("boot", "boot/1").ok());
+    loop.Start();
+    EndOne(loop, "s");
+    loop.Stop();
+  }
+  // Its last events are gone, and the snapshot after them is not.
+  class Cut : public Recorder {
+   public:
+    std::string later;
+
+   private:
+    absl::StatusOr<std::vector<uint64_t>> DoSnapshots() override {
+      return std::vector<uint64_t>{Parse().seq()};
+    }
+    absl::StatusOr<std::string> DoGetSnapshot(uint64_t) override { return later; }
+    v1::Snapshot Parse() const {
+      v1::Snapshot snapshot;
+      EXPECT_TRUE(snapshot.ParseFromString(later));
+      return snapshot;
+    }
+  };
+  Cut cut;
+  cut.later = BytesAfter(whole);
+  ASSERT_TRUE(cut.Append(std::span(whole.all).first(whole.all.size() - 1)).ok());
+  State state;
+  EXPECT_EQ(RecoverState(cut, state).code(), absl::StatusCode::kDataLoss);
+}
+
 TEST(Recover, AFailedSnapshotIsFatal) {
   Recorder store;
   store.fail_at = 2;

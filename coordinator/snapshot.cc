@@ -34,8 +34,10 @@ absl::StatusOr<HardState> ReadSnapshot(EventStore& events, uint64_t seq) {
 
 namespace {
 
-// The seq of the newest snapshot that is whole, now in State; 0 = there is none.
-absl::StatusOr<uint64_t> LoadNewest(EventStore& events, State& state) {
+// The seq of the newest snapshot that is whole, now in State; 0 = there is none. Those that are not
+// are added to `damaged`.
+absl::StatusOr<uint64_t> LoadNewest(EventStore& events, State& state,
+                                    std::vector<uint64_t>& damaged) {
   ASSIGN_OR_RETURN(const std::vector<uint64_t> seqs, events.Snapshots());
   for (const uint64_t seq : seqs) {
     auto hard = ReadSnapshot(events, seq);
@@ -44,6 +46,7 @@ absl::StatusOr<uint64_t> LoadNewest(EventStore& events, State& state) {
       return seq;
     }
     Log(LogLevel::kWarning, absl::StrCat(hard.status().message(), "; using what is before it"));
+    damaged.push_back(seq);
   }
   return 0;
 }
@@ -60,15 +63,19 @@ absl::Status FillHistory(EventStore& events, std::span<const v1::EndedJob> ended
 }  // namespace
 
 absl::Status RecoverState(EventStore& events, State& state) {
-  ASSIGN_OR_RETURN(const uint64_t snapshot, LoadNewest(events, state));
+  std::vector<uint64_t> damaged;
+  ASSIGN_OR_RETURN(const uint64_t snapshot, LoadNewest(events, state, damaged));
   std::vector<v1::EndedJob> ended;
   const bool fill = !events.history_complete();
   RETURN_IF_ERROR(events.Load(snapshot + 1, [&](const v1::Event& event) {
     return Replay(state, event, fill ? &ended : nullptr);
   }));
-  if (state.hard.last_seq < events.last_seq()) {
+  if (state.hard.last_seq != events.last_seq()) {
     return absl::DataLossError("the event log lacks its end; restore events.db from a backup");
   }
+  // Only now, with State whole without them. Left alone, one of them would be the older of the two
+  // behind which the log is cut.
+  for (const uint64_t seq : damaged) RETURN_IF_ERROR(events.DropSnapshot(seq));
   return fill ? FillHistory(events, ended) : absl::OkStatus();
 }
 

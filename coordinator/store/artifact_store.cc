@@ -10,8 +10,6 @@
 #include <system_error>
 #include <utility>
 
-#include "common/time.h"
-
 namespace rackmark {
 namespace {
 
@@ -71,11 +69,11 @@ absl::StatusOr<std::unique_ptr<ArtifactStore::Upload>> ArtifactStore::Begin(std:
           absl::StrCat(uploads_, " files are being uploaded already; try again in a moment"));
     }
     if (bytes > options_.total_bytes_max - std::min(total_bytes_, options_.total_bytes_max)) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the coordinator keeps ", options_.total_bytes_max,
-                       " bytes of uploaded files, ", total_bytes_, " are taken and ", bytes,
-                       " more do not fit; let retention remove old jobs, or start it with a larger "
-                       "--artifact-bytes"));
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "the coordinator keeps ", options_.total_bytes_max, " bytes of uploaded files, ",
+          total_bytes_, " are taken and ", bytes,
+          " more do not fit; those that no open job refers to go when nobody used them for an "
+          "hour: try again then, or start it with a larger --artifact-bytes"));
     }
     ++uploads_;
     total_bytes_ += bytes;
@@ -177,15 +175,22 @@ std::vector<ArtifactStore::Artifact> ArtifactStore::List() const {
   return out;
 }
 
-absl::Status ArtifactStore::Remove(std::string_view sha256) {
+uint64_t ArtifactStore::BytesOver() const {
+  const uint64_t all = options_.total_bytes_max;
+  const uint64_t keep = all - std::min(all, std::max(all / 4, options_.bytes_max));
+  std::lock_guard lock(mutex_);
+  return total_bytes_ - std::min(total_bytes_, keep);
+}
+
+absl::StatusOr<bool> ArtifactStore::Remove(std::string_view sha256, int64_t unused_since_unix_ns) {
   std::lock_guard lock(mutex_);
   const auto it = entries_.find(sha256);
-  if (it == entries_.end()) return absl::OkStatus();
+  if (it == entries_.end() || it->second.used_unix_ns >= unused_since_unix_ns) return false;
   const std::string path = PathOf(sha256);
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path);
   total_bytes_ -= it->second.bytes;
   entries_.erase(it);
-  return absl::OkStatus();
+  return true;
 }
 
 }  // namespace rackmark

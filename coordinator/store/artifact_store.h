@@ -1,7 +1,7 @@
 // Files that jobs refer to by hash (traces), in a folder beside the databases. Files, not rows:
 // they are large, written once and read whole, and in samples.db each would pass the WAL twice and
 // hold up the chunks that wait behind it. They decide nothing, so a failed write fails one upload
-// and not the process. Who may be removed is the caller's to know. Any thread.
+// and not the process. Which ones jobs need is the caller's to know. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,14 @@
 
 #include "common/hashed_file.h"
 #include "common/status.h"
+#include "common/time.h"
 
 namespace rackmark {
 
 class ArtifactStore {
  public:
+  // A file comes before the job that refers to it, so what was used this lately is spared.
+  static constexpr Nanos kSparedFor = 3600 * kSecond;
   struct Options {
     std::string folder;  // made if it is not there
     uint64_t total_bytes_max = 4ULL << 30;
@@ -66,8 +69,11 @@ class ArtifactStore {
 
   // In order of hash.
   std::vector<Artifact> List() const;
-  // OK as well if it is not here. The caller knows that no job needs it.
-  absl::Status Remove(std::string_view sha256);
+  // What must go before the largest file, and a quarter of all, finds room.
+  uint64_t BytesOver() const;
+  // Whether it was removed: not if it is not here, or was used at that time or later. The caller
+  // knows that no job needs it.
+  absl::StatusOr<bool> Remove(std::string_view sha256, int64_t unused_since_unix_ns);
 
  private:
   struct Entry {

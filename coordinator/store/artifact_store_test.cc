@@ -85,8 +85,12 @@ TEST_F(ArtifactStoreTest, TheRoomIsBoundedOverRestartsAndGivenBack) {
   EXPECT_TRUE(Put(std::string(20, 'b')).ok());
   EXPECT_TRUE(Put(std::string(20, 'b')).ok());  // the same again takes no more room
   EXPECT_EQ(Put(std::string(21, 'c')).code(), absl::StatusCode::kResourceExhausted);
-  ASSERT_TRUE(store_->Remove(Sha256Hex(std::string(60, 'a'))).ok());
-  EXPECT_TRUE(store_->Remove(Sha256Hex("never there")).ok());
+  const std::string a = Sha256Hex(std::string(60, 'a'));
+  const int64_t now = SystemClock().Unix();
+  EXPECT_FALSE(*store_->Remove(a, now - 60 * kSecond));  // it was used since
+  EXPECT_GT(store_->BytesOver(), 0U);
+  EXPECT_TRUE(*store_->Remove(a, now + 60 * kSecond));
+  EXPECT_FALSE(*store_->Remove(Sha256Hex("never there"), now + 60 * kSecond));
   EXPECT_TRUE(Put(std::string(60, 'c')).ok());
   EXPECT_EQ(Put(std::string(61, 'd')).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(store_->List().size(), 2U);

@@ -101,6 +101,11 @@ absl::StatusOr<std::string> MemoryEventStore::DoGetSnapshot(uint64_t seq) {
   return it->second;
 }
 
+absl::Status MemoryEventStore::DoDropSnapshot(uint64_t seq) {
+  snapshots_.erase(seq);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<uint64_t> MemoryEventStore::DoTrim(uint64_t max) {
   if (snapshots_.size() < 2) return 0;
   uint64_t trimmed = 0;

@@ -43,6 +43,7 @@ class MemoryEventStore : public EventStore {
   absl::Status DoPutSnapshot(uint64_t seq, std::string_view bytes) override;
   absl::StatusOr<std::vector<uint64_t>> DoSnapshots() override;
   absl::StatusOr<std::string> DoGetSnapshot(uint64_t seq) override;
+  absl::Status DoDropSnapshot(uint64_t seq) override;
   absl::StatusOr<uint64_t> DoTrim(uint64_t max) override;
   absl::Status DoBackfill(std::span<const v1::EndedJob> ended, bool complete) override;
   absl::StatusOr<uint64_t> DoDropHistory(int64_t before, uint64_t max) override;

@@ -106,6 +106,11 @@ absl::StatusOr<std::string> SqlEventStore::DoGetSnapshot(uint64_t seq) {
   return absl::DataLossError(absl::StrCat("snapshot ", seq, " of the event log is damaged"));
 }
 
+absl::Status SqlEventStore::DoDropSnapshot(uint64_t seq) {
+  ASSIGN_OR_RETURN(auto drop, db_->Prepare("DELETE FROM snapshot WHERE seq = ?"));
+  return drop.Bind(seq).Run();
+}
+
 absl::StatusOr<uint64_t> SqlEventStore::DoTrim(uint64_t max) {
   ASSIGN_OR_RETURN(const auto snapshots, DoSnapshots());
   if (snapshots.size() < 2) return 0;

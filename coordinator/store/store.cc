@@ -56,6 +56,11 @@ absl::StatusOr<std::string> EventStore::GetSnapshot(uint64_t seq) {
   return DoGetSnapshot(seq);
 }
 
+absl::Status EventStore::DropSnapshot(uint64_t seq) {
+  RETURN_IF_ERROR(poison_.Check());
+  return poison_.Watch(DoDropSnapshot(seq));
+}
+
 absl::StatusOr<uint64_t> EventStore::Trim(uint64_t max) {
   RETURN_IF_ERROR(poison_.Check());
   return poison_.Watch(DoTrim(max));

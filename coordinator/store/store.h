@@ -60,6 +60,8 @@ class EventStore {
   absl::StatusOr<std::vector<uint64_t>> Snapshots();
   // DATA_LOSS if it is damaged.
   absl::StatusOr<std::string> GetSnapshot(uint64_t seq);
+  // A damaged one, so that it does not count as one of the two behind which the log is cut.
+  absl::Status DropSnapshot(uint64_t seq);
   // Removes at most `max` of the oldest events that the older of two snapshots makes superfluous.
   // Returns how many; 0 = nothing is left to remove.
   absl::StatusOr<uint64_t> Trim(uint64_t max);
@@ -85,6 +87,7 @@ class EventStore {
   virtual absl::Status DoPutSnapshot(uint64_t seq, std::string_view bytes) = 0;
   virtual absl::StatusOr<std::vector<uint64_t>> DoSnapshots() = 0;
   virtual absl::StatusOr<std::string> DoGetSnapshot(uint64_t seq) = 0;
+  virtual absl::Status DoDropSnapshot(uint64_t seq) = 0;
   virtual absl::StatusOr<uint64_t> DoTrim(uint64_t max) = 0;
   virtual absl::Status DoBackfill(std::span<const v1::EndedJob> ended, bool complete) = 0;
   virtual absl::StatusOr<uint64_t> DoDropHistory(int64_t before, uint64_t max) = 0;
