@@ -12,7 +12,7 @@
 namespace rackmark {
 namespace {
 
-// Of one step: what a commit on a slow disk still does in some 10 ms.
+// Of one step: small beside what a turn or a transaction of ingest may take.
 constexpr uint64_t kEventsPerStep = 1000;
 constexpr uint64_t kHistoryRowsPerStep = 1000;
 constexpr uint64_t kChunksPerStep = 64;  // 16 MiB at most

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::pair<std::string_view, Nanos> kUnits[] = {
     {"d", 24 * 3600 * kSecond}, {"h", 3600 * kSecond}, {"m", 60 * kSecond}, {"s", kSecond}};
-constexpr Nanos kAgeMax = 100LL * 366 * 24 * 3600 * kSecond / 4;  // 25 years
+constexpr Nanos kAgeMax = 25LL * 366 * 24 * 3600 * kSecond;
 
 // Missing = for ever, which nothing exceeds.
 bool Exceeds(std::optional<Nanos> a, std::optional<Nanos> b) {
