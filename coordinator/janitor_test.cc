@@ -12,6 +12,7 @@
 #include "coordinator/store/artifact_store.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sql_store.h"
+#include "coordinator/test_job.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -19,21 +20,6 @@ namespace rackmark {
 namespace {
 
 using ::testing::HasSubstr;
-
-v1::Job MakeJob() {
-  v1::Job job;
-  job.set_name("test");
-  job.mutable_spec()->mutable_gang()->set_devices(1);
-  job.mutable_spec()->mutable_gang()->set_kind(v1::DEVICE_KIND_CPU);
-  v1::Limits* limits = job.mutable_spec()->mutable_limits();
-  limits->set_setup_ns(kSecond);
-  limits->set_prepare_ns(kSecond);
-  limits->set_measure_ns(kSecond);
-  limits->set_drain_ns(kSecond);
-  limits->set_attempts(1);
-  job.mutable_spec()->add_runs()->mutable_null();
-  return job;
-}
 
 struct Fixture {
   explicit Fixture(SqlStores given) : stores(std::move(given)) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "coordinator/store/memory_store.h"
+#include "coordinator/test_job.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -56,21 +57,6 @@ class GatedStore : public MemoryEventStore {
   std::atomic<bool> fail_ = false;
   std::atomic<int> appends_ = 0;
 };
-
-v1::Job MakeJob() {
-  v1::Job job;
-  job.set_name("test");
-  job.mutable_spec()->mutable_gang()->set_devices(1);
-  job.mutable_spec()->mutable_gang()->set_kind(v1::DEVICE_KIND_CPU);
-  v1::Limits* limits = job.mutable_spec()->mutable_limits();
-  limits->set_setup_ns(kSecond);
-  limits->set_prepare_ns(kSecond);
-  limits->set_measure_ns(kSecond);
-  limits->set_drain_ns(kSecond);
-  limits->set_attempts(1);
-  job.mutable_spec()->add_runs()->mutable_null()->set_duration_ns(kSecond);
-  return job;
-}
 
 v1::Principal Operator() {
   v1::Principal by;

@@ -19,6 +19,7 @@
 #include "coordinator/snapshot.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sql_store.h"
+#include "coordinator/test_job.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "samples/chunk_codec.h"
@@ -33,22 +34,6 @@ std::string NewFolder() {
   std::string folder = testing::TempDir() + "rm_recover_XXXXXX";
   EXPECT_NE(mkdtemp(folder.data()), nullptr);
   return folder;
-}
-
-v1::Job MakeJob(int runs) {
-  v1::Job job;
-  job.set_name("test");
-  job.set_source("the yaml");
-  job.mutable_spec()->mutable_gang()->set_devices(1);
-  job.mutable_spec()->mutable_gang()->set_kind(v1::DEVICE_KIND_CPU);
-  v1::Limits* limits = job.mutable_spec()->mutable_limits();
-  limits->set_setup_ns(kSecond);
-  limits->set_prepare_ns(kSecond);
-  limits->set_measure_ns(kSecond);
-  limits->set_drain_ns(kSecond);
-  limits->set_attempts(1);
-  for (int i = 0; i < runs; ++i) job.mutable_spec()->add_runs()->mutable_null();
-  return job;
 }
 
 // Keeps a copy of every event, whatever is cut away; fails its k-th snapshot if asked to.

@@ -9,6 +9,7 @@
 #include "common/sha256.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/store/memory_store.h"
+#include "coordinator/test_job.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -19,22 +20,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Cancelled while it is queued, so that it goes to JUDGING without any worker.
-v1::Job MakeJob() {
-  v1::Job job;
-  job.set_name("test");
-  job.set_source("yaml");
-  job.mutable_spec()->mutable_gang()->set_devices(1);
-  job.mutable_spec()->mutable_gang()->set_kind(v1::DEVICE_KIND_CPU);
-  v1::Limits* limits = job.mutable_spec()->mutable_limits();
-  limits->set_setup_ns(kSecond);
-  limits->set_prepare_ns(kSecond);
-  limits->set_measure_ns(kSecond);
-  limits->set_drain_ns(kSecond);
-  limits->set_attempts(1);
-  job.mutable_spec()->add_runs()->mutable_null()->set_duration_ns(kSecond);
-  return job;
-}
-
 struct Fixture {
   Fixture() {
     Loop::Options options;
@@ -124,7 +109,7 @@ TEST(Reporter, AVerdictComesBackWithTheHashOfWhatIsStored) {
   const auto report = f.Report(job);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->cluster_id(), "c1");
-  EXPECT_EQ(report->source(), "yaml");
+  EXPECT_EQ(report->source(), "the yaml");
   EXPECT_EQ(report->verdict(), v1::VERDICT_CANCELLED);
   ASSERT_EQ(report->runs_size(), 1);
   EXPECT_THAT(report->runs(0).reasons(), ElementsAre("because"));

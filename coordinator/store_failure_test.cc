@@ -15,6 +15,7 @@
 #include "coordinator/reporter.h"
 #include "coordinator/snapshot.h"
 #include "coordinator/store/memory_store.h"
+#include "coordinator/test_job.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -135,21 +136,6 @@ class FaultySamples : public SampleStore {
   }
   Disk& disk_;
 };
-
-v1::Job MakeJob() {
-  v1::Job job;
-  job.set_name("test");
-  job.mutable_spec()->mutable_gang()->set_devices(1);
-  job.mutable_spec()->mutable_gang()->set_kind(v1::DEVICE_KIND_CPU);
-  v1::Limits* limits = job.mutable_spec()->mutable_limits();
-  limits->set_setup_ns(kSecond);
-  limits->set_prepare_ns(kSecond);
-  limits->set_measure_ns(kSecond);
-  limits->set_drain_ns(kSecond);
-  limits->set_attempts(1);
-  job.mutable_spec()->add_runs()->mutable_null();
-  return job;
-}
 
 // One life of a coordinator: the loop, the reporter, the janitor, and somebody who writes down what
 // was acked. Everything stops being asked once it has fenced itself.
