@@ -12,6 +12,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 
@@ -45,14 +46,19 @@ def snapshot(folder, data):
 def main():
     folder, job, data = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3]
     command = [folder / "rackmark", "run", job, "--local", "2", "--data", data, "--output", "json"]
-    runner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    shots = []
-    while runner.poll() is None and len(shots) < 6000:
-        shots.append((time.monotonic(), snapshot(folder, data)))
-        time.sleep(0.5)
-    out, errors = runner.communicate()
-    if runner.returncode != 0:
-        sys.exit(f"daemon_cpu.py: the job ended with {runner.returncode}: {errors[-500:]}")
+    # Files, not pipes: nobody reads while the job runs, and a report is more than a pipe holds.
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        runner = subprocess.Popen(command, stdout=out, stderr=errors)
+        shots = []
+        while runner.poll() is None:
+            shots.append((time.monotonic(), snapshot(folder, data)))
+            time.sleep(0.5)
+        out.seek(0)
+        errors.seek(0)
+        if runner.returncode != 0:
+            sys.exit(f"daemon_cpu.py: the job ended with {runner.returncode}: "
+                     f"{errors.read()[-500:]}")
+        report = json.load(out)
     with_ranks = [s for s in shots if any(name == "rackmark-rank" for name, _ in s[1])]
     inner = [s for s in with_ranks
              if with_ranks[0][0] + 1 <= s[0] <= with_ranks[-1][0] - 1]
@@ -63,7 +69,7 @@ def main():
         if key in first:
             share = (last[key] - first[key]) / 1e9 / (end - begin)
             print(f"  {key[0]:22} {100 * share:7.2f} % of one CPU over {end - begin:.1f} s")
-    for run in json.loads(out).get("runs", []):
+    for run in report.get("runs", []):
         for group in ("overhead", "serve", "null"):
             for name, value in sorted((run.get(group) or {}).items()):
                 if isinstance(value, (int, float)):
