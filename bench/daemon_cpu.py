@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU time of each process of a local cluster over the measured window of one job, as a share of one CPU.
 
-  daemon_cpu.py BIN JOB.yaml DATA_FOLDER
+  daemon_cpu.py BIN JOB.yaml DATA_FOLDER [more arguments of rackmark run]
 
 Reads the scheduler's account of every process of BIN's programs every 500 ms and takes the longest span in
 which the same ranks live; the first and the last second of it are left out (start, verification). Prints
@@ -45,7 +45,8 @@ def snapshot(folder, data):
 
 def main():
     folder, job, data = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3]
-    command = [folder / "rackmark", "run", job, "--local", "2", "--data", data, "--output", "json"]
+    command = [folder / "rackmark", "run", job, "--local", "2", "--data", data, "--output", "json",
+               "--out", data + "-out", *sys.argv[4:]]
     # Files, not pipes: nobody reads while the job runs, and a report is more than a pipe holds.
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         runner = subprocess.Popen(command, stdout=out, stderr=errors)
