@@ -19,11 +19,13 @@ ROOMS = {
     "rpc": ["common"],
     "model": ["common"],
     "trace": ["common"],
+    "cron": ["common"],
     "jobs": ["model", "common"],
     "report": ["model", "samples", "common"],
     "kernels": ["common"],
     "kernels/cuda": ["kernels", "common"],
     "coordinator/plan": ["common"],
+    "coordinator/schedule": ["cron", "common"],
     "coordinator/core": ["coordinator/plan", "jobs", "common"],
     "coordinator/store": ["common", "samples"],
     "coordinator/serve": ["coordinator", "coordinator/core", "coordinator/store", "jobs", "report",
@@ -41,14 +43,16 @@ ROOMS = {
     "cli": ["jobs", "trace", "report", "model", "rpc", "common"],
 }
 # Rooms that must not see the messages either (everybody else may include rackmark/v1).
-NO_PROTO = {"common", "kernels", "kernels/cuda", "worker/serving"}
-PURE = {"model", "trace", "jobs", "report", "coordinator/plan", "coordinator/core"}
+NO_PROTO = {"common", "cron", "coordinator/schedule", "kernels", "kernels/cuda", "worker/serving"}
+PURE = {"model", "trace", "cron", "jobs", "report", "coordinator/plan", "coordinator/schedule",
+        "coordinator/core"}
 
 # Third-party header prefix -> files or rooms that may include it.
 LIBRARIES = {
     "spdlog/": ["common/log.cc"],
     "zstd.h": ["samples/chunk_codec.cc"],
     "sqlite3.h": ["coordinator/store"],
+    "libpq-fe.h": ["coordinator/store/pg_connection.cc"],
     "yaml-cpp/": ["jobs"],
     "nlohmann/": ["report", "jobs/schema.cc", "cli/validate.cc"],
     "gloo/": ["kernels/collective_gloo.cc"],
