@@ -6,5 +6,6 @@ namespace rackmark {
 extern const char kEventsSchema[];
 extern const char kEventsMigrate2[];  // from version 1
 extern const char kSamplesSchema[];
+extern const char kPgSchema[];
 
 }  // namespace rackmark

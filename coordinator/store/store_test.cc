@@ -1,14 +1,10 @@
-// The one suite that every store must pass: memory and SQLite alike.
+// The one suite that every store must pass: memory, SQLite and PostgreSQL alike.
 #include "coordinator/store/store.h"
 
-#include <stdlib.h>
-
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "coordinator/store/memory_store.h"
-#include "coordinator/store/sql_store.h"
+#include "coordinator/store/store_suite.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -17,65 +13,9 @@ namespace {
 
 using ::testing::ElementsAre;
 
-v1::Event MakeEvent(uint64_t seq) {
-  v1::Event event;
-  event.set_format(1);
-  event.set_seq(seq);
-  event.mutable_lease_ended()->set_lease_id(seq * 10);
-  return event;
-}
-
-v1::Chunk MakeChunk(uint64_t run, uint32_t stream, uint64_t seq, const std::string& payload = "p") {
-  v1::Chunk chunk;
-  chunk.mutable_header()->set_run(run);
-  chunk.mutable_header()->set_attempt(1);
-  chunk.mutable_header()->set_kind(v1::STREAM_KIND_RANK);
-  chunk.mutable_header()->set_stream(stream);
-  chunk.mutable_header()->set_seq(seq);
-  chunk.set_payload(payload);
-  return chunk;
-}
-
-struct MemoryMaker {
-  SqlStores Make() {
-    return {std::make_unique<MemoryEventStore>("c1"), std::make_unique<MemorySampleStore>()};
-  }
-};
-struct SqlMaker {
-  SqlStores Make() {
-    std::string folder = testing::TempDir() + "rm_store_XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
-    auto stores = OpenSqlStores(folder);
-    EXPECT_TRUE(stores.ok()) << stores.status();
-    return *std::move(stores);
-  }
-};
-
 template <typename Maker>
-class StoreSuite : public testing::Test {
- protected:
-  std::vector<uint64_t> Seqs(uint64_t from) {
-    std::vector<uint64_t> seqs;
-    EXPECT_TRUE(stores_.events
-                    ->Load(from,
-                           [&](const v1::Event& event) {
-                             EXPECT_EQ(event.lease_ended().lease_id(), event.seq() * 10);
-                             seqs.push_back(event.seq());
-                             return absl::OkStatus();
-                           })
-                    .ok());
-    return seqs;
-  }
-  std::vector<StreamMark> Put(const std::vector<v1::Chunk>& chunks) {
-    auto marks = stores_.samples->PutChunks(chunks);
-    EXPECT_TRUE(marks.ok()) << marks.status();
-    return *std::move(marks);
-  }
-
-  SqlStores stores_ = Maker().Make();
-};
-using Makers = testing::Types<MemoryMaker, SqlMaker>;
-TYPED_TEST_SUITE(StoreSuite, Makers);
+class StoreSuite : public StoreSuiteBase<Maker> {};
+TYPED_TEST_SUITE(StoreSuite, StoreMakers);
 
 TYPED_TEST(StoreSuite, EventsComeBackInOrderFromAnySeq) {
   EXPECT_EQ(this->stores_.events->last_seq(), 0U);
