@@ -147,6 +147,11 @@ bool Loop::RunTurn(std::vector<Item> items) {
     Log(LogLevel::kWarning,
         absl::StrCat("a turn took ", FormatDuration(took), ": the data folder's disk is slow"));
   }
+  const absl::Status leads = options_.check_lead ? options_.check_lead() : absl::OkStatus();
+  if (!leads.ok()) {
+    options_.fatal(leads);
+    return false;
+  }
   Release(items, outcomes, effects);
   const absl::Status saved = SnapshotIfDue();  // nobody waits for it
   if (!saved.ok()) options_.fatal(Annotate(saved, "writing a snapshot"));

@@ -56,6 +56,8 @@ class Loop {
     uint64_t snapshot_bytes = 64 << 20;
     // The disk's state is unknown, or another coordinator leads: must end the process.
     std::function<void(const absl::Status&)> fatal;
+    // Asked before anybody is answered, reads too. Not OK: another may lead. May be empty.
+    std::function<absl::Status()> check_lead;
   };
   static constexpr size_t kTurnItemsMax = 256;
 

@@ -14,6 +14,7 @@
 #include "coordinator/archive.h"
 #include "coordinator/backup_command.h"
 #include "coordinator/janitor.h"
+#include "coordinator/led_stores.h"
 #include "coordinator/live.h"
 #include "coordinator/loop.h"
 #include "coordinator/options.h"
@@ -25,7 +26,6 @@
 #include "coordinator/serve/watch_hub.h"
 #include "coordinator/serve/worker_service.h"
 #include "coordinator/store/artifact_store.h"
-#include "coordinator/store/sql_store.h"
 #include "rpc/credentials.h"
 #include "rpc/identity.h"
 #include "rpc/limits.h"
@@ -63,6 +63,7 @@ class Coordinator {
 
   Step Run() {
     if (Step failed = Open()) return failed;
+    if (!stores_) return std::nullopt;  // told to stop while it stood by
     if (Step failed = Serve()) return failed;
     const auto cause = stop_->Wait(-1);
     Log(LogLevel::kInfo, absl::StrCat("stopping: ", cause.value_or("")));
@@ -91,9 +92,7 @@ class Coordinator {
       return Failed{absl::IsAlreadyExists(lock.status()) ? kExitInUse : kExitUsage, lock.status()};
     }
     lock_ = *std::move(lock);
-    auto stores = OpenSqlStores(options_.data);
-    if (!stores.ok()) return Failed{kExitBadDatabase, stores.status()};
-    stores_ = *std::move(stores);
+    if (Step failed = OpenStores(); failed || !stores_) return failed;
     ArtifactStore::Options artifacts;
     artifacts.folder = options_.data + "/artifacts";
     artifacts.total_bytes_max = options_.artifact_bytes;
@@ -108,17 +107,36 @@ class Coordinator {
     boot_id_ = *boot_id;
     Loop::Options loop;
     loop.config = options_.timing;
-    loop.events = stores_.events.get();
+    loop.events = stores_->events();
     loop.clock = &SystemClock();
     loop.inbox_max = kInboxCommandsMax;
     loop.snapshot_events = options_.storage.snapshot_events;
     loop.snapshot_bytes = options_.storage.snapshot_bytes;
     loop.fatal = Fence;
+    loop.check_lead = [this] { return stores_->CheckLead(); };
     loop_ = std::make_unique<Loop>(std::move(loop));
     if (auto status = loop_->Recover(boot_id_, *incarnation); !status.ok()) {
-      return Failed{kExitBadDatabase, Annotate(status, options_.data + "/events.db")};
+      return Failed{kExitBadDatabase, Annotate(status, LogName())};
     }
     identity_ = MakeIdentity(loop_->cluster_id(), loop_->epoch(), *incarnation);
+    return std::nullopt;
+  }
+
+  std::string LogName() const {
+    return options_.postgres ? "the event log" : options_.data + "/events.db";
+  }
+
+  Step OpenStores() {
+    LedStores::Options led;
+    led.data = options_.data;
+    led.postgres = options_.postgres;
+    led.ttl = options_.leader_ttl;
+    led.clock = &SystemClock();
+    led.stopped_within = [this](Nanos wait) { return stop_->Wait(wait).has_value(); };
+    led.lost = Fence;
+    auto stores = LedStores::Open(std::move(led));
+    if (!stores.ok()) return Failed{kExitBadDatabase, stores.status()};
+    stores_ = *std::move(stores);
     return std::nullopt;
   }
 
@@ -141,21 +159,22 @@ class Coordinator {
     listener_ = *std::move(listener);
     Log(LogLevel::kInfo, absl::StrCat("cluster ", loop_->cluster_id().substr(0, 8), ", epoch ",
                                       loop_->epoch(), ", serving ", listener_->address()));
+    stores_->Announce(listener_->address());
     return TellReady();
   }
 
   void MakeParts() {
-    archive_ = std::make_unique<Archive>(&stores_.events->history(), kInboxCommandsMax);
+    archive_ = std::make_unique<Archive>(&stores_->events()->history(), kInboxCommandsMax);
     Reporter::Options reporting;
     reporting.loop = loop_.get();
-    reporting.samples = stores_.samples.get();
-    reporting.history = &stores_.events->history();
+    reporting.samples = stores_->samples();
+    reporting.history = &stores_->events()->history();
     reporting.summarize = SummarizeWithReport;
     reporting.fatal = Fence;
     reporting.report_bytes_max = kMessageBytesMax - (64 << 10);
     reporter_ = std::make_unique<Reporter>(std::move(reporting));
     Ingest::Options ingest;
-    ingest.store = stores_.samples.get();
+    ingest.store = stores_->samples();
     ingest.live = &live_;
     ingest.cluster_id = loop_->cluster_id();
     ingest.knows = [this](uint64_t run, uint32_t attempt) { return Knows(run, attempt); };
@@ -187,8 +206,8 @@ class Coordinator {
     Janitor::Options janitor;
     janitor.storage = options_.storage;
     janitor.loop = loop_.get();
-    janitor.events = stores_.events.get();
-    janitor.samples = stores_.samples.get();
+    janitor.events = stores_->events();
+    janitor.samples = stores_->samples();
     janitor.artifacts = artifacts_.get();
     janitor.clock = &SystemClock();
     janitor.fatal = Fence;
@@ -203,7 +222,7 @@ class Coordinator {
     }));
     if (knows) return true;
     // Late samples of a job that has ended are still its history, while such are kept.
-    History& history = stores_.events->history();
+    History& history = stores_->events()->history();
     ASSIGN_OR_RETURN(const auto ended, history.Run(run));
     if (!ended || attempt > ended->attempt()) return false;
     ASSIGN_OR_RETURN(const auto at, history.EndedAt(run));
@@ -223,7 +242,7 @@ class Coordinator {
   const CoordinatorOptions options_;
   StopSignal* const stop_;
   std::unique_ptr<FolderLock> lock_;
-  SqlStores stores_;
+  std::unique_ptr<LedStores> stores_;  // null: stood by, and told to stop
   std::unique_ptr<ArtifactStore> artifacts_;
   std::string boot_id_;
   v1::Identity identity_;

@@ -18,6 +18,8 @@ struct Raw {
   std::string tls_cert, tls_key, tls_ca;
   std::string token_file;
   std::string log_level = "info";
+  std::string store = "sqlite";
+  std::optional<std::string> leader_ttl;
   uint64_t artifact_bytes = CoordinatorOptions().artifact_bytes;
   std::optional<std::string> keep_samples, keep_reports, keep_history, sweep_interval;
   int64_t snapshot_events = static_cast<int64_t>(StorageConfig().snapshot_events);
@@ -81,6 +83,12 @@ void AddStorageFlags(Flags& flags, Raw& raw) {
 
 void AddFlags(Flags& flags, Raw& raw) {
   flags.Add("data", &raw.data, "folder of the databases; made if it is not there (rackmark-data)");
+  flags.Add(
+      "store", &raw.store,
+      "sqlite: files in --data; or postgresql://HOST:PORT/DATABASE, which several coordinators "
+      "share: one leads, the others stand by (sqlite)");
+  flags.Add("leader-ttl", &raw.leader_ttl,
+            "with PostgreSQL: silence after which a standby takes the lead (5s)");
   flags.Add("listen", &raw.listen,
             "unix:/path or host:port to serve on (unix:DATA/coordinator.sock)");
   flags.Add("tls-cert", &raw.tls_cert, "PEM certificate chain of this coordinator");
@@ -136,6 +144,37 @@ absl::Status CheckStorageFlags(const Raw& raw, CoordinatorOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckStoreFlags(const Raw& raw, CoordinatorOptions& options) {
+  if (raw.store == "sqlite") {
+    if (!raw.leader_ttl) return absl::OkStatus();
+    return UsageError("--leader-ttl is for coordinators that share a --store postgresql://...");
+  }
+  if (raw.store.rfind("postgresql://", 0) != 0) {
+    return UsageError("--store is neither sqlite nor an address that begins with postgresql://");
+  }
+  const absl::Status target = CheckPgTarget(raw.store);
+  if (!target.ok()) return Annotate(target, "--store");
+  if (raw.leader_ttl) {
+    auto ttl = ParseDurationFlag(*raw.leader_ttl);
+    if (!ttl.ok()) return Annotate(ttl.status(), "--leader-ttl");
+    options.leader_ttl = *ttl;
+  }
+  // Below, a hiccup of the database would end leaders; above, workers would fence themselves first.
+  if (options.leader_ttl < kSecond || options.leader_ttl > options.timing.fence_after / 2) {
+    return UsageError(absl::StrCat("--leader-ttl (", FormatDuration(options.leader_ttl),
+                                   ") must be from 1 s to half of --fence-after (",
+                                   FormatDuration(options.timing.fence_after), ")"));
+  }
+  if (raw.backup_to || raw.restore_from) {
+    return UsageError(
+        "--backup-to and --restore-from are for SQLite; of a PostgreSQL database take pg_dump "
+        "--schema=rackmark, and a copy of the artifacts folder in --data");
+  }
+  options.postgres.emplace();
+  options.postgres->target = raw.store;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<CoordinatorOptions> Check(const Raw& raw) {
   CoordinatorOptions options;
   options.data = raw.data;
@@ -157,6 +196,7 @@ absl::StatusOr<CoordinatorOptions> Check(const Raw& raw) {
   }
   RETURN_IF_ERROR(CheckConfig(options.timing));
   RETURN_IF_ERROR(CheckStorageFlags(raw, options));
+  RETURN_IF_ERROR(CheckStoreFlags(raw, options));
   if (raw.lifeline_fd) options.lifeline_fd = static_cast<int>(*raw.lifeline_fd);
   if (raw.ready_fd) options.ready_fd = static_cast<int>(*raw.ready_fd);
   options.artifact_bytes = raw.artifact_bytes;

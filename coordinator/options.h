@@ -9,6 +9,7 @@
 #include "common/status.h"
 #include "coordinator/core/config.h"
 #include "coordinator/storage.h"
+#include "coordinator/store/pg_connection.h"
 #include "rpc/endpoint.h"
 #include "rpc/security.h"
 
@@ -20,6 +21,10 @@ struct CoordinatorOptions {
   Security security;
   CoreConfig timing;
   StorageConfig storage;
+  // The database that several coordinators share; missing: SQLite files in `data`, for one alone.
+  // What jobs refer to by hash stays in the folder of each.
+  std::optional<PgOptions> postgres;
+  Nanos leader_ttl = 5 * kSecond;
   // Not a coordinator but a backup of one, or the restoring of it: the folder to write or read.
   std::optional<std::string> backup_to, restore_from;
   bool json = false;

@@ -1,0 +1,96 @@
+#include "coordinator/led_stores.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log.h"
+#include "coordinator/store/pg_leadership.h"
+#include "coordinator/store/sql_store.h"
+
+namespace rackmark {
+namespace {
+
+constexpr Nanos kStopLatency = 250 * kMillisecond;  // how long a stop may go unnoticed
+constexpr Nanos kRenewalsPerTtl = 5;
+
+bool MayPass(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsAborted(status) ||
+         absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LedStores>> LedStores::Open(Options options) {
+  std::unique_ptr<LedStores> led(new LedStores(std::move(options)));
+  if (!led->options_.postgres) {
+    ASSIGN_OR_RETURN(led->stores_, OpenSqlStores(led->options_.data));
+    return led;
+  }
+  const PgOptions& postgres = *led->options_.postgres;
+  ASSIGN_OR_RETURN(led->leadership_, PgLeadership::Open(postgres));
+  ASSIGN_OR_RETURN(const uint64_t term, led->StandBy());
+  if (term == 0) return std::unique_ptr<LedStores>();
+  LeaseKeeper::Options keeper;
+  keeper.leadership = led->leadership_.get();
+  keeper.clock = led->options_.clock;
+  keeper.interval = led->options_.ttl / kRenewalsPerTtl;
+  keeper.lost = led->options_.lost;
+  led->keeper_ = std::make_unique<LeaseKeeper>(std::move(keeper));
+  ASSIGN_OR_RETURN(led->stores_, OpenPgStores(postgres, term));
+  Log(LogLevel::kInfo, absl::StrCat("leads in term ", term));
+  return led;
+}
+
+absl::StatusOr<uint64_t> LedStores::StandBy() {
+  while (!options_.stopped_within(0)) {
+    const auto term = leadership_->TryLead(options_.clock->Boottime(), options_.ttl);
+    if (term.ok() && *term) return **term;
+    absl::StatusOr<bool> changed = term.status();
+    if (term.ok()) {
+      const auto leader = leadership_->Current();
+      changed = leader.status();
+      if (leader.ok()) {
+        Tell(*leader);
+        changed = leadership_->WaitForChange(
+            std::clamp<Nanos>(leader->left.value_or(0), kMillisecond, kStopLatency));
+      }
+    }
+    if (changed.ok()) continue;
+    if (!MayPass(changed.status())) return changed.status();
+    Log(LogLevel::kWarning, absl::StrCat("standing by: ", changed.status().message()));
+    (void)options_.stopped_within(kStopLatency);
+  }
+  return 0;
+}
+
+void LedStores::Tell(const LeaderView& leader) {
+  const std::string text = absl::StrCat(
+      "standing by: term ", leader.term, " is led ",
+      leader.address.empty() ? "from an address not told yet" : "from ", leader.address);
+  if (text != told_) Log(LogLevel::kInfo, text);
+  told_ = text;
+}
+
+LedStores::~LedStores() {
+  stores_ = {};
+  if (keeper_) keeper_->Stop();
+  if (!leadership_ || leadership_->term() == 0) return;
+  const absl::Status status = leadership_->Resign();
+  if (!status.ok()) {
+    Log(LogLevel::kWarning, absl::StrCat("giving up the lead: ", status.message()));
+  }
+}
+
+absl::Status LedStores::CheckLead() const {
+  if (!leadership_ || options_.clock->Boottime() < leadership_->leads_until()) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      "the time of this coordinator's lead is over, so that another may lead");
+}
+
+void LedStores::Announce(const std::string& address) {
+  if (keeper_) keeper_->Announce(address);
+}
+
+}  // namespace rackmark

@@ -1,0 +1,57 @@
+// The stores that --store names. With SQLite the lock on the data folder says who writes; with
+// PostgreSQL the lead must be taken first, is renewed while this lives, and is given up after the
+// last write. Owned by main; CheckLead and Announce from any thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/time.h"
+#include "coordinator/store/lease_keeper.h"
+#include "coordinator/store/pg_store.h"
+
+namespace rackmark {
+
+class LedStores {
+ public:
+  struct Options {
+    std::string data;                   // of SQLite
+    std::optional<PgOptions> postgres;  // missing: SQLite
+    Nanos ttl = 0;                      // of the lead
+    const Clock* clock = nullptr;
+    // While we stand by: waits that long, less if we are to stop; whether we are.
+    std::function<bool(Nanos)> stopped_within;
+    // Another leads, or may: must end the process.
+    std::function<void(const absl::Status&)> lost;
+  };
+
+  // Returns when we lead, which may take for ever. Null: told to stop before. An error at the first
+  // try is one; while standing by, a database that is away is waited for.
+  static absl::StatusOr<std::unique_ptr<LedStores>> Open(Options options);
+  // Nothing writes any more.
+  ~LedStores();
+  LedStores(const LedStores&) = delete;
+  LedStores& operator=(const LedStores&) = delete;
+
+  EventStore* events() { return stores_.events.get(); }
+  SampleStore* samples() { return stores_.samples.get(); }
+  // Not OK: our time is over, so nobody may be answered (PROTOCOL 9).
+  absl::Status CheckLead() const;
+  // Where we serve, for those who ask the standbys.
+  void Announce(const std::string& address);
+
+ private:
+  explicit LedStores(Options options) : options_(std::move(options)) {}
+  absl::StatusOr<uint64_t> StandBy();  // the term; 0: told to stop
+  void Tell(const LeaderView& leader);
+
+  const Options options_;
+  std::unique_ptr<Leadership> leadership_;  // null with SQLite
+  std::string told_;                        // of whom we stand by for
+  std::unique_ptr<LeaseKeeper> keeper_;
+  SqlStores stores_;
+};
+
+}  // namespace rackmark
