@@ -3,7 +3,6 @@
 // Prev, and ends with status 1 where the two disagree.
 #include <algorithm>
 #include <cstdio>
-#include <iostream>
 #include <string>
 #include <vector>
 
@@ -43,7 +42,10 @@ absl::Status Answer(const std::vector<std::string>& words) {
 }  // namespace rackmark::cron
 
 int main() {
-  for (std::string line; std::getline(std::cin, line);) {
+  char buffer[1024];
+  while (std::fgets(buffer, sizeof buffer, stdin) != nullptr) {
+    std::string line = buffer;
+    if (line.back() == '\n') line.pop_back();
     const absl::Status status = rackmark::cron::Answer(absl::StrSplit(line, '\t'));
     if (status.ok()) continue;
     std::fprintf(stderr, "%s: %s\n", line.c_str(), std::string(status.message()).c_str());
