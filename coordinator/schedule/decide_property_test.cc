@@ -62,7 +62,9 @@ class World {
       more_ = more_ || d.missed->more;
     }
     decided_ = d.decided;
-    if (d.start) ASSERT_NO_FATAL_FAILURE(Begin(now, d));
+    if (d.start) {
+      ASSERT_NO_FATAL_FAILURE(Begin(now, d));
+    }
     last_ = d;
   }
   // When the coordinator would ask by itself: its alarm, or the end of a job.
@@ -99,12 +101,16 @@ class World {
     ASSERT_EQ(cron::Next(s_.when, s_.zone, instant - 1), instant) << "no instant of the schedule";
     ASSERT_TRUE(begun_.empty() || begun_.back().instant < instant);
     ASSERT_GE(now, PlannedStart(s_, instant));
-    if (s_.starting_deadline) ASSERT_LE(now, PlannedStart(s_, instant) + *s_.starting_deadline);
+    if (s_.starting_deadline) {
+      ASSERT_LE(now, PlannedStart(s_, instant) + *s_.starting_deadline);
+    }
     for (const Window& window : s_.closed) {
       const auto opens = cron::Next(window.opens, window.zone, now - window.length);
       ASSERT_TRUE(!opens || *opens >= now + s_.cost.longest) << "in a maintenance window";
     }
-    if (s_.concurrency == Concurrency::kForbid) ASSERT_TRUE(running_.empty());
+    if (s_.concurrency == Concurrency::kForbid) {
+      ASSERT_TRUE(running_.empty());
+    }
     ASSERT_EQ(d.replaced.size(), s_.concurrency == Concurrency::kReplace ? running_.size() : 0);
     for (const Nanos replaced : d.replaced) {
       Stop(replaced, now);
@@ -150,7 +156,9 @@ void Live(World& world, Random& random, int extra, bool downtimes) {
       now += static_cast<Nanos>(random.Between(1, 30 * 3600)) * kSecond;
     }
     ASSERT_NO_FATAL_FAILURE(world.Ask(now));
-    if (downtimes) ASSERT_NO_FATAL_FAILURE(world.Ask(now - 3 * kSecond));
+    if (downtimes) {
+      ASSERT_NO_FATAL_FAILURE(world.Ask(now - 3 * kSecond));
+    }
   }
 }
 
