@@ -166,6 +166,38 @@ TEST_P(CollectiveTest, TheLateRankIsTheOneWithLateness) {
   EXPECT_EQ(std::min_element(wait.begin(), wait.end()) - wait.begin(), 2);
   EXPECT_GT(lateness[2], 0);
   for (const int64_t s : sum) EXPECT_EQ(s, sum[0]) << "first to last arrival, whoever looks";
+  // What messages take on their way is nobody's wait.
+  EXPECT_EQ(wait[2], 0);
+  EXPECT_EQ(*std::max_element(wait.begin(), wait.end()), lateness[2]);
+}
+
+// To the nanosecond, whoever of the two came first: what the early one waited is what the late one
+// was late, and the late one waited for nobody, however long messages travelled.
+TEST_P(CollectiveTest, OfTwoRanksTheOneWaitsForAsLongAsTheOtherIsLate) {
+  const auto ends = RunGang(GetParam(), 2, [](int, TestRank& self) {
+    std::vector<float> data(1000);
+    std::vector<float> all(2 * data.size());
+    for (int round = 0; round < 10; ++round) {
+      for (const auto& timing :
+           {self.collective->AllReduceSum(data.data(), data.size()),
+            self.collective->AllGather(data.data(), data.size() * 4, all.data()),
+            self.collective->Broadcast(1, data.data(), 64), self.collective->Barrier()}) {
+        RETURN_IF_ERROR(timing);
+        self.say(absl::StrCat(timing->wait));
+        self.say(absl::StrCat(timing->lateness));
+      }
+    }
+    return absl::OkStatus();
+  });
+  ExpectOk(ends);
+  ASSERT_EQ(ends[0].said.size(), 80U);
+  ASSERT_EQ(ends[1].said.size(), 80U);
+  for (size_t i = 0; i < 80; i += 2) {
+    const int64_t wait0 = std::stoll(ends[0].said[i]), wait1 = std::stoll(ends[1].said[i]);
+    EXPECT_EQ(std::min(wait0, wait1), 0);
+    EXPECT_EQ(std::stoll(ends[0].said[i + 1]), wait1);
+    EXPECT_EQ(std::stoll(ends[1].said[i + 1]), wait0);
+  }
 }
 
 TEST_P(CollectiveTest, ADeadlineNamesWhoDidNotArriveAndEndsTheCommunicator) {
