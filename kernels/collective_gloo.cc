@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/interfaces.h"
 #include "gloo/common/error.h"
 #include "gloo/rendezvous/context.h"
 #include "gloo/rendezvous/store.h"
@@ -32,6 +33,13 @@ constexpr int kPiecesPerExchange = 256;
 
 milliseconds Millis(Nanos time) {
   return milliseconds(std::max<Nanos>(1, (time + kMillisecond - 1) / kMillisecond));
+}
+
+// What Gloo says, without the place in its sources that it says first.
+std::string Words(const std::exception& e) {
+  const std::string_view text = e.what();
+  const size_t end = text.starts_with('[') ? text.find("] ") : text.npos;
+  return std::string(end == text.npos ? text : text.substr(end + 2));
 }
 
 // The address cards as Gloo's key-value store: it sets its own addresses, then asks for those of
@@ -117,7 +125,7 @@ void Meet(const std::shared_ptr<Meeting>& meeting) {
   try {
     meeting->context->connectFullMesh(meeting->store, meeting->device);
   } catch (const std::exception& e) {
-    result = absl::UnavailableError(absl::StrCat("Gloo cannot connect the ranks: ", e.what()));
+    result = absl::UnavailableError(absl::StrCat("Gloo cannot connect the ranks: ", Words(e)));
   }
   meeting->store.Cancel();  // whoever waits for addresses that will not come
   std::lock_guard lock(meeting->mutex);
@@ -147,6 +155,9 @@ class GlooMesh::Impl {
   }
 
   absl::Status Listen() {
+    if (const absl::Status there = CheckInterface(options_.interface); !there.ok()) {
+      return absl::UnavailableError(absl::StrCat("no network for Gloo: ", there.message()));
+    }
     try {
       gloo::transport::tcp::attr where;
       where.iface = options_.interface;
@@ -156,7 +167,7 @@ class GlooMesh::Impl {
       meeting_->context->setTimeout(Millis(options_.connect_limit / kStepsOfAMeeting));
     } catch (const std::exception& e) {
       return absl::UnavailableError(
-          absl::StrCat("Gloo cannot use the interface ", options_.interface, ": ", e.what()));
+          absl::StrCat("Gloo cannot use the interface ", options_.interface, ": ", Words(e)));
     }
     thread_ = std::thread([meeting = meeting_] { Meet(meeting); });
     if (auto own = meeting_->store.AwaitOwn(kAddressLimit)) {
@@ -310,7 +321,7 @@ class GlooMesh::Impl {
   absl::Status Lost(int peer, const std::exception& e) const {
     if (aborted()) return absl::UnavailableError("aborted");
     return absl::UnavailableError(
-        absl::StrCat("the connection to rank ", peer, " was lost: ", e.what()));
+        absl::StrCat("the connection to rank ", peer, " was lost: ", Words(e)));
   }
 
   const Options options_;

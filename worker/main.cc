@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/exit_codes.h"
+#include "common/interfaces.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "grpcpp/grpcpp.h"
@@ -158,7 +159,16 @@ int Main(int argc, char** argv) {
   }
   const auto endpoint = ParseEndpoint(f.coordinator);
   if (!endpoint.ok()) return Complain(endpoint.status(), kExitUsage);
-  if (f.interface.empty() && endpoint->IsLocal()) f.interface = "lo";
+  if (!f.interface.empty()) {
+    // Ranks would say it too, but only when a gang that needs it meets.
+    const absl::Status there = CheckInterface(f.interface);
+    if (!there.ok()) {
+      return Complain(absl::NotFoundError(absl::StrCat("--interface: ", there.message())),
+                      kExitUsage);
+    }
+  } else if (endpoint->IsLocal()) {
+    f.interface = "lo";
+  }
   const auto transport = ParseTransport(f.transport);
   if (!transport.ok()) return Complain(transport.status(), kExitUsage);
   const auto security = SecurityOf(f);

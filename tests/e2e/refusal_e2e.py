@@ -126,6 +126,14 @@ class BadSurroundings(TestCase):
         self.assertEqual(worker.wait_exit(30), 15, worker.text())
         self.assertRegex(worker.text(), r"protocol.*9")
 
+    def test_worker_on_a_network_that_is_not_there(self):
+        worker = self.start("rackmark-worker", "--coordinator", f"unix:{self.dir / 'c.sock'}",
+                            "--data", self.dir / "w", "--interface", "nope0")
+        self.assertEqual(worker.wait_exit(20), 2, worker.text())
+        self.assertRegex(worker.text(), r"^rackmark-worker: --interface: nope0: .*; use one of .*\blo\b")
+        self.assertEqual(len(worker.text().strip().splitlines()), 1, worker.text())
+        self.assertFalse((self.dir / "w").exists(), "something was started")
+
     def test_beyond_loopback_without_tls(self):
         process = self.start("rackmark-coordinator", "--data", self.dir / "data", "--listen",
                              "0.0.0.0:0")
