@@ -324,9 +324,10 @@ absl::StatusOr<std::string> ProgramFolder() {
 
 absl::StatusOr<std::unique_ptr<FolderLock>> FolderLock::Take(const std::string& folder) {
   std::error_code error;
-  if (std::filesystem::create_directories(folder, error); error) {
-    return ErrnoStatus(error.value(), absl::StrCat("create folder ", folder));
-  }
+  const bool created = std::filesystem::create_directories(folder, error);
+  // Job files, labels and what ranks wrote are nobody else's; a folder that was there is its owner's.
+  if (created) std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  if (error) return ErrnoStatus(error.value(), absl::StrCat("create folder ", folder));
   const std::string path = folder + "/lock";
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoStatus(errno, path);

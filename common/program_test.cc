@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <thread>
 
 #include "common/exit_codes.h"
@@ -114,6 +115,14 @@ TEST(FolderLock, SecondHolderIsRefusedUntilTheFirstIsGone) {
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(folder));
   first->reset();
   EXPECT_TRUE(FolderLock::Take(folder).ok());
+}
+
+TEST(FolderLock, MakesAFolderForItsOwnerAlone) {
+  const std::string folder = testing::TempDir() + "rm_new_" + std::to_string(getpid());
+  std::filesystem::remove_all(folder);
+  ASSERT_TRUE(FolderLock::Take(folder).ok());
+  EXPECT_EQ(std::filesystem::status(folder).permissions(), std::filesystem::perms::owner_all);
+  std::filesystem::remove_all(folder);
 }
 
 TEST(ProgramFolder, HoldsThisTest) {
