@@ -73,10 +73,11 @@ void Reporter::RunToJudge(RunId run) {
 absl::Status Reporter::Assemble(const State& state, JobId id, Done done) {
   if (state.hard.jobs.count(id) != 0) {
     return absl::FailedPreconditionError(
-        absl::StrCat("job ", id.value, " has not ended yet; its report comes with its verdict"));
+        absl::StrCat("job ", DisplayJob(state.hard.cluster_id, id),
+                     " has not ended yet; its report comes with its verdict"));
   }
   if (!HasEnded(state.hard, id)) {
-    return absl::NotFoundError(absl::StrCat("there is no job ", id.value));
+    return NoSuchJob(state.hard.cluster_id, id);
   }
   std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("the coordinator is stopping");
@@ -168,8 +169,7 @@ absl::StatusOr<Reporter::Judged> Reporter::Summarize(v1::RunSummary known) {
 absl::StatusOr<v1::JobSummary> Reporter::Put(const Report& report) {
   ASSIGN_OR_RETURN(const auto ended, options_.history->Job(report.job.value));
   if (!ended) {
-    return absl::NotFoundError(
-        absl::StrCat("job ", report.job.value, " has ended, and is no longer kept"));
+    return NoLongerKept(report.cluster_id, report.job);
   }
   const v1::JobRecord& job = ended->job();
   v1::JobSummary summary;

@@ -94,7 +94,7 @@ absl::StatusOr<Decision> On(const State& state, const CancelJob& command, Now) {
   const auto job = state.hard.jobs.find(command.job);
   const bool open = job != state.hard.jobs.end();
   if (!open && !HasEnded(state.hard, command.job)) {
-    return absl::NotFoundError(absl::StrCat("no job ", command.job.value));
+    return NoSuchJob(state.hard.cluster_id, command.job);
   }
   Decision decision;
   decision.reply = Cancelled{open};

@@ -40,7 +40,7 @@ std::string Devices(uint32_t count, v1::DeviceKind kind) {
 std::string HolderText(const State& state, LeaseId holder) {
   const auto lease = state.hard.leases.find(holder);
   if (lease == state.hard.leases.end()) return "processes of an ended lease";
-  return absl::StrCat("job ", lease->second.job.value);
+  return absl::StrCat("job ", DisplayJob(state.hard.cluster_id, lease->second.job));
 }
 
 std::vector<std::string> Sentences(const State& state, const plan::Shortage& shortage) {
@@ -157,7 +157,7 @@ std::vector<std::string> WaitingReasons(const State& state, JobId id) {
     const auto blocked = plan::Place(inventory, older.job.spec().gang());
     const auto* shortage = std::get_if<plan::Shortage>(&blocked);
     if (shortage == nullptr || shortage->fits_when_freed) {
-      return {absl::StrCat("waits behind job ", other.value)};
+      return {absl::StrCat("waits behind job ", DisplayJob(state.hard.cluster_id, other))};
     }
   }
   return {"is about to be placed"};

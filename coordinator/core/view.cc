@@ -64,8 +64,9 @@ v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now) {
   if (const v1::Report* report = ReportOf(state, id); report != nullptr && node.reason.empty()) {
     for (const v1::StreamReport& stream : report->streams()) {
       if (stream.refused().empty()) continue;
-      status.set_reason(
-          absl::StrCat("samples of run ", stream.run_id(), " were refused: ", stream.refused()));
+      status.set_reason(absl::StrCat("samples of run ",
+                                     DisplayRun(state.hard.cluster_id, RunId{stream.run_id()}),
+                                     " were refused: ", stream.refused()));
       break;
     }
   }
@@ -75,6 +76,17 @@ v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now) {
     if (soft->second.clock.has_value()) *status.mutable_clock() = *soft->second.clock;
   }
   return status;
+}
+
+absl::Status NoSuchJob(std::string_view cluster_id, JobId job) {
+  return absl::NotFoundError(absl::StrCat("there is no job ", DisplayJob(cluster_id, job),
+                                          "; rackmark jobs lists those there are"));
+}
+
+absl::Status NoLongerKept(std::string_view cluster_id, JobId job) {
+  return absl::NotFoundError(absl::StrCat("job ", DisplayJob(cluster_id, job),
+                                          " has ended, and is no longer kept; rackmark jobs lists "
+                                          "those that are"));
 }
 
 v1::JobPhase PhaseOf(const HardState& hard, const JobState& job) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "coordinator/core/state.h"
@@ -21,6 +22,11 @@ v1::RunStatus ViewRun(const State& state, RunId run, Nanos now);
 v1::JobStatus ViewEnded(const v1::JobRecord& job);
 v1::RunStatus ViewEnded(const v1::RunRecord& run);
 v1::JobPhase PhaseOf(const HardState& hard, const JobState& job);
+
+// NOT_FOUND, with what to do. `cluster_id`: for the job's name as people see it.
+absl::Status NoSuchJob(std::string_view cluster_id, JobId job);
+// The same for a job whose history has gone.
+absl::Status NoLongerKept(std::string_view cluster_id, JobId job);
 
 // The cluster as plan sees it.
 plan::Inventory InventoryOf(const State& state);

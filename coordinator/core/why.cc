@@ -20,7 +20,8 @@ std::string HolderText(const State& state, LeaseId holder, JobId self) {
   const auto lease = state.hard.leases.find(holder);
   if (lease == state.hard.leases.end()) return "held by processes of an ended lease";
   const bool own = lease->second.job == self;
-  const std::string job = own ? "this job" : absl::StrCat("job ", lease->second.job.value);
+  const std::string job =
+      own ? "this job" : absl::StrCat("job ", DisplayJob(state.hard.cluster_id, lease->second.job));
   return absl::StrCat(
       lease->second.phase == v1::LEASE_PHASE_RELEASING ? "being given back by " : "leased to ",
       job);
@@ -130,8 +131,9 @@ void AddDeadline(const State& state, const JobState& job, Nanos now, v1::WhyRepl
     soonest.Offer(BlameDeadline(state, lease), "the culprit of a failure must have spoken");
     if (lease.run.has_value()) {
       const RunState& run = state.hard.runs.at(*lease.run);
-      soonest.Offer(RunClock(state, run).deadline,
-                    absl::StrCat("run ", run.id.value, MustBe(run.phase)));
+      soonest.Offer(
+          RunClock(state, run).deadline,
+          absl::StrCat("run ", DisplayRun(state.hard.cluster_id, run.id), MustBe(run.phase)));
     }
     OfferSilence(state, lease, now, soonest);
   }

@@ -64,7 +64,7 @@ std::string RunSentence(const State& state, const LeaseState& lease, const RunSt
       return HasReached(state, run, place, phase);
     });
   };
-  std::string text = absl::StrCat("run ", run.id.value);
+  std::string text = absl::StrCat("run ", DisplayRun(state.hard.cluster_id, run.id));
   if (run.attempt > 1) {
     absl::StrAppend(&text, " (attempt ", run.attempt, ", after ",
                     run.earlier.empty() ? "a failure" : FailureText(run.earlier.back()), ")");
@@ -138,7 +138,7 @@ std::string Behind(const State& state, const JobState& job) {
   }
   if (ahead == 0) return "";
   return absl::StrCat("; ", Counted(ahead, "older job"), ahead == 1 ? " waits" : " wait",
-                      " ahead of it, the first is job ", first.value);
+                      " ahead of it, the first is job ", DisplayJob(state.hard.cluster_id, first));
 }
 
 std::string QueuedSentence(const State& state, const JobState& job) {
@@ -169,11 +169,12 @@ std::string QueuedSentence(const State& state, const JobState& job) {
       break;
     }
     const auto lease = state.hard.leases.find(holder);
-    absl::StrAppend(&held, held.empty() ? " (" : ", ",
-                    lease == state.hard.leases.end()
-                        ? "processes of an ended lease hold "
-                        : absl::StrCat("job ", lease->second.job.value, " holds "),
-                    count);
+    absl::StrAppend(
+        &held, held.empty() ? " (" : ", ",
+        lease == state.hard.leases.end()
+            ? "processes of an ended lease hold "
+            : absl::StrCat("job ", DisplayJob(state.hard.cluster_id, lease->second.job), " holds "),
+        count);
   }
   return absl::StrCat("waits for devices that are in use: it ", Need(gang), ", and ", have, held,
                       held.empty() ? "" : ")", Behind(state, job));
@@ -182,7 +183,7 @@ std::string QueuedSentence(const State& state, const JobState& job) {
 }  // namespace
 
 std::string WhySentence(const State& state, const JobState& job, Nanos now) {
-  std::string start = absl::StrCat("job ", job.id.value, " ");
+  std::string start = absl::StrCat("job ", DisplayJob(state.hard.cluster_id, job.id), " ");
   if (job.cancel_requested) {
     absl::StrAppend(&start, "is being cancelled",
                     job.cancel_reason.empty() ? "" : absl::StrCat(" (", job.cancel_reason, ")"),
@@ -204,15 +205,17 @@ std::string WhySentence(const State& state, const JobState& job, Nanos now) {
   }
   for (const RunId id : RunsOf(job)) {
     if (state.hard.runs.at(id).phase != v1::RUN_PHASE_JUDGING) continue;
-    return absl::StrCat(start, "has measured; run ", id.value, " is being judged");
+    return absl::StrCat(start, "has measured; run ", DisplayRun(state.hard.cluster_id, id),
+                        " is being judged");
   }
   return absl::StrCat(start, ReleaseSentence(state, job, now));
 }
 
-std::string WhyEnded(const v1::JobStatus& job, const std::vector<v1::RunStatus>& runs) {
+std::string WhyEnded(std::string_view cluster_id, const v1::JobStatus& job,
+                     const std::vector<v1::RunStatus>& runs) {
   const std::string name = v1::Verdict_Name(job.verdict());
-  std::string text = absl::StrCat("job ", job.job_id(), " ended with ",
-                                  name.substr(std::string_view("VERDICT_").size()));
+  std::string text = absl::StrCat("job ", DisplayJob(cluster_id, JobId{job.job_id()}),
+                                  " ended with ", name.substr(std::string_view("VERDICT_").size()));
   if (job.verdict() == v1::VERDICT_PASS) {
     return absl::StrCat(text, ": all of its ", Counted(job.runs_total(), "run"), " passed");
   }
@@ -224,7 +227,7 @@ std::string WhyEnded(const v1::JobStatus& job, const std::vector<v1::RunStatus>&
     ++alike;
   }
   if (first == nullptr) return text;
-  absl::StrAppend(&text, ": run ", first->run_id(), " ");
+  absl::StrAppend(&text, ": run ", DisplayRun(cluster_id, RunId{first->run_id()}), " ");
   if (first->has_failure() && first->failure().kind() != v1::FAILURE_KIND_UNKNOWN) {
     absl::StrAppend(&text, "ended with ", FailureText(first->failure()));
   } else {

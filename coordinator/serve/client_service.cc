@@ -249,17 +249,17 @@ grpc::ServerUnaryReactor* ClientService::ListRunsOf(JobId job, grpc::CallbackSer
   const auto open = [job, add](const State& state, Now now) mutable -> absl::StatusOr<bool> {
     const auto it = state.hard.jobs.find(job);
     if (it == state.hard.jobs.end() && !HasEnded(state.hard, job)) {
-      return absl::NotFoundError(absl::StrCat("there is no job ", job.value));
+      return NoSuchJob(state.hard.cluster_id, job);
     }
     if (it == state.hard.jobs.end()) return true;
     for (const RunId run : RunsOf(it->second)) add(ViewRun(state, run, now.monotonic));
     return false;
   };
-  const auto ended = [job, add](History& history) mutable -> absl::Status {
+  const auto ended = [job, add, cluster_id = options_.identity.cluster_id()](
+                         History& history) mutable -> absl::Status {
     ASSIGN_OR_RETURN(const auto record, history.Job(job.value));
     if (!record) {
-      return absl::NotFoundError(
-          absl::StrCat("job ", job.value, " has ended, and is no longer kept"));
+      return NoLongerKept(cluster_id, job);
     }
     for (const v1::RunRecord& run : record->runs()) add(ViewEnded(run));
     return absl::OkStatus();
@@ -276,19 +276,19 @@ grpc::ServerUnaryReactor* ClientService::Why(grpc::CallbackServerContext* contex
       return false;
     }
     if (HasEnded(state.hard, job)) return true;
-    return absl::NotFoundError(absl::StrCat("there is no job ", job.value));
+    return NoSuchJob(state.hard.cluster_id, job);
   };
-  const auto ended = [job, reply](History& history) -> absl::Status {
+  const auto ended =
+      [job, reply, cluster_id = options_.identity.cluster_id()](History& history) -> absl::Status {
     ASSIGN_OR_RETURN(const auto record, history.Job(job.value));
     if (!record) {
-      return absl::NotFoundError(
-          absl::StrCat("job ", job.value, " has ended, and is no longer kept"));
+      return NoLongerKept(cluster_id, job);
     }
     std::vector<v1::RunStatus> runs;
     for (const v1::RunRecord& run : record->runs()) runs.push_back(ViewEnded(run));
     *reply->mutable_job() = ViewEnded(record->job());
     *reply->mutable_gang() = record->job().job().spec().gang();
-    reply->set_summary(WhyEnded(reply->job(), runs));
+    reply->set_summary(WhyEnded(cluster_id, reply->job(), runs));
     return absl::OkStatus();
   };
   return ReadBoth("Why", context, request, reply, open, ended);

@@ -31,7 +31,7 @@ class WatchStream final
       return Send(std::move(reply));
     }
     if (!HasEnded(state.hard, job_)) {
-      return End(ToGrpc(absl::NotFoundError(absl::StrCat("there is no job ", job_.value))));
+      return End(ToGrpc(NoSuchJob(state.hard.cluster_id, job_)));
     }
     if (!asked_) AskArchive();  // it was over before this watcher looked
   }
@@ -69,8 +69,7 @@ class WatchStream final
       const auto ended = history->Job(self->job_.value);
       if (!ended.ok()) return self->End(ToGrpc(ended.status()));
       if (*ended) return self->TellEnd(**ended);
-      self->End(ToGrpc(absl::NotFoundError(
-          absl::StrCat("job ", self->job_.value, " has ended, and is no longer kept"))));
+      self->End(ToGrpc(NoLongerKept(self->hub_->options_.identity.cluster_id(), self->job_)));
     });
     if (!asked.ok()) End(ToGrpc(asked));
   }
