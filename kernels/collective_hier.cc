@@ -334,6 +334,9 @@ class HierCollective : public Collective {
         if (!timing.ok()) return Dead(InGangsWords(timing.status()));
       }
     }
+    // Only leaders speak to other hosts. Everybody is in its first call, so nothing of the meeting
+    // is still on its way.
+    if (!IsLeader() && calls_ == 1) mesh_->Leave();
     const Nanos total = SystemClock().Monotonic() - started_;
     const Nanos wait = local_timing_.wait + waits_.of_host;
     return CollectiveTiming{.wait = wait,

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <thread>
 
@@ -300,6 +301,38 @@ TEST_P(CollectiveTest, AbortFromAnotherThreadFreesTheBlockedRankAndItsPeers) {
                             },
                             {.blocked = {0, 1, 2}, .release = 3});
   for (const RankEnd& end : ends) EXPECT_TRUE(absl::IsUnavailable(end.status)) << end.status;
+}
+
+// Sockets that this process has open.
+int OpenSockets() {
+  int sockets = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;  // the folder's own descriptor
+    const std::string what = std::filesystem::read_symlink(entry.path(), gone).string();
+    sockets += what.rfind("socket:", 0) == 0 ? 1 : 0;
+  }
+  return sockets;
+}
+
+// Those who do not lead their host keep no connections that nobody uses; the others go on with
+// theirs.
+TEST(HierCollectiveTest, WhoDoesNotLeadClosesItsConnectionsAfterTheFirstCall) {
+  const auto ends = RunGang(Wiring::kTwoHosts, 4, [](int, TestRank& self) {
+    const int before = OpenSockets();
+    RETURN_IF_ERROR(self.collective->Barrier());
+    self.say(absl::StrCat(before - OpenSockets()));
+    std::vector<float> data(50'000, 1.0F);
+    for (int round = 0; round < 5; ++round) {
+      RETURN_IF_ERROR(self.collective->AllReduceSum(data.data(), data.size()));
+    }
+    return data[7] == 1024.0F ? absl::OkStatus() : absl::DataLossError("a wrong sum");
+  });
+  for (const size_t rank : {0U, 1U, 2U, 3U}) {
+    ASSERT_EQ(ends[rank].status, absl::OkStatus()) << rank;
+    ASSERT_EQ(ends[rank].said.size(), 1U);
+  }
+  EXPECT_EQ(ends[1].said[0], "3");
+  EXPECT_EQ(ends[3].said[0], "3");
 }
 
 // Message i of the sender, of a size that varies from 0 to the bound.
