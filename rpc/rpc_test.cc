@@ -113,6 +113,17 @@ TEST(Rpc, TokensGiveTheirRoleAndWrongOnesNone) {
   EXPECT_EQ(Ask((*listener)->address(), wrong).status().code(), absl::StatusCode::kUnauthenticated);
 }
 
+TEST(Rpc, ATokensNameIsUtf8) {
+  Security security;
+  security.token_file = SocketPath("rm_name_tokens");
+  std::ofstream(security.token_file) << "viewer ann 0123456789abcdef\n"
+                                     << "operator J\xfcrgen 0123456789abcdef\n";
+  chmod(security.token_file.c_str(), 0600);
+  const auto refused = PeerPolicy::Create(security).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("rm_name_tokens:2: the name is not UTF-8"));
+}
+
 TEST(Identity, ProtocolRangesMustOverlap) {
   v1::Identity theirs = MakeIdentity("c", 1, "i");
   EXPECT_TRUE(CheckProtocol(theirs).ok());

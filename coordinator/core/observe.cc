@@ -1,5 +1,6 @@
 #include "coordinator/core/observe.h"
 
+#include "common/utf8.h"
 #include "coordinator/core/timers.h"
 
 namespace rackmark {
@@ -85,12 +86,8 @@ std::vector<std::string> TransportsOf(const State& state, const LeaseState& leas
   for (const v1::RankPlace& place : lease.placement.ranks()) {
     const v1::RankReport* rank = RankOf(state, lease, place);
     if (rank == nullptr || rank->transport().empty()) continue;
-    std::string sentence = rank->transport().substr(0, kBytesMax);
-    // Not in the middle of a character: an event holds UTF-8.
-    if (sentence.size() < rank->transport().size()) {
-      while (!sentence.empty() && (sentence.back() & 0x80) != 0) sentence.pop_back();
-    }
-    if (sentences.size() < kSentencesMax) sentences.insert(std::move(sentence));
+    const std::string_view sentence = CutUtf8(rank->transport(), kBytesMax);  // for an event
+    if (sentences.size() < kSentencesMax) sentences.emplace(sentence);
   }
   return {sentences.begin(), sentences.end()};
 }

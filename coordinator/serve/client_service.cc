@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/utf8.h"
 #include "common/version.h"
 #include "coordinator/core/view.h"
 #include "coordinator/core/why.h"
@@ -134,7 +135,7 @@ grpc::ServerUnaryReactor* ClientService::Cancel(grpc::CallbackServerContext* con
   absl::Status status = principal.status();
   if (status.ok()) {
     const CancelJob cancel = {JobId{request->job_id()},
-                              request->reason().substr(0, kReasonBytesMax)};
+                              std::string(CutUtf8(request->reason(), kReasonBytesMax))};
     status = options_.loop->Post({*principal, cancel}, [reactor, reply](const Outcome& outcome) {
       if (outcome.status.ok()) {
         reply->set_was_running(std::get<Cancelled>(outcome.reply).was_running);

@@ -121,6 +121,17 @@ TEST(Services, AnEndedJobIsListedWatchedAndCancelledAsBefore) {
   EXPECT_EQ(late[0].runs_size(), 1);
 }
 
+// A reason that is cut through the middle of a character would be the last event that this log
+// takes.
+TEST(Services, ALongReasonIsCutBetweenCharacters) {
+  Coordinator coordinator;
+  v1::CancelRequest cancel;
+  cancel.set_job_id(Submit(coordinator, "s1")->job_id());
+  cancel.set_reason(std::string(1023, 'a') + "\xc3\xbc");
+  const auto reply = Call<v1::CancelRequest, v1::CancelReply>(coordinator, &Stub::Cancel, cancel);
+  EXPECT_TRUE(reply.ok()) << reply.status();
+}
+
 TEST(Services, EachReportIsAnsweredWithItsStamps) {
   Coordinator coordinator;
   FakeWorker worker(coordinator, "boot-n1/1");

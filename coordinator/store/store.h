@@ -46,7 +46,7 @@ class EventStore {
   virtual ~EventStore() = default;
 
   // All of them or none, in one transaction, with the jobs that the events end. Their seqs must
-  // follow the last one without a gap.
+  // follow the last one without a gap. INTERNAL, and nothing written, if Load could not read them.
   absl::Status Append(std::span<const v1::Event> events, std::span<const v1::EndedJob> ended = {});
   // In order of seq, beginning with from_seq; stops at the visitor's first error. DATA_LOSS if an
   // event is damaged, of an unknown format, or missing.
