@@ -146,6 +146,13 @@ TEST(EndpointTest, RefusesWhatNobodyCanDial) {
   EXPECT_FALSE(ParseEndpoint("host:99999").ok());
   EXPECT_FALSE(ParseEndpoint("unix:/" + std::string(120, 'x')).ok());
   EXPECT_TRUE(ParseEndpoint("[::1]:50")->IsLocal());
+  EXPECT_TRUE(ParseEndpoint("127.0.0.1:50")->IsLocal());
+  EXPECT_TRUE(ParseEndpoint("127.9.8.7:50")->IsLocal());
+  EXPECT_TRUE(ParseEndpoint("localhost:50")->IsLocal());
+  EXPECT_FALSE(ParseEndpoint("127.example.com:50")->IsLocal());
+  EXPECT_FALSE(ParseEndpoint("127.0.0.1.example.com:50")->IsLocal());
+  EXPECT_FALSE(ParseEndpoint("127.:50")->IsLocal());
+  EXPECT_FALSE(ParseEndpoint("0.0.0.0:50")->IsLocal());
   EXPECT_FALSE(ParseEndpoint("10.0.0.1:50")->IsLocal());
   EXPECT_TRUE(ParseEndpoint("unix:/run/x")->IsLocal());
 }
