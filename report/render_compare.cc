@@ -177,12 +177,12 @@ std::string RenderCompareTerminal(const Comparison& c, const TerminalOptions& op
     for (const MetricComparison& m : point.metrics) {
       const std::string word = absl::StrFormat("%-10s", CompareWord(m.verdict));
       std::string line =
-          absl::StrFormat("  %-15s %s", m.name, Colored(m.verdict, word, options.color));
+          absl::StrFormat("  %-17s %s", m.name, Colored(m.verdict, word, options.color));
       absl::StrAppend(&line, "  ", Ratio(m), m.interval ? " (" + Interval(m) + ")" : "");
       absl::StrAppend(&out, line, "\n");
-      Wrap(absl::StrCat("                  A ", Value(m.a, m.unit), ", B ", Value(m.b, m.unit),
+      Wrap(absl::StrCat("                    A ", Value(m.a, m.unit), ", B ", Value(m.b, m.unit),
                         "; note ", notes.Number(m.why)),
-           18, width, out);
+           20, width, out);
     }
   }
   if (!notes.reasons().empty()) out += "\nNotes\n";
