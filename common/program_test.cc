@@ -80,6 +80,21 @@ TEST(Flags, HelpShowsDefaults) {
   EXPECT_THAT(help, HasSubstr("[1 GiB]"));
 }
 
+// A long name moves the column of all.
+TEST(Flags, HelpKeepsItsColumn) {
+  std::string text;
+  Flags flags("program", "[flags]", "Does.");
+  flags.Add("a", &text, "first");
+  flags.Add("a-name-that-is-longer-than-most", &text, "second");
+  const std::string help = flags.Help();
+  const auto column = [&help](const std::string& words) {
+    const size_t at = help.find(words);
+    return at - help.rfind('\n', at);
+  };
+  EXPECT_EQ(column("first"), column("second"));
+  EXPECT_EQ(column("first"), column("print this and end"));
+}
+
 TEST(StopSignal, ASignalWakesAndStaysSet) {
   auto stop = StopSignal::Install(std::nullopt);
   ASSERT_TRUE(stop.ok()) << stop.status();
