@@ -119,6 +119,7 @@ absl::Status HostTransport::OfferMemory(v1::AddressCard* card) {
   struct stat shm {};
   if (stat(kShmFolder, &shm) != 0) return ErrnoStatus(errno, kShmFolder);
   ASSIGN_OR_RETURN(promise_, ShmSegment::Promise());
+  if (!name_->given().empty()) promise_.name = name_->given();
   // Only rank 0 makes its segment now. Who leads another host is known with the cards.
   if (Rank() == 0) RETURN_IF_ERROR(MakeSegment(World()));
   card->set_shm_device(shm.st_dev);
