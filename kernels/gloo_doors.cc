@@ -61,6 +61,7 @@ void Knock(const std::vector<std::string>& cards, int rank) {
   const Nanos deadline = SystemClock().Monotonic() + kPatience;
   own.insert(own.end(), others.begin(), others.end());
   for (size_t first = 0; first < own.size(); first += kCallsAtOnce) {
+    if (SystemClock().Monotonic() >= deadline) return;
     std::vector<pollfd> calls;
     for (size_t i = first; i < std::min(own.size(), first + kCallsAtOnce); ++i) {
       if (const int fd = Approach(own[i]); fd >= 0) calls.push_back({fd, POLLOUT, 0});

@@ -198,6 +198,23 @@ absl::Status HostTransport::NoTransport(const std::vector<v1::AddressCard>& card
 }
 
 absl::Status HostTransport::Connect(const std::vector<v1::AddressCard>& cards) {
+  const absl::Status met = Meet(cards);
+  // What cannot be is found by each rank itself.
+  if (!met.ok() && !absl::IsUnimplemented(met)) GiveUp(cards);
+  return met;
+}
+
+// The peers must not wait for a rank that will not come.
+void HostTransport::GiveUp(const std::vector<v1::AddressCard>& cards) {
+  Abort();
+  listener_.reset();
+  if (mesh_ == nullptr) return;
+  std::vector<std::string> addresses;
+  for (const v1::AddressCard& card : cards) addresses.push_back(card.gloo_addresses());
+  mesh_->Connect(std::move(addresses)).IgnoreError();
+}
+
+absl::Status HostTransport::Meet(const std::vector<v1::AddressCard>& cards) {
   if (World() == 1) {
     collective_ = MakeSoloCollective();
     return absl::OkStatus();

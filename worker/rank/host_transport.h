@@ -73,6 +73,8 @@ class HostTransport {
   absl::Status Attach(const v1::AddressCard& leader, int local_rank);
   void DropSegment();
   void DropGloo();
+  absl::Status Meet(const std::vector<v1::AddressCard>& cards);
+  void GiveUp(const std::vector<v1::AddressCard>& cards);
   // All ranks in one segment. An error other than UNAVAILABLE: none of them uses it.
   absl::Status MeetInMemory(const v1::AddressCard& leader, Nanos limit, bool else_gloo);
   absl::Status MeetOverGloo(const std::vector<v1::AddressCard>& cards, HostGroups groups,
