@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "worker/rank/fake_daemon.h"
 #include "worker/rank/interface.h"
 
@@ -57,6 +59,15 @@ TEST(Interface, IsThatOfTheDefaultRouteWithTheLeastMetric) {
   EXPECT_EQ(*DefaultInterfaceIn(head + net, lo + six), "eth1");
   EXPECT_TRUE(absl::IsNotFound(DefaultInterfaceIn(head + net, lo).status()));
   EXPECT_THAT(std::string(DefaultInterfaceIn("", "").status().message()), HasSubstr("--interface"));
+}
+
+// So that it can remove the name if this process is killed before it has said anything.
+TEST(HostTransport, TheSegmentIsCalledAsTheDaemonWantsIt) {
+  FakeDaemon rank({.rank = 0, .world = 2, .transport = v1::TRANSPORT_POLICY_SHM});
+  const auto card = rank.AwaitCard();
+  ASSERT_TRUE(card.has_value());
+  EXPECT_EQ(card->shm_name(), rank.segment());
+  EXPECT_TRUE(std::filesystem::exists("/dev/shm" + rank.segment()));
 }
 
 TEST(HostTransport, AnInterfaceThatIsNotThereIsSaidWithGlooForced) {
