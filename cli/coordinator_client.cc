@@ -6,7 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "rpc/identity.h"
+#include "rpc/limits.h"
 #include "rpc/status_bridge.h"
 
 namespace rackmark {
@@ -18,6 +20,11 @@ constexpr Nanos kLook = 50 * kMillisecond;  // how often a waiting call asks whe
 
 // gRPC's words for it name sockets, not what to do.
 absl::Status GaveUp(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status) && absl::StrContains(status.message(), "larger than max")) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "what was asked for does not fit into one message of ", kMessageBytesMax >> 20,
+        " MiB; ask for less, such as one job or a smaller sweep (", status.message(), ")"));
+  }
   if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
   return absl::Status(
       status.code(), absl::StrCat("no coordinator answers there; check --coordinator, or start one "

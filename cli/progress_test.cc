@@ -167,6 +167,7 @@ TEST(ExitStatus, ErrorsOfCalls) {
   EXPECT_EQ(ExitOfCall(absl::DeadlineExceededError("")), kExitUnreachable);
   EXPECT_EQ(ExitOfCall(absl::InvalidArgumentError("")), kExitBadSpec);
   EXPECT_EQ(ExitOfCall(absl::PermissionDeniedError("")), kExitRefused);
+  EXPECT_EQ(ExitOfCall(absl::ResourceExhaustedError("")), kExitRefused);
   EXPECT_EQ(ExitOfCall(absl::FailedPreconditionError("no common protocol version: 2 to 3")),
             kExitProtocol);
   EXPECT_EQ(ExitOfCall(absl::FailedPreconditionError("not yet judged")), kExitUsage);

@@ -9,6 +9,7 @@
 #include "common/version.h"
 #include "coordinator/core/view.h"
 #include "coordinator/evidence.h"
+#include "coordinator/fit_report.h"
 
 namespace rackmark {
 namespace {
@@ -185,36 +186,26 @@ absl::StatusOr<v1::JobSummary> Reporter::Put(const Report& report) {
   *summary.mutable_by() = job.by();
   summary.set_rackmark_version(std::string(Version()));
   RETURN_IF_ERROR(AddRuns(*ended, summary));
-  Fit(summary);
+  RETURN_IF_ERROR(FitReport(summary, options_.report_bytes_max));
   return summary;
 }
 
 absl::Status Reporter::AddRuns(const v1::EndedJob& ended, v1::JobSummary& summary) {
+  size_t bytes = 0;
   for (const v1::RunRecord& run : ended.runs()) {
     v1::RunSummary* shown = summary.add_runs();
     ASSIGN_OR_RETURN(const auto stored, options_.samples->GetReport(run.run_id()));
-    if (stored && shown->ParseFromString(*stored) && shown->attempt() == run.attempt()) continue;
+    if (stored && shown->ParseFromString(*stored) && shown->attempt() == run.attempt()) {
+      if (bytes > options_.report_bytes_max) LeaveOutCharts(*shown);
+      bytes += shown->ByteSizeLong();
+      continue;
+    }
     *shown = KnownOf(run);
     v1::MissingValue* missing = shown->add_missing();
     missing->set_name("summary");
     missing->set_reason("it is not in samples.db; only what the event log says is shown");
   }
   return absl::OkStatus();
-}
-
-// Charts go first when a report would not fit into one message, the last runs' first.
-void Reporter::Fit(v1::JobSummary& summary) const {
-  size_t bytes = summary.ByteSizeLong();
-  for (int i = summary.runs_size(); i-- > 0 && bytes > options_.report_bytes_max;) {
-    v1::RunSummary* run = summary.mutable_runs(i);
-    const size_t before = run->ByteSizeLong();
-    if (run->series_size() == 0) continue;
-    run->clear_series();
-    v1::MissingValue* missing = run->add_missing();
-    missing->set_name("series");
-    missing->set_reason("left out, because the whole report would not fit into one message");
-    bytes -= before - run->ByteSizeLong();
-  }
 }
 
 }  // namespace rackmark
