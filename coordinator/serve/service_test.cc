@@ -199,6 +199,55 @@ TEST(Services, AnUnknownJobIsNotFoundByEveryCallThatNamesOne) {
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
+TEST(Services, AWatcherIsNotToldWhatIsForReports) {
+  v1::RunStatus run;
+  run.mutable_failure()->set_detail("signal 9");
+  run.mutable_failure()->set_stderr_tail(std::string(4096, 'x'));
+  run.mutable_placement()->add_ranks()->set_node("n1");
+  v1::RunStatus told = ForWatcher(run);
+  EXPECT_EQ(told.failure().detail(), "signal 9");
+  EXPECT_EQ(told.failure().stderr_tail(), "");
+  EXPECT_EQ(told.placement().ranks_size(), 1);
+  for (int i = 0; i < 10'000; ++i) run.mutable_placement()->add_ranks()->set_node("node-1");
+  EXPECT_TRUE(ForWatcher(run).placement().ranks().empty());
+}
+
+// All runs at once are more than a message holds: those of one message are told, and the job.
+TEST(Services, AWatchedJobNeverExceedsAMessage) {
+  Coordinator coordinator;
+  v1::SubmitRequest request;
+  *request.mutable_job() = MakeJob();
+  request.set_submission_id("large");
+  v1::JobSpec& spec = *request.mutable_job()->mutable_spec();
+  (*spec.mutable_runs(0)->mutable_point())["x"] = std::string(6200, 'x');
+  while (spec.runs_size() < 600) *spec.add_runs() = spec.runs(0);
+  const auto submitted =
+      Call<v1::SubmitRequest, v1::SubmitReply>(coordinator, &Stub::Submit, request);
+  ASSERT_TRUE(submitted.ok()) << submitted.status();
+  auto stub = v1::ClientService::NewStub(coordinator.channel());
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::WatchJobRequest watch;
+  *watch.mutable_identity() = MakeIdentity("", 0, "cli");
+  watch.set_job_id(submitted->job_id());
+  auto stream = stub->WatchJob(&context, watch);
+  v1::WatchJobReply reply;
+  ASSERT_TRUE(stream->Read(&reply));
+  EXPECT_EQ(reply.runs_size(), 0);
+  v1::CancelRequest cancel;  // all 600 are to be judged, each with this reason: 4.4 MB
+  cancel.set_job_id(submitted->job_id());
+  cancel.set_reason(std::string(1024, 'y'));
+  ASSERT_TRUE((Call<v1::CancelRequest, v1::CancelReply>(coordinator, &Stub::Cancel, cancel)).ok());
+  do {
+    ASSERT_TRUE(stream->Read(&reply)) << stream->Finish().error_message();
+  } while (reply.runs_size() == 0);
+  EXPECT_GT(reply.runs_size(), 100);
+  EXPECT_LT(reply.runs_size(), 600);
+  EXPECT_EQ(reply.job().runs_total(), 600U);
+  context.TryCancel();
+  stream->Finish();
+}
+
 TEST(Services, AWatcherThatGoesAwayIsForgotten) {
   Coordinator coordinator;
   const auto job = Submit(coordinator, "s1");
