@@ -135,7 +135,16 @@ absl::StatusOr<v1::CancelReply> CoordinatorClient::Cancel(uint64_t job_id,
 }
 
 absl::StatusOr<v1::ListNodesReply> CoordinatorClient::ListNodes(Nanos patience) {
-  return Call(&AsyncStub::ListNodes, v1::ListNodesRequest(), patience);
+  v1::ListNodesRequest request;
+  ASSIGN_OR_RETURN(auto all, Call(&AsyncStub::ListNodes, request, patience));
+  while (all.left_out() > 0 && !all.nodes().empty()) {
+    request.set_after_node_id(all.nodes().rbegin()->node_id());
+    ASSIGN_OR_RETURN(auto page, Call(&AsyncStub::ListNodes, request, patience));
+    if (page.nodes().empty()) break;  // the caller is told how many are left out
+    all.set_left_out(page.left_out());
+    for (v1::NodeStatus& node : *page.mutable_nodes()) *all.add_nodes() = std::move(node);
+  }
+  return all;
 }
 
 absl::StatusOr<v1::ListJobsReply> CoordinatorClient::ListJobs(Nanos patience) {

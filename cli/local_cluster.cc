@@ -161,6 +161,7 @@ absl::StatusOr<uint32_t> SlotsFor(const v1::Gang& gang, const LocalOptions& opti
 }
 
 absl::Status CheckFits(const v1::Gang& gang, const v1::ListNodesReply& nodes) {
+  if (nodes.left_out() > 0) return absl::OkStatus();  // nobody can say; the coordinator decides
   uint64_t devices = 0;
   uint32_t large_nodes = 0;  // with per_node devices or more
   for (const v1::NodeStatus& node : nodes.nodes()) {

@@ -74,6 +74,9 @@ TEST(CheckFits, CountsDevicesOfTheKindOnNodesThatAreThere) {
   v1::Gang gpus = Cpus(1, std::nullopt);
   gpus.set_kind(v1::DEVICE_KIND_GPU);
   EXPECT_FALSE(CheckFits(gpus, nodes).ok());
+  nodes.set_left_out(1);  // which may have what is missing here
+  EXPECT_TRUE(CheckFits(gpus, nodes).ok());
+  EXPECT_TRUE(CheckFits(Cpus(3, 3), nodes).ok());
 }
 
 TEST(Arguments, AreWhatTheProgramsTake) {

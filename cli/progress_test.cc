@@ -203,6 +203,8 @@ TEST(Table, NodesSayWhatIsMissing) {
   EXPECT_EQ(NodesTable(reply),
             "NODE  PHASE  DEVICES  FREE  LAST HEARD  REASON\n"
             "n1    lost   1        1     missing\n");
+  reply.set_left_out(3);
+  EXPECT_THAT(NodesTable(reply), HasSubstr("\nand 3 nodes more, which the coordinator left out\n"));
 }
 
 TEST(JobName, AllSpellings) {

@@ -91,7 +91,12 @@ std::string NodesTable(const v1::ListNodesReply& reply) {
                node.has_silent_ns() ? FormatDuration(node.silent_ns()) + " ago" : "missing",
                node.reason()});
   }
-  return table.ToString();
+  std::string text = table.ToString();
+  if (reply.left_out() > 0) {
+    absl::StrAppend(&text, "and ", reply.left_out(),
+                    " nodes more, which the coordinator left out\n");
+  }
+  return text;
 }
 
 std::string JobsTable(const v1::ListJobsReply& reply) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <utility>
@@ -174,14 +175,18 @@ grpc::ServerUnaryReactor* ClientService::FindArtifact(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* ClientService::ListNodes(grpc::CallbackServerContext* context,
                                                    const v1::ListNodesRequest* request,
                                                    v1::ListNodesReply* reply) {
-  return Read("ListNodes", context, request, reply, [reply](const State& state, Now now) {
+  const NodeId after{request->after_node_id()};
+  return Read("ListNodes", context, request, reply, [reply, after](const State& state, Now now) {
+    const auto& nodes = state.hard.nodes;
     size_t bytes = 0;
-    for (const auto& [id, node] : state.hard.nodes) {
-      v1::NodeStatus* view = reply->add_nodes();
-      *view = ViewNode(state, id, now.monotonic);
-      bytes += view->ByteSizeLong();
-      if (IsFull(bytes)) break;
+    auto it = nodes.upper_bound(after);
+    for (; it != nodes.end(); ++it) {
+      v1::NodeStatus view = ViewNode(state, it->first, now.monotonic);
+      bytes += view.ByteSizeLong();
+      if (reply->nodes_size() > 0 && IsFull(bytes)) break;
+      *reply->add_nodes() = std::move(view);
     }
+    reply->set_left_out(static_cast<uint32_t>(std::distance(it, nodes.end())));
     return absl::OkStatus();
   });
 }

@@ -147,6 +147,32 @@ TEST(Services, EachReportIsAnsweredWithItsStamps) {
   }
 }
 
+TEST(Services, NodesThatDoNotFitIntoOneMessageAreOnThePageAfterIt) {
+  Coordinator coordinator;
+  std::vector<std::unique_ptr<FakeWorker>> workers;
+  for (int i = 1; i <= 5; ++i) {
+    workers.push_back(std::make_unique<FakeWorker>(coordinator, absl::StrCat("boot/", i)));
+    workers.back()->node().set_name(absl::StrCat("n", i));
+    workers.back()->node().mutable_environment()->set_os(std::string(1 << 20, 'x'));
+    workers.back()->SendReport();
+    ASSERT_TRUE(workers.back()->Receive());
+  }
+  std::vector<std::string> names;
+  v1::ListNodesRequest request;
+  uint32_t left_out = 0;
+  do {
+    const auto page =
+        Call<v1::ListNodesRequest, v1::ListNodesReply>(coordinator, &Stub::ListNodes, request);
+    ASSERT_TRUE(page.ok()) << page.status();
+    ASSERT_FALSE(page->nodes().empty());
+    for (const v1::NodeStatus& node : page->nodes()) names.push_back(node.info().name());
+    request.set_after_node_id(page->nodes().rbegin()->node_id());
+    left_out = page->left_out();
+    EXPECT_EQ(names.size() + left_out, 5U);
+  } while (left_out > 0);
+  EXPECT_THAT(names, testing::ElementsAre("n1", "n2", "n3", "n4", "n5"));
+}
+
 TEST(Services, ASecondStreamOfAWorkerCutsTheFirst) {
   Coordinator coordinator;
   FakeWorker first(coordinator, "boot-n1/1");

@@ -189,6 +189,7 @@ class FakeWorker {
     report_.set_worker_send_ns(SystemClock().Monotonic());
     ASSERT_TRUE(stream_->Write(report_));
   }
+  v1::NodeInfo& node() { return *report_.mutable_node(); }
   // False at the end of the stream.
   bool Receive() { return stream_->Read(&reply_); }
   grpc::Status Finish() { return stream_->Finish(); }
