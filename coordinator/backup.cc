@@ -84,7 +84,14 @@ absl::Status CheckLog(EventStore& events) {
   ASSIGN_OR_RETURN(const std::vector<uint64_t> seqs, events.Snapshots());
   State state;
   uint64_t from = 0;
-  if (seqs.size() > 1) {  // the events before it may be cut away
+  // The events before the older of two may be cut away. When the newer one was damaged and dropped,
+  // the log begins behind the one that is left.
+  bool cut = seqs.size() > 1;
+  if (seqs.size() == 1) {
+    ASSIGN_OR_RETURN(const uint64_t first, events.FirstSeq());
+    cut = first != 1;
+  }
+  if (cut) {
     ASSIGN_OR_RETURN(state.hard, ReadSnapshot(events, seqs.back()));
     from = seqs.back();
   }

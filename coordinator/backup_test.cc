@@ -128,6 +128,27 @@ TEST(Backup, ComesBackAsAnotherClusterWithoutWhatItsEventsNeverHeardOf) {
   EXPECT_EQ(*source.stores.samples->BytesOf(2, 1), *source.stores.samples->BytesOf(1, 2));
 }
 
+// The newer of two snapshots was damaged and dropped, and the log begins behind the older one.
+TEST(Backup, ALogThatBeginsBehindItsOnlySnapshotIsWhole) {
+  Source source;
+  EventStore& events = *source.stores.events;
+  EXPECT_EQ(*events.FirstSeq(), 1U);
+  ASSERT_TRUE(events.PutSnapshot(SnapshotBytes(source.state.hard)).ok());
+  source.Add([](v1::Event& e) { e.mutable_run_measuring()->set_run_id(1); });
+  ASSERT_TRUE(events.PutSnapshot("damaged").ok());
+  source.Add([](v1::Event& e) { e.mutable_run_draining()->set_run_id(1); });
+  ASSERT_EQ(*events.Trim(100), 8U);
+  EXPECT_EQ(*events.FirstSeq(), 9U);
+  State state;
+  ASSERT_TRUE(RecoverState(events, state).ok());  // drops the damaged one
+  ASSERT_EQ(events.Snapshots()->size(), 1U);
+  const std::string to = NewFolder() + "/saved";
+  const auto manifest = TakeBackup(source.folder, to);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  EXPECT_EQ(manifest->last_seq(), 10U);
+  EXPECT_TRUE(RestoreBackup(to, NewFolder() + "/new").ok());
+}
+
 TEST(Backup, WhatIsDamagedOrInTheWayIsRefusedAndNothingIsLeft) {
   Source source;
   const std::string to = NewFolder() + "/saved", data = NewFolder() + "/new";

@@ -115,6 +115,17 @@ absl::Status EventStore::Load(uint64_t from_seq, const EventVisitor& visit) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<uint64_t> EventStore::FirstSeq() {
+  RETURN_IF_ERROR(poison_.Check());
+  uint64_t first = 0;
+  const absl::Status read = DoLoad(0, [&first](const v1::Event& event) {
+    first = event.seq();
+    return absl::CancelledError("one is enough");
+  });
+  if (first == 0) RETURN_IF_ERROR(read);
+  return first;
+}
+
 StreamKey KeyOf(const v1::ChunkHeader& header) {
   return {header.run(), header.attempt(), header.kind(), header.stream()};
 }

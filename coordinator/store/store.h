@@ -51,6 +51,8 @@ class EventStore {
   // In order of seq, beginning with from_seq; stops at the visitor's first error. DATA_LOSS if an
   // event is damaged, of an unknown format, or missing.
   absl::Status Load(uint64_t from_seq, const EventVisitor& visit);
+  // The oldest event that is left; 0 = there is none.
+  absl::StatusOr<uint64_t> FirstSeq();
   virtual const std::string& cluster_id() const = 0;
   virtual uint64_t last_seq() const = 0;  // 0 = empty
 
