@@ -42,6 +42,7 @@ void On(HardState& hard, const Event& event, const v1::JobSubmitted& change) {
   JobState& job = hard.jobs[JobId{change.job_id()}];
   job.id = JobId{change.job_id()};
   job.job = change.job();
+  job.bytes = job.job.ByteSizeLong();
   job.submission_id = change.submission_id();
   job.by = event.by();
   job.submitted_unix_ns = event.unix_ns();

@@ -75,6 +75,21 @@ TEST_F(CoreTest, DecideChangesNothing) {
   EXPECT_TRUE(state_.hard.jobs.empty());
 }
 
+TEST_F(CoreTest, OpenJobsHaveABoundedSize) {
+  v1::Job job = OneRun();
+  job.set_source(std::string(1000, '#'));
+  state_.config.open_job_bytes_max = 2 * job.ByteSizeLong() + 10;
+  Must(SubmitJob{job, "a"});
+  Must(SubmitJob{job, "b"});
+  const absl::Status refused = Do(SubmitJob{job, "c"}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("submit it again when some have"));
+  Must(SubmitJob{job, "a"});  // known already: no room is asked for
+  Must(CancelJob{JobId{1}, "not needed"});
+  Must(JudgeRun{RunId{1}, 0, v1::VERDICT_CANCELLED, "hash", {}});
+  Must(SubmitJob{job, "c"});
+}
+
 TEST_F(CoreTest, EventsNameTheirAuthor) {
   Must(NodeReported{ReportOf("n1", "i1", 1), 1});
   const TurnResult result = Must(SubmitJob{OneRun(), "x"});

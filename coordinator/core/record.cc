@@ -24,8 +24,10 @@ v1::NodeRecord RecordOf(const NodeState& node) {
 
 v1::JobRecord RecordOf(const JobState& job) {
   const auto& [id, spec, submission_id, by, submitted_unix_ns, first_run, cancel_requested,
-               cancel_reason, generations, setup_failures, setup_failure, leases, lease] = job;
+               cancel_reason, generations, setup_failures, setup_failure, leases, lease, bytes] =
+      job;
   static_cast<void>(leases);  // follows from the leases
+  static_cast<void>(bytes);   // follows from the job
   v1::JobRecord record;
   record.set_job_id(id.value);
   *record.mutable_job() = spec;
@@ -114,6 +116,7 @@ absl::Status Load(HardState& hard, const v1::JobRecord& record) {
   JobState& job = hard.jobs[JobId{record.job_id()}];
   job.id = JobId{record.job_id()};
   job.job = record.job();
+  job.bytes = job.job.ByteSizeLong();
   job.submission_id = record.submission_id();
   job.by = record.by();
   job.submitted_unix_ns = record.submitted_unix_ns();

@@ -47,6 +47,7 @@ struct JobState {
   std::optional<v1::Failure> setup_failure;  // the last one of those
   std::set<LeaseId> leases;                  // not ENDED; of these at most one is not RELEASING:
   std::optional<LeaseId> lease;              // that one
+  uint64_t bytes = 0;                        // of `job`, serialised
 };
 
 struct RunState {

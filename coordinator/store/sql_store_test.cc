@@ -51,6 +51,39 @@ std::vector<v1::Event> MakeEvents(uint64_t seq, uint64_t n) {
   return events;
 }
 
+// The bytes behind it are never read: they are counted first.
+std::string_view Huge() {
+  static const char kByte = 'x';
+  return {&kByte, size_t{1500} << 20};
+}
+
+TEST(SqlStore, ASnapshotThatNoRowHoldsIsSkippedAndTheLogGoesOn) {
+  const std::string folder = NewFolder();
+  {
+    auto stores = *OpenSqlStores(folder);
+    ASSERT_TRUE(stores.events->Append(MakeEvents(1, 3)).ok());
+    EXPECT_EQ(stores.events->tail_events(), 3U);
+    EXPECT_EQ(stores.events->PutSnapshot(Huge()).code(), absl::StatusCode::kOutOfRange);
+    EXPECT_EQ(stores.events->tail_events(), 0U);  // not tried again at once
+    EXPECT_TRUE(stores.events->Snapshots()->empty());
+    EXPECT_TRUE(stores.events->Append(MakeEvents(4, 1)).ok());
+    EXPECT_TRUE(stores.events->PutSnapshot("small").ok());
+  }
+  auto again = *OpenSqlStores(folder);
+  EXPECT_EQ(again.events->last_seq(), 4U);
+  EXPECT_EQ(again.events->Snapshots()->size(), 1U);
+}
+
+TEST(SqlStore, AValueThatCannotBeBoundIsAnError) {
+  const std::string folder = NewFolder();
+  auto stores = *OpenSqlStores(folder);
+  auto db = *Database::OpenAgain(folder + "/events.db");
+  auto insert = *db->Prepare("INSERT INTO snapshot (seq, crc32, payload) VALUES (?, ?, ?)");
+  EXPECT_EQ(insert.Bind(1).Bind(2).BindBlob(Huge()).Run().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(insert.BindText(Huge()).Run().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_TRUE(insert.Bind(1).Bind(2).BindBlob("fits").Run().ok());
+}
+
 absl::StatusOr<uint64_t> CountEvents(const std::string& folder) {
   ASSIGN_OR_RETURN(auto stores, OpenSqlStores(folder));
   uint64_t n = 0;

@@ -57,10 +57,11 @@ absl::Status EventStore::Append(std::span<const v1::Event> events,
 
 absl::Status EventStore::PutSnapshot(std::string_view bytes) {
   RETURN_IF_ERROR(poison_.Check());
-  RETURN_IF_ERROR(poison_.Watch(DoPutSnapshot(last_seq(), bytes)));
+  const absl::Status put = DoPutSnapshot(last_seq(), bytes);
+  if (!put.ok() && !absl::IsOutOfRange(put)) return poison_.Watch(put);
   tail_events_ = 0;
   tail_bytes_ = 0;
-  return absl::OkStatus();
+  return put;
 }
 
 absl::StatusOr<std::vector<uint64_t>> EventStore::Snapshots() {

@@ -56,7 +56,9 @@ class EventStore {
   virtual const std::string& cluster_id() const = 0;
   virtual uint64_t last_seq() const = 0;  // 0 = empty
 
-  // State after event last_seq, as bytes. The newest two snapshots are kept.
+  // State after event last_seq, as bytes. The newest two snapshots are kept. OUT_OF_RANGE: more
+  // than this store can keep; nothing was written, and the next try is as far off as after a
+  // success.
   absl::Status PutSnapshot(std::string_view bytes);
   // The seqs of the snapshots, newest first.
   absl::StatusOr<std::vector<uint64_t>> Snapshots();
@@ -78,7 +80,8 @@ class EventStore {
   // 0 = nothing is left to remove.
   absl::StatusOr<uint64_t> DropHistory(int64_t ended_before_unix_ns, uint64_t max);
 
-  // Since the newest snapshot, or ever: what a restart would have to replay.
+  // Since the newest snapshot was put or was too large, or ever: about what a restart would have to
+  // replay.
   uint64_t tail_events() const { return tail_events_; }
   uint64_t tail_bytes() const { return tail_bytes_; }
 
