@@ -47,7 +47,7 @@ class PutStream final : public grpc::ServerReadReactor<v1::PutArtifactRequest> {
   }
   absl::Status Open() {
     const std::string& sha256 = request_.sha256();
-    const std::optional<uint64_t> bytes = context_.desk->store().FindWhole(sha256);
+    ASSIGN_OR_RETURN(const auto bytes, context_.desk->store().FindWhole(sha256));
     if (bytes && *bytes == request_.total_bytes()) {
       reply_->set_was_there(true);
       done_ = true;
@@ -107,7 +107,7 @@ class GetStream final : public grpc::ServerWriteReactor<v1::ArtifactPiece> {
   absl::Status ReadPiece() {
     ArtifactStore& store = context_.desk->store();
     if (offset_ == 0) {
-      const std::optional<uint64_t> bytes = store.FindWhole(sha256_);
+      ASSIGN_OR_RETURN(const auto bytes, store.FindWhole(sha256_));
       if (!bytes) {
         return absl::NotFoundError(
             absl::StrCat("the coordinator does not have the file with sha256 ",

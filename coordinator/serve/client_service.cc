@@ -161,11 +161,12 @@ grpc::ServerUnaryReactor* ClientService::FindArtifact(grpc::CallbackServerContex
   absl::Status status = Admit("FindArtifact", *context, request->identity()).status();
   if (status.ok()) {
     status = options_.desk->Post([this, reactor, request, reply] {
-      if (const auto bytes = options_.desk->store().FindWhole(request->sha256())) {
+      const auto bytes = options_.desk->store().FindWhole(request->sha256());
+      if (bytes.ok() && *bytes) {
         reply->set_present(true);
-        reply->set_bytes(*bytes);
+        reply->set_bytes(**bytes);
       }
-      reactor->Finish(grpc::Status::OK);
+      reactor->Finish(ToGrpc(bytes.status()));
     });
   }
   if (!status.ok()) reactor->Finish(ToGrpc(status));
