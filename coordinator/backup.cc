@@ -55,11 +55,15 @@ bool IsHash(const std::string& name) {
 absl::Status CopyArtifacts(const std::string& data, const std::string& to,
                            v1::BackupManifest& manifest) {
   std::vector<std::string> names;
+  const std::string folder = data + "/artifacts";
   std::error_code error;
-  for (fs::directory_iterator it(data + "/artifacts", error), end; !error && it != end;
-       it.increment(error)) {
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     if (IsHash(name)) names.push_back(name);
+  }
+  // A coordinator that never had one; all else would be a backup that lacks them.
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return ErrnoStatus(error.value(), absl::StrCat("reading ", folder));
   }
   std::sort(names.begin(), names.end());
   if (!names.empty() && mkdir((to + "/artifacts").c_str(), 0700) != 0) {
@@ -103,6 +107,12 @@ absl::Status CheckLog(EventStore& events) {
     return absl::DataLossError(
         absl::StrCat("snapshot ", event.seq(), " is not what the events before it make"));
   });
+}
+
+// "saved/" is the folder saved, and its neighbour saved.partial.
+std::string WithoutSlash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
 }
 
 absl::Status CheckTarget(const std::string& to) {
@@ -179,6 +189,8 @@ absl::StatusOr<Restored> RestoreInto(const std::string& from, const std::string&
     RETURN_IF_ERROR(CopyChecked(file, from, work));
   }
   ASSIGN_OR_RETURN(restored.cluster_id, Rename(work, restored.manifest));
+  // Only the files themselves are moved, and the new cluster's name may still stand beside them.
+  for (const char* name : kDatabases) RETURN_IF_ERROR(FoldLog(absl::StrCat(work, "/", name)));
   RETURN_IF_ERROR(MoveInto(work, data, "artifacts"));
   RETURN_IF_ERROR(MoveInto(work, data, "samples.db"));
   RETURN_IF_ERROR(MoveInto(work, data, "events.db"));  // last: without it nothing opens
@@ -188,7 +200,8 @@ absl::StatusOr<Restored> RestoreInto(const std::string& from, const std::string&
 
 }  // namespace
 
-absl::StatusOr<v1::BackupManifest> TakeBackup(const std::string& data, const std::string& to) {
+absl::StatusOr<v1::BackupManifest> TakeBackup(const std::string& data, const std::string& asked) {
+  const std::string to = WithoutSlash(asked);
   for (const char* name : kDatabases) {
     const std::string path = absl::StrCat(data, "/", name);
     std::error_code error;

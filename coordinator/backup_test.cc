@@ -149,6 +149,24 @@ TEST(Backup, ALogThatBeginsBehindItsOnlySnapshotIsWhole) {
   EXPECT_TRUE(RestoreBackup(to, NewFolder() + "/new").ok());
 }
 
+TEST(Backup, TheTargetMayEndInASlash) {
+  Source source;
+  const std::string to = NewFolder() + "/saved";
+  ASSERT_TRUE(TakeBackup(source.folder, to + "//").ok());
+  EXPECT_TRUE(fs::exists(to + "/manifest.json"));
+  EXPECT_FALSE(fs::exists(to + ".partial"));
+  EXPECT_TRUE(absl::IsAlreadyExists(TakeBackup(source.folder, to + "/").status()));
+}
+
+TEST(Backup, ArtifactsThatCannotBeReadAreNoBackupWithoutThem) {
+  Source source;
+  std::ofstream(source.folder + "/artifacts") << "no folder";
+  const std::string to = NewFolder() + "/saved";
+  EXPECT_THAT(std::string(TakeBackup(source.folder, to).status().message()),
+              HasSubstr("reading " + source.folder + "/artifacts"));
+  EXPECT_FALSE(fs::exists(to));
+}
+
 TEST(Backup, WhatIsDamagedOrInTheWayIsRefusedAndNothingIsLeft) {
   Source source;
   const std::string to = NewFolder() + "/saved", data = NewFolder() + "/new";

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/store/sqlite_copy.h"
+#include "coordinator/store/sqlite_db.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "samples/chunk_codec.h"
@@ -93,6 +95,29 @@ absl::StatusOr<uint64_t> CountEvents(const std::string& folder) {
   }));
   EXPECT_EQ(n, stores.events->last_seq());
   return n;
+}
+
+// As a process leaves it that was killed: the file alone lacks what is in the log beside it.
+TEST(SqlStore, FoldingTheLogInMakesTheFileWhole) {
+  const std::string source = NewFolder();
+  auto stores = *OpenSqlStores(source);
+  ASSERT_TRUE(stores.events->Append(MakeEvents(1, 5)).ok());
+  const auto killed = [&] {
+    const std::string copy = NewFolder();
+    for (const char* name : {"/events.db", "/events.db-wal"}) fs::copy(source + name, copy + name);
+    return copy;
+  };
+  const std::string folded = killed(), moved = NewFolder();
+  ASSERT_TRUE(FoldLog(folded + "/events.db").ok());
+  fs::copy(folded + "/events.db", moved + "/events.db");
+  EXPECT_EQ(*CountEvents(moved), 5U);
+
+  const std::string read = killed();
+  auto reader = *Database::OpenAgain(read + "/events.db");
+  ASSERT_TRUE(reader->Execute("BEGIN").ok());
+  auto count = *reader->Prepare("SELECT count(*) FROM event");
+  ASSERT_TRUE(*count.Step());
+  EXPECT_FALSE(FoldLog(read + "/events.db").ok());  // not whole while somebody reads from it
 }
 
 // A copy of the files as a power cut would leave them: no close, no checkpoint.
