@@ -143,7 +143,9 @@ absl::Status CheckSender(const State& state, const v1::Report& report, const Nod
                                                       " belongs to cluster ", sender.cluster_id(),
                                                       ", this is ", state.hard.cluster_id));
   }
-  if (sender.epoch() > state.hard.epoch) {
+  // Epochs of one cluster can be compared, and of none other: who names no cluster has heard
+  // nobody.
+  if (!sender.cluster_id().empty() && sender.epoch() > state.hard.epoch) {
     return absl::AbortedError(absl::StrCat("worker ", report.node().name(), " has heard epoch ",
                                            sender.epoch(), ", ours is ", state.hard.epoch,
                                            ": another coordinator leads"));

@@ -195,6 +195,60 @@ TEST_F(CoreTest, ClockOffsetIsThatOfTheBestExchange) {
   v1::Report absurd = report_with(5, 1, 1);
   absurd.mutable_exchange()->set_worker_send_ns(INT64_MIN);
   EXPECT_EQ(Do(NodeReported{absurd, 1}).status().code(), absl::StatusCode::kInvalidArgument);
+  for (const Nanos edge : {Nanos{1} << 61, -(Nanos{1} << 61)}) {
+    absurd.mutable_exchange()->set_worker_send_ns(-edge);
+    absurd.mutable_exchange()->set_coordinator_receive_ns(edge);
+    absurd.mutable_exchange()->set_coordinator_send_ns(edge);
+    absurd.mutable_exchange()->set_worker_receive_ns(-edge);
+    EXPECT_EQ(Do(NodeReported{absurd, 1}).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+// A stall is nobody's time, and moves the limits by its length; it does not begin them anew.
+TEST_F(CoreTest, LimitsAreReachedAfterARestartThoughTheCoordinatorStalls) {
+  v1::Report report = ReportOf("n1", "i1", 1);
+  Must(NodeReported{report, 1});
+  v1::Job job = OneRun();
+  job.mutable_spec()->mutable_limits()->set_setup_ns(60 * kSecond);
+  Must(SubmitJob{job, "x"});
+  ASSERT_EQ(state_.hard.leases.size(), 1u);
+  Must(TakeLeadership{"", "coordinator/2", "boot-c"});
+  const auto look = [&](Nanos later) {
+    now_ += later;
+    Must(Tick{});
+    report.set_report_number(report.report_number() + 1);
+    Must(NodeReported{report, 1});
+  };
+  // Five seconds in which it listens, then a stall: of the 60 s, twelve such rounds are left.
+  for (int round = 0; round < 11; ++round) {
+    for (int i = 0; i < 5; ++i) look(kSecond);
+    look(10 * kSecond);
+  }
+  EXPECT_EQ(state_.hard.jobs.begin()->second.setup_failures, 0u);
+  for (int i = 0; i < 10; ++i) look(kSecond);
+  ASSERT_EQ(state_.hard.jobs.size(), 1u);
+  EXPECT_EQ(state_.hard.jobs.begin()->second.setup_failures, 1u);
+}
+
+TEST_F(CoreTest, AnEpochOfNoClusterFencesNobody) {
+  v1::Report report = ReportOf("n1", "i1", 1);
+  report.mutable_identity()->set_epoch(UINT64_MAX);
+  EXPECT_TRUE(Do(NodeReported{report, 1}).ok());
+}
+
+TEST_F(CoreTest, AsManyDevicesAsLeasesAreLookedUpOnce) {
+  for (const char* name : {"n1", "n2", "n3"}) Must(NodeReported{ReportOf(name, "i", 1), 1});
+  v1::Job job = OneRun();
+  job.mutable_spec()->mutable_gang()->set_devices(2);
+  Must(SubmitJob{job, "x"});
+  ASSERT_EQ(state_.hard.leases.size(), 1u);
+  const LeaseId lease = state_.hard.leases.begin()->first;
+  const Holders holders(state_);
+  EXPECT_EQ(holders.Of(NodeId{1}, 0), lease);
+  EXPECT_EQ(holders.Of(NodeId{2}, 0), lease);
+  EXPECT_TRUE(holders.Of(NodeId{3}, 0).IsNone());
+  EXPECT_TRUE(holders.Of(NodeId{1}, 1).IsNone());
+  EXPECT_TRUE(holders.Of(NodeId{9}, 0).IsNone());
 }
 
 TEST_F(CoreTest, MissingIsMissingInViews) {

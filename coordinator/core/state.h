@@ -118,7 +118,7 @@ struct SoftState {
   Nanos listening_since = 0;  // silence counts from here at the earliest
   std::string boot_id;        // of this coordinator: the domain of `now`
   std::map<NodeId, SoftNode> nodes;
-  std::map<LeaseId, Nanos> lease_since;      // placed; absent = since listening
+  std::map<LeaseId, Nanos> lease_since;      // placed, or when this leadership began
   std::map<RunId, Nanos> run_since;          // phase entered; absent = since listening
   std::map<LeaseId, Nanos> bystander_since;  // a rank first said that it failed by a peer's doing
   std::set<LeaseId> held_leases;             // workers are not told of them yet (hold.h)

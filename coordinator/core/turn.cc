@@ -36,14 +36,26 @@ void NoteHold(State& state, const RunState& run) {
   if (judging && HeldUntil(state, run)) state.soft.held_runs.insert(run.id);
 }
 
+bool IsTimed(v1::RunPhase phase) {
+  return phase != v1::RUN_PHASE_QUEUED && phase != v1::RUN_PHASE_ENDED;
+}
+
 void BeginLeadership(State& state, const TakeLeadership& command, Nanos now) {
   state.soft = SoftState{};
   state.soft.now = now;
   state.soft.listening_since = now;
   state.soft.boot_id = command.boot_id;
   for (const auto& [id, node] : state.hard.nodes) state.soft.dirty_nodes.insert(id);
-  for (const auto& [id, lease] : state.hard.leases) NoteHold(state, lease);
-  for (const auto& [id, run] : state.hard.runs) NoteHold(state, run);
+  // Stamps of their own, and not when listening began: each stall moves that to its end, so that on
+  // a coordinator that stalls now and then no limit would ever be reached.
+  for (const auto& [id, lease] : state.hard.leases) {
+    state.soft.lease_since[id] = now;
+    NoteHold(state, lease);
+  }
+  for (const auto& [id, run] : state.hard.runs) {
+    if (IsTimed(run.phase)) state.soft.run_since[id] = now;
+    NoteHold(state, run);
+  }
 }
 
 void MarkLease(State& state, LeaseId id) {

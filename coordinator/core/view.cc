@@ -23,9 +23,10 @@ int Severity(v1::Verdict verdict) {
   }
 }
 
-void AddDevices(const State& state, const NodeState& node, v1::NodeStatus& status) {
+void AddDevices(const State& state, const NodeState& node, const Holders& holders,
+                v1::NodeStatus& status) {
   const v1::Report* report = ReportOf(state, node.id);
-  for (const plan::Slot& slot : PlanNode(state, node).slots) {
+  for (const plan::Slot& slot : PlanNode(state, node, holders).slots) {
     v1::DeviceStatus* device = status.add_devices();
     device->set_index(slot.device);
     device->set_lease_id(slot.holder.value);
@@ -54,13 +55,17 @@ void AddProgress(const State& state, const RunState& run, v1::RunStatus& status)
 }  // namespace
 
 v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now) {
+  return ViewNode(state, id, now, Holders(state));
+}
+
+v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now, const Holders& holders) {
   const NodeState& node = state.hard.nodes.at(id);
   v1::NodeStatus status;
   status.set_node_id(id.value);
   *status.mutable_info() = node.info;
   status.set_phase(node.phase);
   status.set_reason(node.reason);
-  AddDevices(state, node, status);
+  AddDevices(state, node, holders, status);
   if (const v1::Report* report = ReportOf(state, id); report != nullptr && node.reason.empty()) {
     for (const v1::StreamReport& stream : report->streams()) {
       if (stream.refused().empty()) continue;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "coordinator/core/queue.h"
 #include "coordinator/core/state.h"
 #include "coordinator/plan/place.h"
 #include "rackmark/v1/client_api.pb.h"
@@ -16,6 +17,8 @@ namespace rackmark {
 
 // REQUIRES: the object exists in state.hard.
 v1::NodeStatus ViewNode(const State& state, NodeId node, Nanos now);
+// Of many nodes: `holders` is made once.
+v1::NodeStatus ViewNode(const State& state, NodeId node, Nanos now, const Holders& holders);
 v1::JobStatus ViewJob(const State& state, JobId job);
 v1::RunStatus ViewRun(const State& state, RunId run, Nanos now);
 // Of the tables of ended jobs, as they looked in State.
