@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "common/gloo_card.h"
 #include "worker/rank/fake_daemon.h"
 #include "worker/rank/interface.h"
 
@@ -44,6 +45,24 @@ TEST(HostTransport, GroupsAreInTheOrderOfTheirFirstRanks) {
   EXPECT_EQ(CandidateGroups({Card(0, "b"), Card(1, "a"), Card(2, "b"), Card(3, "a"), apart}),
             (HostGroups{{0, 2}, {1, 3}, {4}}));
   EXPECT_EQ(CandidateGroups({Card(0), Card(1)}), (HostGroups{{0, 1}}));
+}
+
+TEST(HostTransport, SlicesAndWholeCardsAreBothUnderstood) {
+  std::vector<v1::AddressCard> cards = {Card(0), Card(1), Card(2)};
+  for (v1::AddressCard& card : cards) {
+    std::string whole;
+    for (uint32_t visitor = 0; visitor < 3; ++visitor) {
+      if (visitor != card.rank()) absl::StrAppend(&whole, card.rank(), ">", visitor);
+    }
+    card.set_gloo_addresses(whole);
+  }
+  EXPECT_EQ(GlooAddressesOf(cards, 1, 6), (std::vector<std::string>{"0>10>2", "1>01>2", "2>02>1"}));
+  for (v1::AddressCard& card : cards) {
+    card.set_gloo_addresses(SliceGlooCard(card.gloo_addresses(), 3, card.rank(), {0, 1}));
+  }
+  const std::string none(3, '\0');
+  EXPECT_EQ(GlooAddressesOf(cards, 1, 6),
+            (std::vector<std::string>{"0>1" + none, "", none + "2>1"}));
 }
 
 TEST(Interface, IsThatOfTheDefaultRouteWithTheLeastMetric) {
