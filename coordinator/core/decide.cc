@@ -217,6 +217,9 @@ absl::StatusOr<Decision> On(const State& state, const JudgeRun& command, Now) {
   return decision;
 }
 
+// Soft: Turn takes it in.
+absl::StatusOr<Decision> On(const State&, const StreamsStored&, Now) { return Decision{}; }
+
 bool IsOwn(const Command& command) { return std::holds_alternative<Tick>(command.body); }
 
 }  // namespace

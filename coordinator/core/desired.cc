@@ -101,8 +101,7 @@ void AddCards(const State& state, const LeaseState& lease, NodeId node, v1::Desi
   desired.set_go(true);
 }
 
-void AddRun(const State& state, const LeaseState& lease, v1::DesiredLease& desired) {
-  const RunState& run = state.hard.runs.at(*lease.run);
+void AddRun(const State& state, const RunState& run, v1::DesiredLease& desired) {
   v1::DesiredRun* wanted = desired.mutable_run();
   wanted->set_run_id(run.id.value);
   wanted->set_attempt(run.attempt);
@@ -129,7 +128,7 @@ void AddLease(const State& state, const LeaseState& lease, NodeId node, v1::Desi
   }
   if (lease.phase == v1::LEASE_PHASE_RENDEZVOUS) AddCards(state, lease, node, desired);
   if (lease.phase == v1::LEASE_PHASE_ACTIVE) desired.set_go(true);
-  if (lease.run.has_value()) AddRun(state, lease, desired);
+  if (const auto run = ToldRun(lease)) AddRun(state, state.hard.runs.at(*run), desired);
   if (const v1::Hold* hold = RankHold(state, lease)) *desired.mutable_hold() = *hold;
 }
 

@@ -39,6 +39,12 @@ const v1::StreamReport* StreamOf(const v1::Report& report, const RunState& run, 
   return nullptr;
 }
 
+bool IsStored(const State& state, const v1::StreamReport& stream) {
+  const auto stored = state.soft.stored.find(RunId{stream.run_id()});
+  return stored != state.soft.stored.end() &&
+         stored->second.count({stream.kind(), stream.stream()}) != 0;
+}
+
 }  // namespace
 
 const v1::Report* ReportOf(const State& state, NodeId node) {
@@ -131,7 +137,10 @@ Drained DrainOf(const State& state, const LeaseState& lease, const RunState& run
     }
     const auto is_over = [&](const v1::StreamReport* stream) {
       if (stream == nullptr) return false;
-      if (stream->refused().empty()) return stream->drained();
+      // What was dropped is only known for good when the worker says that the stream is closed.
+      if (stream->refused().empty()) {
+        return stream->drained() || (stream->closed() && IsStored(state, *stream));
+      }
       if (!drained.refused) drained.refused = {place.node(), stream->refused()};
       return true;
     };

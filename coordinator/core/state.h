@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/ids.h"
@@ -74,7 +75,8 @@ struct LeaseState {
   v1::Placement placement;  // rank i is placement.ranks(i)
   v1::LeasePhase phase = v1::LEASE_PHASE_STARTING;
   std::optional<v1::Failure> failure;
-  std::optional<RunId> run;             // PREPARING, MEASURING or DRAINING on it
+  std::optional<RunId> run;             // PREPARING or MEASURING on it
+  std::optional<RunId> draining;        // the one before; `run` is not measured beside it
   std::vector<std::string> transports;  // what its ranks said of them, since ACTIVE
 };
 
@@ -121,10 +123,12 @@ struct SoftState {
   std::map<LeaseId, Nanos> lease_since;      // placed, or when this leadership began
   std::map<RunId, Nanos> run_since;          // phase entered; absent = since listening
   std::map<LeaseId, Nanos> bystander_since;  // a rank first said that it failed by a peer's doing
-  std::set<LeaseId> held_leases;             // workers are not told of them yet (hold.h)
-  std::set<RunId> held_runs;                 // in JUDGING, not given to the reporter yet
-  std::set<NodeId> dirty_nodes;              // something that DesiredFor reads has changed
-  bool place_wanted = false;                 // devices came, went or were freed, or a job came
+  // Streams of live attempts that are on our disk to their end: kind, and stream.
+  std::map<RunId, std::set<std::pair<v1::StreamKind, uint32_t>>> stored;
+  std::set<LeaseId> held_leases;  // workers are not told of them yet (hold.h)
+  std::set<RunId> held_runs;      // in JUDGING, not given to the reporter yet
+  std::set<NodeId> dirty_nodes;   // something that DesiredFor reads has changed
+  bool place_wanted = false;      // devices came, went or were freed, or a job came
 };
 
 struct State {
@@ -139,5 +143,7 @@ bool HasEnded(const HardState& hard, JobId job);
 // Of one job, in order. The job must exist.
 std::vector<RunId> RunsOf(const JobState& job);
 const v1::RunSpec& SpecOf(const HardState& hard, const RunState& run);
+// The run that the lease's ranks are told: the newest one.
+std::optional<RunId> ToldRun(const LeaseState& lease);
 
 }  // namespace rackmark

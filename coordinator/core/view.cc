@@ -41,7 +41,7 @@ void AddDevices(const State& state, const NodeState& node, const Holders& holder
 // Rank 0's note and the least advanced rank, while ranks are at work on the run.
 void AddProgress(const State& state, const RunState& run, v1::RunStatus& status) {
   const auto lease = state.hard.leases.find(run.lease);
-  if (lease == state.hard.leases.end() || lease->second.run != run.id) return;
+  if (lease == state.hard.leases.end() || ToldRun(lease->second) != run.id) return;
   for (const v1::RankPlace& place : lease->second.placement.ranks()) {
     const v1::RankReport* rank = RankOf(state, lease->second, place);
     if (rank == nullptr) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
 #include "coordinator/core/timers.h"
@@ -128,14 +129,20 @@ void AddDeadline(const State& state, const JobState& job, Nanos now, v1::WhyRepl
   for (const LeaseId id : job.leases) {
     const LeaseState& lease = state.hard.leases.at(id);
     soonest.Offer(LeaseClock(state, lease).deadline, "the ranks must have met");
+    soonest.Offer(HeldUntil(state, lease), "the hold of its null workload ends");
     soonest.Offer(BlameDeadline(state, lease), "the culprit of a failure must have spoken");
-    if (lease.run.has_value()) {
-      const RunState& run = state.hard.runs.at(*lease.run);
+    for (const std::optional<RunId>& run_id : {lease.draining, lease.run}) {
+      if (!run_id.has_value()) continue;
+      const RunState& run = state.hard.runs.at(*run_id);
       soonest.Offer(
           RunClock(state, run).deadline,
           absl::StrCat("run ", DisplayRun(state.hard.cluster_id, run.id), MustBe(run.phase)));
     }
     OfferSilence(state, lease, now, soonest);
+  }
+  for (const RunId id : RunsOf(job)) {
+    soonest.Offer(HeldUntil(state, state.hard.runs.at(id)),
+                  absl::StrCat("the hold of run ", DisplayRun(state.hard.cluster_id, id), " ends"));
   }
   soonest.Tell(now, reply);
 }

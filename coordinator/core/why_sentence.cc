@@ -1,6 +1,7 @@
 // The one sentence of WhyJob, by the phase that the job is in.
 #include <algorithm>
 
+#include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
 #include "coordinator/core/view.h"
@@ -57,6 +58,13 @@ std::string WaitingRanks(const std::vector<const v1::RankPlace*>& laggards,
   return laggards.empty() ? "" : absl::StrCat(": waits until ", RanksText(laggards), ToAbsl(until));
 }
 
+std::string HeldText(v1::HoldPhase phase, Nanos until, Nanos now) {
+  const std::string name = v1::HoldPhase_Name(phase);
+  return absl::StrCat("held in ", name.substr(std::string_view("HOLD_PHASE_").size()), " for ",
+                      ToAbsl(FormatDuration(std::max<Nanos>(0, until - now))),
+                      " more, as its null workload asks (hold)");
+}
+
 std::string RunSentence(const State& state, const LeaseState& lease, const RunState& run,
                         Nanos now) {
   const auto reached = [&](v1::RankPhase phase) {
@@ -73,6 +81,10 @@ std::string RunSentence(const State& state, const LeaseState& lease, const RunSt
     return absl::StrCat(text, " is being prepared",
                         WaitingRanks(reached(v1::RANK_PHASE_PREPARED), " has prepared"));
   }
+  if (const auto until = HeldUntil(state, run)) {
+    return absl::StrCat(text, " is measured, and is ",
+                        HeldText(v1::HOLD_PHASE_DRAINING, *until, now));
+  }
   if (run.phase == v1::RUN_PHASE_DRAINING) {
     const Drained drained = DrainOf(state, lease, run);
     return absl::StrCat(text, " is measured", drained.waiting.empty() ? "" : ": waits until node ",
@@ -85,8 +97,21 @@ std::string RunSentence(const State& state, const LeaseState& lease, const RunSt
 }
 
 std::string LeaseSentence(const State& state, const LeaseState& lease, Nanos now) {
+  if (lease.draining.has_value()) {
+    const RunState& run = state.hard.runs.at(*lease.draining);
+    const std::string next =
+        lease.run.has_value()
+            ? absl::StrCat("; run ", DisplayRun(state.hard.cluster_id, *lease.run),
+                           " is prepared meanwhile")
+            : "";
+    return RunSentence(state, lease, run, now) + next;
+  }
   if (lease.run.has_value()) {
     return RunSentence(state, lease, state.hard.runs.at(*lease.run), now);
+  }
+  if (const auto until = HeldUntil(state, lease)) {
+    return absl::StrCat("its gang has its place on node ", NodeNames(state, lease.placement),
+                        ", and is ", HeldText(v1::HOLD_PHASE_PLACED, *until, now));
   }
   if (lease.phase == v1::LEASE_PHASE_STARTING) {
     return absl::StrCat("its ranks are being started on node ", NodeNames(state, lease.placement),
@@ -205,6 +230,10 @@ std::string WhySentence(const State& state, const JobState& job, Nanos now) {
   }
   for (const RunId id : RunsOf(job)) {
     if (state.hard.runs.at(id).phase != v1::RUN_PHASE_JUDGING) continue;
+    if (const auto until = HeldUntil(state, state.hard.runs.at(id))) {
+      return absl::StrCat(start, "has measured; run ", DisplayRun(state.hard.cluster_id, id),
+                          " is ", HeldText(v1::HOLD_PHASE_JUDGING, *until, now));
+    }
     return absl::StrCat(start, "has measured; run ", DisplayRun(state.hard.cluster_id, id),
                         " is being judged");
   }

@@ -127,7 +127,9 @@ class WatchStream final
         if (ended) ended_.insert(run);
         chosen[run] = std::move(status);
         if (at.phase != v1::RUN_PHASE_MEASURING) continue;
-        if (auto live = hub_->options_.live->Figures(run.value)) *reply.mutable_live() = *live;
+        if (auto live = hub_->options_.live->Figures(run.value, at.attempt, now.monotonic)) {
+          *reply.mutable_live() = *std::move(live);
+        }
       }
     }
     for (auto& [run, status] : chosen) *reply.add_runs() = std::move(status);
