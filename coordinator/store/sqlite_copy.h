@@ -1,5 +1,5 @@
-// Databases as files. Copies one as of one instant, while its owner goes on writing: the writer never waits for
-// it. The copy is on disk when it returns.
+// Databases as files. Copies one as of one instant, while its owner goes on writing: the writer
+// never waits for it. The copy is on disk when it returns.
 #pragma once
 
 #include <string>
