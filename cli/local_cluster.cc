@@ -202,6 +202,7 @@ std::vector<std::string> WorkerArguments(const LocalOptions& options, const std:
           "--data",        absl::StrCat(Absolute(options.data), "/workers/", name),
           "--cpu-slots",   std::to_string(slots),
           "--gpus",        "none",
+          "--interface",   "lo",
           "--lifeline-fd", std::to_string(kChildLifelineFd)};
 }
 

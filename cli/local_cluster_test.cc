@@ -87,7 +87,7 @@ TEST(Arguments, AreWhatTheProgramsTake) {
   EXPECT_THAT(WorkerArguments(options, "unix:/s", 1, 4),
               ElementsAre("--coordinator", "unix:/s", "--name", "local-1", "--data",
                           "/data/workers/local-1", "--cpu-slots", "4", "--gpus", "none",
-                          "--lifeline-fd", "3"));
+                          "--interface", "lo", "--lifeline-fd", "3"));
 }
 
 // Shell scripts in place of the programs: what is tested is who starts, who ends, who is told.

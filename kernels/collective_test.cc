@@ -162,14 +162,17 @@ TEST_P(CollectiveTest, TheLateRankIsTheOneWithLateness) {
     lateness.push_back(std::stoll(end.said[1]));
     sum.push_back(wait.back() + lateness.back());
   }
-  // The others slept while rank 2 was still to come. It waited least, and is the latest of all.
-  EXPECT_EQ(std::max_element(lateness.begin(), lateness.end()) - lateness.begin(), 2);
-  EXPECT_EQ(std::min_element(wait.begin(), wait.end()) - wait.begin(), 2);
-  EXPECT_GT(lateness[2], 0);
   for (const int64_t s : sum) EXPECT_EQ(s, sum[0]) << "first to last arrival, whoever looks";
-  // What messages take on their way is nobody's wait.
+  // Somebody is the last and waits for nobody, somebody the first and late for nobody: what messages
+  // take on their way is neither.
+  EXPECT_EQ(*std::min_element(wait.begin(), wait.end()), 0);
+  EXPECT_EQ(*std::min_element(lateness.begin(), lateness.end()), 0);
+  // The others slept while rank 2 was still to come. One clock sees that; between hosts a message
+  // may be held up on a busy machine for longer than rank 2 was late.
+  if (GetParam() != Wiring::kShm) return;
+  EXPECT_EQ(std::max_element(lateness.begin(), lateness.end()) - lateness.begin(), 2);
   EXPECT_EQ(wait[2], 0);
-  EXPECT_EQ(*std::max_element(wait.begin(), wait.end()), lateness[2]);
+  EXPECT_GT(lateness[2], 0);
 }
 
 // To the nanosecond, whoever of the two came first: what the early one waited is what the late one

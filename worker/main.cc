@@ -56,8 +56,8 @@ Flags Table(WorkerFlags* f) {
   flags.Add("transport", &f->transport,
             "between CPU ranks: auto (shared memory where proven, else Gloo), shm or gloo");
   flags.Add("interface", &f->interface,
-            "network of Gloo and of step plans, plain TCP; default: that of the default route, or "
-            "lo with a coordinator on this machine");
+            "network of Gloo and of step plans, plain TCP; default: that of the default route, and "
+            "lo inside this node");
   flags.Add("lifeline-fd", &f->lifeline_fd, "end in order when this descriptor reaches its end", 0,
             1'000'000);
   flags.Add("tls-cert", &f->tls_cert, "PEM file: this node's certificate chain");
@@ -173,8 +173,6 @@ int Main(int argc, char** argv) {
       return Complain(absl::NotFoundError(absl::StrCat("--interface: ", there.message())),
                       kExitUsage);
     }
-  } else if (endpoint->IsLocal()) {
-    f.interface = "lo";
   }
   const auto transport = ParseTransport(f.transport);
   if (!transport.ok()) return Complain(transport.status(), kExitUsage);

@@ -149,7 +149,8 @@ absl::Status HostTransport::OfferGloo(v1::AddressCard* card) {
   }
   interface_ = init_.interface();
   if (interface_.empty()) {
-    ASSIGN_OR_RETURN(interface_, DefaultInterface());
+    // A machine that is in no network can still be several nodes.
+    interface_ = DefaultInterface().value_or("lo");
   }
   ASSIGN_OR_RETURN(auto mesh, GlooMesh::Create({Rank(), World(), interface_, kMeetingLimit}));
   if (Rank() == 0) {
@@ -193,7 +194,7 @@ void HostTransport::DropGloo() {
   listener_.reset();
   std::lock_guard lock(mutex_);
   if (mesh_ == nullptr) return;
-  // Its threads take 10 ms to notice, which no run should wait for.
+  // Its threads notice only when their poll returns, which no run should wait for.
   goodbye_ = std::thread([mesh = std::move(mesh_)]() mutable { mesh.reset(); });
 }
 

@@ -116,6 +116,8 @@ std::vector<v1::RankPhase> Phases(const FakeDaemon& rank) {
   std::vector<v1::RankPhase> out;
   for (const v1::FromRank& frame : rank.frames()) {
     if (!frame.has_status()) continue;
+    // A slow rank gives a sign of life before it has its card.
+    if (out.empty() && frame.status().phase() == v1::RANK_PHASE_STARTING) continue;
     if (out.empty() || out.back() != frame.status().phase()) out.push_back(frame.status().phase());
   }
   return out;
