@@ -89,6 +89,38 @@ TEST(HostTransport, TheSegmentIsCalledAsTheDaemonWantsIt) {
   EXPECT_TRUE(std::filesystem::exists("/dev/shm" + rank.segment()));
 }
 
+// As ranks of a large gang: rank 0 on one node, the others on another, each node with its slice.
+TEST(HostTransport, RanksMeetOverGlooWithNothingButTheirSlices) {
+  constexpr uint32_t kWorld = 3;
+  std::vector<std::unique_ptr<FakeDaemon>> ranks;
+  std::vector<v1::AddressCard> cards;
+  for (uint32_t rank = 0; rank < kWorld; ++rank) {
+    ranks.push_back(std::make_unique<FakeDaemon>(FakeDaemon::Place{
+        .rank = rank, .world = kWorld, .transport = v1::TRANSPORT_POLICY_GLOO, .interface = "lo"}));
+  }
+  for (const auto& rank : ranks) {
+    const auto card = rank->AwaitCard();
+    ASSERT_TRUE(card.has_value());
+    cards.push_back(*card);
+  }
+  for (uint32_t rank = 0; rank < kWorld; ++rank) {
+    const std::vector<uint32_t> node =
+        rank == 0 ? std::vector<uint32_t>{0} : std::vector<uint32_t>{1, 2};
+    std::vector<v1::AddressCard> sliced = cards;
+    for (v1::AddressCard& card : sliced) {
+      card.set_gloo_addresses(SliceGlooCard(card.gloo_addresses(), kWorld, card.rank(), node));
+      ASSERT_TRUE(IsGlooSlice(card.gloo_addresses()));
+    }
+    ranks[rank]->Connect(sliced);
+  }
+  for (const auto& rank : ranks) {
+    const auto ready = rank->AwaitPhase(v1::RANK_PHASE_READY);
+    ASSERT_TRUE(ready.has_value());
+    EXPECT_EQ(ready->phase(), v1::RANK_PHASE_READY) << ready->failure().detail();
+    EXPECT_THAT(ready->transport(), HasSubstr("Gloo over lo"));
+  }
+}
+
 TEST(HostTransport, AnInterfaceThatIsNotThereIsSaidWithGlooForced) {
   FakeDaemon rank(
       {.rank = 0, .world = 2, .transport = v1::TRANSPORT_POLICY_GLOO, .interface = "no-such-net"});
