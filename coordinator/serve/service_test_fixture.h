@@ -55,7 +55,7 @@ inline v1::Job MakeJob() {
 // The whole coordinator in memory.
 class Coordinator {
  public:
-  Coordinator() {
+  explicit Coordinator(Nanos upload_idle_max = ArtifactDesk::kIdleMax) {
     std::string folder = testing::TempDir() + "rm_serve_XXXXXX";
     EXPECT_NE(mkdtemp(folder.data()), nullptr);
     const auto fatal = [](const absl::Status& status) { ADD_FAILURE() << status; };
@@ -108,7 +108,7 @@ class Coordinator {
     artifacts.folder = folder + "/artifacts";
     artifacts.total_bytes_max = 5 << 20;
     artifacts_ = *ArtifactStore::Open(artifacts);
-    desk_ = std::make_unique<ArtifactDesk>(artifacts_.get());
+    desk_ = std::make_unique<ArtifactDesk>(artifacts_.get(), 256, upload_idle_max);
     workers_ = std::make_unique<WorkerService>(WorkerService::Options{loop_.get(),
                                                                       ingest_.get(),
                                                                       gate_.get(),
