@@ -119,7 +119,8 @@ struct StreamMark {
 
 class SampleStore {
  public:
-  using ChunkVisitor = std::function<absl::Status(const v1::Chunk&)>;
+  // The chunk is the visitor's to keep.
+  using ChunkVisitor = std::function<absl::Status(v1::Chunk)>;
   virtual ~SampleStore() = default;
 
   // One transaction. A chunk that is there already is left as it is. Returns the mark of each
