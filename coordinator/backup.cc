@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <utility>
@@ -30,17 +31,18 @@ constexpr const char* kDatabases[] = {"events.db", "samples.db"};  // in this or
 // A folder of ours that goes again unless it is kept.
 class Scratch {
  public:
-  static absl::StatusOr<std::unique_ptr<Scratch>> Make(const std::string& path) {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);  // of one that was killed
-    if (mkdir(path.c_str(), 0700) != 0) return ErrnoStatus(errno, absl::StrCat("making ", path));
-    return std::unique_ptr<Scratch>(new Scratch(path));
+  // Under a name that nobody has: what lies beside it may be somebody's.
+  static absl::StatusOr<std::unique_ptr<Scratch>> Make(const std::string& prefix) {
+    std::string path = prefix + "-XXXXXX";
+    if (mkdtemp(path.data()) == nullptr) return ErrnoStatus(errno, absl::StrCat("making ", path));
+    return std::unique_ptr<Scratch>(new Scratch(std::move(path)));
   }
   ~Scratch() {
     std::error_code ignored;
     if (!kept_) fs::remove_all(path_, ignored);
   }
   void Keep() { kept_ = true; }
+  const std::string& path() const { return path_; }
 
  private:
   explicit Scratch(std::string path) : path_(std::move(path)) {}
@@ -109,10 +111,15 @@ absl::Status CheckLog(EventStore& events) {
   });
 }
 
-// "saved/" is the folder saved, and its neighbour saved.partial.
+// "saved/" is the folder saved, and its neighbour saved.partial-XXXXXX.
 std::string WithoutSlash(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path;
+}
+
+std::string ParentOf(const std::string& path) {
+  const std::string parent = fs::path(WithoutSlash(path)).parent_path().string();
+  return parent.empty() ? "." : parent;
 }
 
 absl::Status CheckTarget(const std::string& to) {
@@ -182,8 +189,8 @@ absl::Status MoveInto(const std::string& from, const std::string& to, const std:
 absl::StatusOr<Restored> RestoreInto(const std::string& from, const std::string& data) {
   Restored restored;
   ASSIGN_OR_RETURN(restored.manifest, ReadManifest(from));
-  const std::string work = data + "/restoring";
-  ASSIGN_OR_RETURN(const auto scratch, Scratch::Make(work));
+  ASSIGN_OR_RETURN(const auto scratch, Scratch::Make(data + "/restoring"));
+  const std::string& work = scratch->path();
   if (mkdir((work + "/artifacts").c_str(), 0700) != 0) return ErrnoStatus(errno, work);
   for (const v1::BackupFile& file : restored.manifest.files()) {
     RETURN_IF_ERROR(CopyChecked(file, from, work));
@@ -195,6 +202,7 @@ absl::StatusOr<Restored> RestoreInto(const std::string& from, const std::string&
   RETURN_IF_ERROR(MoveInto(work, data, "samples.db"));
   RETURN_IF_ERROR(MoveInto(work, data, "events.db"));  // last: without it nothing opens
   RETURN_IF_ERROR(SyncFolder(data));
+  RETURN_IF_ERROR(SyncFolder(ParentOf(data)));
   return restored;
 }
 
@@ -209,8 +217,8 @@ absl::StatusOr<v1::BackupManifest> TakeBackup(const std::string& data, const std
     return absl::NotFoundError(absl::StrCat("no ", path, "; name a coordinator's folder (--data)"));
   }
   RETURN_IF_ERROR(CheckTarget(to));
-  const std::string work = to + ".partial";
-  ASSIGN_OR_RETURN(const auto scratch, Scratch::Make(work));
+  ASSIGN_OR_RETURN(const auto scratch, Scratch::Make(to + ".partial"));
+  const std::string& work = scratch->path();
   v1::BackupManifest manifest;
   manifest.set_format(1);
   manifest.set_taken_unix_ns(SystemClock().Unix());
@@ -236,6 +244,7 @@ absl::StatusOr<v1::BackupManifest> TakeBackup(const std::string& data, const std
     return ErrnoStatus(errno, absl::StrCat("renaming ", work, " to ", to));
   }
   scratch->Keep();
+  RETURN_IF_ERROR(SyncFolder(ParentOf(to)));  // its name is in there
   return manifest;
 }
 

@@ -167,13 +167,23 @@ TEST(Backup, ArtifactsThatCannotBeReadAreNoBackupWithoutThem) {
   EXPECT_FALSE(fs::exists(to));
 }
 
+TEST(Backup, WhatLiesBesideItIsLeftAlone) {
+  Source source;
+  const std::string folder = NewFolder(), to = folder + "/saved";
+  fs::create_directory(to + ".partial");
+  std::ofstream(to + ".partial/mine") << "of somebody";
+  ASSERT_TRUE(TakeBackup(source.folder, to).ok());
+  EXPECT_TRUE(fs::exists(to + ".partial/mine"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 2);
+}
+
 TEST(Backup, WhatIsDamagedOrInTheWayIsRefusedAndNothingIsLeft) {
   Source source;
   const std::string to = NewFolder() + "/saved", data = NewFolder() + "/new";
   ASSERT_TRUE(TakeBackup(source.folder, to).ok());
   EXPECT_TRUE(absl::IsAlreadyExists(TakeBackup(source.folder, to).status()));
   EXPECT_TRUE(absl::IsNotFound(TakeBackup(NewFolder(), to + "2").status()));
-  EXPECT_FALSE(fs::exists(to + "2.partial"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(fs::path(to).parent_path()), {}), 1);
   EXPECT_TRUE(absl::IsPermissionDenied(RestoreBackup(to, source.folder).status()));
   EXPECT_TRUE(absl::IsNotFound(RestoreBackup(NewFolder(), data).status()));
   const auto spoiled = [&](const std::string& name, const std::string& bytes) {
