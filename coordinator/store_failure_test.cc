@@ -207,7 +207,11 @@ class Life : public LoopListener {
     options.storage.reports_keep = 3600 * kSecond;
     options.storage.history_keep = 3600 * kSecond;
     Janitor::Progress fresh;
-    if (!Janitor::Sweep(options, [] { return true; }, fresh).ok()) Fence();  // as Janitor::Run does
+    // As Janitor::Run does.
+    if (!Janitor::Sweep(
+             options, [] { return true; }, fresh)
+             .ok())
+      Fence();
   }
   bool IsFenced() {
     std::lock_guard lock(mutex_);

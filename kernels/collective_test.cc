@@ -163,8 +163,8 @@ TEST_P(CollectiveTest, TheLateRankIsTheOneWithLateness) {
     sum.push_back(wait.back() + lateness.back());
   }
   for (const int64_t s : sum) EXPECT_EQ(s, sum[0]) << "first to last arrival, whoever looks";
-  // Somebody is the last and waits for nobody, somebody the first and late for nobody: what messages
-  // take on their way is neither.
+  // Somebody is the last and waits for nobody, somebody the first and late for nobody: what
+  // messages take on their way is neither.
   EXPECT_EQ(*std::min_element(wait.begin(), wait.end()), 0);
   EXPECT_EQ(*std::min_element(lateness.begin(), lateness.end()), 0);
   // The others slept while rank 2 was still to come. One clock sees that; between hosts a message

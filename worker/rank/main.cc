@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -99,6 +100,8 @@ int Main(int argc, char** argv) {
     return Complain(kExitUsage, absl::StrCat("--segment ", segment, " is no name of a segment: ",
                                              ToAbsl(kSegmentPrefix), " and hex digits"));
   }
+  // Gloo writes to peers that may be dead; that is an error to report, not this rank's end.
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT: nothing of this program could use it
   InitLog(RankProgramName(), LogLevel::kInfo);
   return RunRank(static_cast<int>(*fd), segment);
 }

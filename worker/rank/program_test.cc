@@ -9,9 +9,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "common/exit_codes.h"
@@ -115,10 +113,10 @@ std::map<std::string, Points> AllPoints(const FakeDaemon& rank) {
 std::vector<v1::RankPhase> Phases(const FakeDaemon& rank) {
   std::vector<v1::RankPhase> out;
   for (const v1::FromRank& frame : rank.frames()) {
-    if (!frame.has_status()) continue;
+    const v1::RankPhase phase = frame.status().phase();
     // A slow rank gives a sign of life before it has its card.
-    if (out.empty() && frame.status().phase() == v1::RANK_PHASE_STARTING) continue;
-    if (out.empty() || out.back() != frame.status().phase()) out.push_back(frame.status().phase());
+    if (!frame.has_status() || (out.empty() && phase == v1::RANK_PHASE_STARTING)) continue;
+    if (out.empty() || out.back() != phase) out.push_back(phase);
   }
   return out;
 }
