@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "common/exit_codes.h"
+#include "common/test_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -122,7 +123,7 @@ TEST(StopSignal, EndOfTheLifelineAndTriggerFromAThread) {
 }
 
 TEST(FolderLock, SecondHolderIsRefusedUntilTheFirstIsGone) {
-  const std::string folder = testing::TempDir() + "rm_lock_" + std::to_string(getpid());
+  const std::string folder = TestFolders::New("rm_lock");
   auto first = FolderLock::Take(folder);
   ASSERT_TRUE(first.ok()) << first.status();
   const auto second = FolderLock::Take(folder);
@@ -133,11 +134,9 @@ TEST(FolderLock, SecondHolderIsRefusedUntilTheFirstIsGone) {
 }
 
 TEST(FolderLock, MakesAFolderForItsOwnerAlone) {
-  const std::string folder = testing::TempDir() + "rm_new_" + std::to_string(getpid());
-  std::filesystem::remove_all(folder);
+  const std::string folder = TestFolders::New("rm_new") + "/data";
   ASSERT_TRUE(FolderLock::Take(folder).ok());
   EXPECT_EQ(std::filesystem::status(folder).permissions(), std::filesystem::perms::owner_all);
-  std::filesystem::remove_all(folder);
 }
 
 TEST(ProgramFolder, HoldsThisTest) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/test_folder.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/snapshot.h"
 #include "coordinator/store/sql_store.h"
@@ -20,11 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string NewFolder() {
-  std::string folder = testing::TempDir() + "rm_backup_XXXXXX";
-  EXPECT_NE(mkdtemp(folder.data()), nullptr);
-  return folder;
-}
+std::string NewFolder() { return TestFolders::New("rm_backup"); }
 
 // A coordinator's folder with a log that is written event by event.
 struct Source {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/sha256.h"
+#include "common/test_folder.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/store/artifact_store.h"
 #include "coordinator/store/memory_store.h"
@@ -90,8 +91,7 @@ struct MemoryMaker {
 };
 struct SqlMaker {
   SqlStores Make() {
-    std::string folder = testing::TempDir() + "rm_janitor_XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    const std::string folder = TestFolders::New("rm_janitor");
     return *OpenSqlStores(folder);
   }
 };
@@ -224,8 +224,7 @@ TYPED_TEST(JanitorSuite, TheLogIsCutBehindTheOlderSnapshot) {
 // What was let go of makes room: the file shrinks, and does not grow past its bound over many
 // rounds.
 TEST(Janitor, TheFileOfTheSamplesIsReallyBounded) {
-  std::string folder = testing::TempDir() + "rm_janitor_XXXXXX";
-  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const std::string folder = TestFolders::New("rm_janitor");
   Fixture f(*OpenSqlStores(folder));
   f.janitor.storage.samples_bytes = 2 << 20;
   uint64_t given_back = 0;
@@ -240,8 +239,7 @@ TEST(Janitor, TheFileOfTheSamplesIsReallyBounded) {
 // The bound of the files is no dead end: what no open job needs makes room for the next.
 TEST(Janitor, FilesThatNoOpenJobNeedsMakeRoom) {
   Fixture f({std::make_unique<MemoryEventStore>("c1"), std::make_unique<MemorySampleStore>()});
-  std::string folder = testing::TempDir() + "rm_janitor_XXXXXX";
-  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const std::string folder = TestFolders::New("rm_janitor");
   ArtifactStore::Options options;
   options.folder = folder;
   options.total_bytes_max = 300;

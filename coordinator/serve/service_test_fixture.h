@@ -13,6 +13,7 @@
 
 #include "common/series.h"
 #include "common/sha256.h"
+#include "common/test_folder.h"
 #include "coordinator/archive.h"
 #include "coordinator/live.h"
 #include "coordinator/loop.h"
@@ -56,8 +57,7 @@ inline v1::Job MakeJob() {
 class Coordinator {
  public:
   explicit Coordinator(Nanos upload_idle_max = ArtifactDesk::kIdleMax) {
-    std::string folder = testing::TempDir() + "rm_serve_XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    const std::string folder = TestFolders::New("rm_serve");
     const auto fatal = [](const absl::Status& status) { ADD_FAILURE() << status; };
     Loop::Options options;
     options.events = &events_;

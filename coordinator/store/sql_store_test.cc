@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "common/test_folder.h"
 #include "coordinator/store/sqlite_copy.h"
 #include "coordinator/store/sqlite_db.h"
 #include "gmock/gmock.h"
@@ -24,11 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string NewFolder() {
-  std::string folder = testing::TempDir() + "rm_sql_XXXXXX";
-  EXPECT_NE(mkdtemp(folder.data()), nullptr);
-  return folder;
-}
+std::string NewFolder() { return TestFolders::New("rm_sql"); }
 
 std::string ReadAll(const std::string& path) {
   std::ifstream in(path, std::ios::binary);

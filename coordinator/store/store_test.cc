@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/test_folder.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sql_store.h"
 #include "gmock/gmock.h"
@@ -43,8 +44,7 @@ struct MemoryMaker {
 };
 struct SqlMaker {
   SqlStores Make() {
-    std::string folder = testing::TempDir() + "rm_store_XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    const std::string folder = TestFolders::New("rm_store");
     auto stores = OpenSqlStores(folder);
     EXPECT_TRUE(stores.ok()) << stores.status();
     return *std::move(stores);

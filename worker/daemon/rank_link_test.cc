@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "common/program.h"
+#include "common/test_folder.h"
 #include "common/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -176,7 +177,7 @@ TEST(Process, AnAbsentProgramIsAPreconditionWithARemedyForItsKind) {
 }
 
 TEST(Leftovers, AreKilledAndHoldTheirDeviceUntilTheyAreGone) {
-  const std::string folder = testing::TempDir() + "rm_left_" + std::to_string(getpid());
+  const std::string folder = TestFolders::New("rm_left");
   std::filesystem::remove_all(folder);
   const auto runner = RealProcesses({.cpu = "/bin/sh", .gpu = ""}, {"-c", "sleep 1000"});
   const auto process = runner->Start(v1::DEVICE_KIND_CPU, "/rackmark-ab");
