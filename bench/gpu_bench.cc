@@ -1,6 +1,6 @@
 // What one GPU does, one JSON object a line: read and copy bandwidth, RMSNorm, the bf16 product,
 // the cost of a collective call. Times come from events, are the median of many, after a warm-up,
-// on random data and buffers several times the L2; each result is checked outside of the timed
+// on random data and buffers larger than the L2; each result is checked outside of the timed
 // region, and a figure whose check fails is printed as unverified. Formulas: kernels/MEASURING.md.
 //   gpu_bench          exit status 6, and one line with the reason, where there is no GPU
 #include <algorithm>

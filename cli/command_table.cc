@@ -85,7 +85,7 @@ const std::vector<FlagRow>& FlagRows() {
       {kCluster, "data", &CommandLine::data, Thing::kFolder,
        "folder of the local cluster's history"},
       {kBackup, "data", &CommandLine::data, Thing::kFolder,
-       "the coordinator's folder; new or empty for restore [rackmark-data]"},
+       "the coordinator's folder; new or empty for restore"},
       {kBackupTo, "to", &CommandLine::to, Thing::kFolder, "folder of the backup; must be new"},
       {kCluster, "cpu-slots", &CommandLine::cpu_slots, Thing::kText,
        "CPU devices of each local worker", 1, 256},

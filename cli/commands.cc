@@ -71,6 +71,11 @@ int Runs(const CommandLine& line, CoordinatorClient& client) {
 }
 
 int Report(const CommandLine& line, CoordinatorClient& client) {
+  if (line.out) {
+    if (const absl::Status status = CheckWritable(*line.out); !status.ok()) {
+      return Complain(BadOut(status, "file"), kExitUsage);
+    }
+  }
   const auto id = JobOf(line.words.front(), client);
   if (!id.ok()) return Complain(id.status(), ExitOfCall(id.status()));
   const auto reply = client.GetReport(*id, kCallPatience);

@@ -43,9 +43,9 @@ std::string CommandNames() {
   return absl::StrJoin(names, " ");
 }
 
-// In single quotes of any of the shells.
+// In single quotes of any of the shells; one inside stands between two such strings.
 std::string Quote(std::string_view text) {
-  return absl::StrCat("'", absl::StrReplaceAll(ToAbsl(text), {{"'", ""}}), "'");
+  return absl::StrCat("'", absl::StrReplaceAll(ToAbsl(text), {{"'", "'\\''"}}), "'");
 }
 
 std::string BashOffer(const Offer& offer) {

@@ -6,7 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "rpc/identity.h"
+#include "rpc/limits.h"
 #include "rpc/status_bridge.h"
 
 namespace rackmark {
@@ -18,6 +20,11 @@ constexpr Nanos kLook = 50 * kMillisecond;  // how often a waiting call asks whe
 
 // gRPC's words for it name sockets, not what to do.
 absl::Status GaveUp(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status) && absl::StrContains(status.message(), "larger than max")) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "what was asked for does not fit into one message of ", kMessageBytesMax >> 20,
+        " MiB; ask for less, such as one job or a smaller sweep (", status.message(), ")"));
+  }
   if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
   return absl::Status(
       status.code(), absl::StrCat("no coordinator answers there; check --coordinator, or start one "
@@ -128,7 +135,16 @@ absl::StatusOr<v1::CancelReply> CoordinatorClient::Cancel(uint64_t job_id,
 }
 
 absl::StatusOr<v1::ListNodesReply> CoordinatorClient::ListNodes(Nanos patience) {
-  return Call(&AsyncStub::ListNodes, v1::ListNodesRequest(), patience);
+  v1::ListNodesRequest request;
+  ASSIGN_OR_RETURN(auto all, Call(&AsyncStub::ListNodes, request, patience));
+  while (all.left_out() > 0 && !all.nodes().empty()) {
+    request.set_after_node_id(all.nodes().rbegin()->node_id());
+    ASSIGN_OR_RETURN(auto page, Call(&AsyncStub::ListNodes, request, patience));
+    if (page.nodes().empty()) break;  // the caller is told how many are left out
+    all.set_left_out(page.left_out());
+    for (v1::NodeStatus& node : *page.mutable_nodes()) *all.add_nodes() = std::move(node);
+  }
+  return all;
 }
 
 absl::StatusOr<v1::ListJobsReply> CoordinatorClient::ListJobs(Nanos patience) {

@@ -31,6 +31,7 @@ class CoordinatorClient {
                                          Nanos patience);
   absl::StatusOr<v1::CancelReply> Cancel(uint64_t job_id, const std::string& reason,
                                          Nanos patience);
+  // All of them, in as many messages as they need; each has this patience.
   absl::StatusOr<v1::ListNodesReply> ListNodes(Nanos patience);
   absl::StatusOr<v1::ListJobsReply> ListJobs(Nanos patience);
   absl::StatusOr<v1::ListRunsReply> ListRuns(uint64_t job_id, Nanos patience);

@@ -24,6 +24,7 @@ int ExitOfCall(const absl::Status& status) {
     case absl::StatusCode::kInvalidArgument: return kExitBadSpec;
     case absl::StatusCode::kNotFound: return kExitUsage;
     case absl::StatusCode::kAlreadyExists: return kExitInUse;
+    case absl::StatusCode::kResourceExhausted:  // there, and over one of its bounds
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kUnauthenticated: return kExitRefused;
     case absl::StatusCode::kFailedPrecondition:

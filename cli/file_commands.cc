@@ -41,9 +41,10 @@ absl::StatusOr<CompareOptions> CompareOptionsOf(const CommandLine& line) {
   return options;
 }
 
+// No name of a job has a slash or a dot; a file that is not there is missed as a file.
 bool IsFile(const std::string& word) {
   std::error_code ignored;
-  return word.find('/') != word.npos || std::filesystem::is_regular_file(word, ignored);
+  return word.find_first_of("/.") != word.npos || std::filesystem::exists(word, ignored);
 }
 
 absl::StatusOr<v1::JobSummary> SummaryOf(const std::string& word, CoordinatorClient* client) {
@@ -56,7 +57,8 @@ absl::StatusOr<v1::JobSummary> SummaryOf(const std::string& word, CoordinatorCli
   if (client == nullptr) {
     return absl::NotFoundError(
         absl::StrCat("\"", EscapeControl(word), "\" is no file, and no coordinator is named that ",
-                     "could know a job; use --coordinator ENDPOINT or $RACKMARK_COORDINATOR"));
+                     "could know a job of that name; write the path of a report.json, or use ",
+                     "--coordinator ENDPOINT or $RACKMARK_COORDINATOR"));
   }
   ASSIGN_OR_RETURN(const uint64_t id, JobOf(word, *client));
   ASSIGN_OR_RETURN(v1::GetReportReply reply, client->GetReport(id, kCallPatience));

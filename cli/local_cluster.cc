@@ -161,6 +161,7 @@ absl::StatusOr<uint32_t> SlotsFor(const v1::Gang& gang, const LocalOptions& opti
 }
 
 absl::Status CheckFits(const v1::Gang& gang, const v1::ListNodesReply& nodes) {
+  if (nodes.left_out() > 0) return absl::OkStatus();  // nobody can say; the coordinator decides
   uint64_t devices = 0;
   uint32_t large_nodes = 0;  // with per_node devices or more
   for (const v1::NodeStatus& node : nodes.nodes()) {
@@ -201,6 +202,7 @@ std::vector<std::string> WorkerArguments(const LocalOptions& options, const std:
           "--data",        absl::StrCat(Absolute(options.data), "/workers/", name),
           "--cpu-slots",   std::to_string(slots),
           "--gpus",        "none",
+          "--interface",   "lo",
           "--lifeline-fd", std::to_string(kChildLifelineFd)};
 }
 

@@ -74,6 +74,9 @@ TEST(CheckFits, CountsDevicesOfTheKindOnNodesThatAreThere) {
   v1::Gang gpus = Cpus(1, std::nullopt);
   gpus.set_kind(v1::DEVICE_KIND_GPU);
   EXPECT_FALSE(CheckFits(gpus, nodes).ok());
+  nodes.set_left_out(1);  // which may have what is missing here
+  EXPECT_TRUE(CheckFits(gpus, nodes).ok());
+  EXPECT_TRUE(CheckFits(Cpus(3, 3), nodes).ok());
 }
 
 TEST(Arguments, AreWhatTheProgramsTake) {
@@ -84,7 +87,7 @@ TEST(Arguments, AreWhatTheProgramsTake) {
   EXPECT_THAT(WorkerArguments(options, "unix:/s", 1, 4),
               ElementsAre("--coordinator", "unix:/s", "--name", "local-1", "--data",
                           "/data/workers/local-1", "--cpu-slots", "4", "--gpus", "none",
-                          "--lifeline-fd", "3"));
+                          "--interface", "lo", "--lifeline-fd", "3"));
 }
 
 // Shell scripts in place of the programs: what is tested is who starts, who ends, who is told.

@@ -13,10 +13,12 @@
 namespace rackmark {
 namespace {
 
-// The phases that every run goes through, in order; the track of the live view.
-constexpr std::array<std::string_view, 9> kTrack = {"starting",   "rendezvous",  "preparing",
-                                                    "warming up", "calibrating", "measuring",
-                                                    "verifying",  "draining",    "judging"};
+// The phases that a run goes through, in order; the track of the live view. Only a load whose rate
+// is auto calibrates.
+constexpr std::string_view kCalibrating = "calibrating";
+constexpr std::array<std::string_view, 9> kTrack = {"starting",   "rendezvous", "preparing",
+                                                    "warming up", kCalibrating, "measuring",
+                                                    "verifying",  "draining",   "judging"};
 
 // The run that work is being done on: the most advanced that has not ended.
 const v1::RunStatus* ActiveRun(const v1::WatchJobReply& reply) {
@@ -122,15 +124,20 @@ bool Measures(std::string_view phase) {
 }
 
 std::string Track(std::string_view phase, const LiveOptions& options) {
+  std::vector<std::string_view> track;
   size_t width = 2;  // of the whole track: indent, words, spaces, brackets
-  for (const std::string_view word : kTrack) width += word.size() + 1;
-  const auto now = std::find(kTrack.begin(), kTrack.end(), phase);
+  for (const std::string_view word : kTrack) {
+    if (word == kCalibrating && !options.calibrates && phase != kCalibrating) continue;
+    track.push_back(word);
+    width += word.size() + 1;
+  }
+  const auto now = std::find(track.begin(), track.end(), phase);
   const bool fits = width + 1 <= static_cast<size_t>(std::max(0, options.width));
   // On a narrow terminal the track starts where the run is.
-  const auto first = fits || now == kTrack.end() ? kTrack.begin() : now;
+  const auto first = fits || now == track.end() ? track.begin() : now;
   std::string plain = " ";
   std::string styled = " ";
-  for (auto word = first; word != kTrack.end(); ++word) {
+  for (auto word = first; word != track.end(); ++word) {
     absl::StrAppend(&plain, " ", word == now ? "[" : "", ToAbsl(*word), word == now ? "]" : "");
     absl::StrAppend(&styled, " ", word == now ? "\x1b[1m[" : "\x1b[2m", ToAbsl(*word),
                     word == now ? "]\x1b[0m" : "\x1b[0m");

@@ -24,6 +24,7 @@ std::string PlainLine(const v1::WatchJobReply& reply, Nanos elapsed);
 struct LiveOptions {
   int width = 80;
   bool style = false;
+  bool calibrates = false;  // calibrating is one of the phases to come, or was
 };
 std::vector<std::string> LiveLines(const v1::WatchJobReply& reply, Nanos elapsed,
                                    const LiveOptions& options);

@@ -111,12 +111,24 @@ TEST(Progress, WaitingSaysWhyAndHostileTextIsHarmless) {
 
 TEST(Progress, LiveViewGolden) {
   EXPECT_THAT(
-      LiveLines(Measuring(), 12340 * kMillisecond, {120, false}),
+      LiveLines(Measuring(), 12340 * kMillisecond, {120, false, true}),
       ElementsAre("quickstart  run 2 of 2, attempt 2  measuring  12.3 s",
                   "  starting rendezvous preparing warming up calibrating [measuring] verifying "
                   "draining judging",
                   "  842 tok/s   TTFT p50 12.1 ms p95 30.2 ms",
                   "  5 running   0 waiting   57 done   33 KV blocks   memory 512 MiB"));
+}
+
+// A replayed trace and a null run have nothing to calibrate.
+TEST(Progress, OnlyWhatCalibratesHasItOnItsTrack) {
+  const std::string track = LiveLines(Measuring(), kSecond, {120, false})[1];
+  EXPECT_EQ(track,
+            "  starting rendezvous preparing warming up [measuring] verifying draining judging");
+  v1::WatchJobReply reply = Measuring();
+  for (v1::RunStatus& run : *reply.mutable_runs()) {
+    run.set_rank_phase(v1::RANK_PHASE_CALIBRATING);
+  }
+  EXPECT_THAT(LiveLines(reply, kSecond, {120, false})[1], HasSubstr("[calibrating] measuring"));
 }
 
 TEST(Progress, NoLineIsWiderThanTheTerminal) {
@@ -155,6 +167,7 @@ TEST(ExitStatus, ErrorsOfCalls) {
   EXPECT_EQ(ExitOfCall(absl::DeadlineExceededError("")), kExitUnreachable);
   EXPECT_EQ(ExitOfCall(absl::InvalidArgumentError("")), kExitBadSpec);
   EXPECT_EQ(ExitOfCall(absl::PermissionDeniedError("")), kExitRefused);
+  EXPECT_EQ(ExitOfCall(absl::ResourceExhaustedError("")), kExitRefused);
   EXPECT_EQ(ExitOfCall(absl::FailedPreconditionError("no common protocol version: 2 to 3")),
             kExitProtocol);
   EXPECT_EQ(ExitOfCall(absl::FailedPreconditionError("not yet judged")), kExitUsage);
@@ -190,6 +203,8 @@ TEST(Table, NodesSayWhatIsMissing) {
   EXPECT_EQ(NodesTable(reply),
             "NODE  PHASE  DEVICES  FREE  LAST HEARD  REASON\n"
             "n1    lost   1        1     missing\n");
+  reply.set_left_out(3);
+  EXPECT_THAT(NodesTable(reply), HasSubstr("\nand 3 nodes more, which the coordinator left out\n"));
 }
 
 TEST(JobName, AllSpellings) {

@@ -19,6 +19,14 @@ std::string ReportText(const v1::JobSummary& summary, Output output);
 // Replaces the file whole, or leaves the former one.
 absl::Status WriteFile(const std::string& path, std::string_view text);
 
+// Whether the file could be written, by beginning to; so that nobody learns at the end of an hour
+// that the result has no place. A file that is there stays as it is.
+absl::Status CheckWritable(const std::string& path);
+// The same for the files of a report. Makes the folder.
+absl::Status CheckReportFolder(const std::string& folder);
+// What CheckWritable or CheckReportFolder said of --out, with what to do; `what`: file or folder.
+absl::Status BadOut(const absl::Status& status, std::string_view what);
+
 struct ReportFiles {
   std::string html;
   std::string json;

@@ -92,12 +92,28 @@ std::optional<int> WaitForWorkers(Session& session) {
   }
 }
 
+// How a report that did not get here is had all the same: the coordinator keeps it.
+std::string AskAgain(const Session& session, uint64_t job_id) {
+  const std::string job = DisplayJob(session.client->cluster_id(), JobId{job_id});
+  const std::string ask =
+      absl::StrCat("rackmark report ", job, " --output html --out FILE --coordinator ");
+  if (!session.cluster) {
+    return absl::StrCat("; get the report again with ", ask, *session.line.coordinator);
+  }
+  if (session.line.keep) {
+    return absl::StrCat("; get the report again with ", ask, session.cluster->endpoint());
+  }
+  return absl::StrCat("; get the report again: start rackmark local 1 --data ", session.line.data,
+                      ", then ", ask, "ENDPOINT, which that prints");
+}
+
 // Shows the report, writes its files, and turns the verdict into the exit status.
 int Finish(Session& session, uint64_t job_id, v1::Verdict verdict) {
   session.screen.Clear();
   const auto reply = session.client->GetReport(job_id, kCallPatience);
   if (!reply.ok()) {
-    const absl::Status status = Annotate(reply.status(), "the job ended, but has no report");
+    absl::Status status = Annotate(reply.status(), "the job ended, but its report did not come");
+    status = absl::Status(status.code(), absl::StrCat(status.message(), AskAgain(session, job_id)));
     if (session.stop.Wait(0)) return Complain(status, kExitCancelled);
     return Complain(status, verdict == v1::VERDICT_PASS ? kExitInternal : ExitOf(verdict));
   }
@@ -106,7 +122,11 @@ int Finish(Session& session, uint64_t job_id, v1::Verdict verdict) {
   const std::string folder = session.line.out.value_or(
       absl::StrCat("rackmark-out/", DisplayJob(session.client->cluster_id(), JobId{job_id})));
   const auto files = WriteReport(summary, folder);
-  if (!files.ok()) return Complain(files.status(), kExitError);
+  if (!files.ok()) {
+    return Complain(absl::Status(files.status().code(),
+                                 absl::StrCat(files.status().message(), AskAgain(session, job_id))),
+                    kExitError);
+  }
   const std::string paths =
       absl::StrCat("\nreport: ", files->html, "\n        ", files->json, "\n");
   if (session.line.output == Output::kTable) {
@@ -115,6 +135,14 @@ int Finish(Session& session, uint64_t job_id, v1::Verdict verdict) {
     session.screen.Say(paths);  // stdout is one document
   }
   return ExitOf(summary.verdict());
+}
+
+// Before the job is submitted: its report must have a place. The default one is named by the job,
+// in a folder that can be looked at now.
+std::optional<int> CheckOut(Session& session) {
+  const absl::Status status = CheckReportFolder(session.line.out.value_or("rackmark-out"));
+  if (status.ok()) return std::nullopt;
+  return Tell(session, BadOut(status, "folder"), kExitUsage);
 }
 
 // A gang that cannot be placed would wait for ever with its user; submit is for those who want
@@ -135,6 +163,10 @@ int SubmitAndFollow(Session& session, const v1::Job& job) {
                                   ": ", job.name(), ", ", job.spec().runs_size(),
                                   job.spec().runs_size() == 1 ? " run on " : " runs on ",
                                   job.spec().gang().devices(), " devices"));
+  if (std::any_of(job.spec().runs().begin(), job.spec().runs().end(),
+                  [](const v1::RunSpec& run) { return run.serve().load().has_auto_(); })) {
+    session.screen.Calibrates();
+  }
   FollowOptions options;
   options.job_id = job_id;
   if (session.cluster) {
@@ -186,6 +218,7 @@ int RunJob(const CommandLine& line, StopSignal& stop) {
   } else if (const auto exit = CheckGang(session, *job)) {
     return *exit;
   }
+  if (const auto exit = CheckOut(session)) return *exit;
   const absl::Status uploaded =
       traces.Upload(*session.client, kCallPatience,
                     [&session](const std::string& text) { session.screen.Say(text); });

@@ -59,14 +59,16 @@ void Screen::Write(const std::string& bytes) {
 }
 
 void Screen::Show(const v1::WatchJobReply& reply, Nanos elapsed) {
-  const std::string phase = PhaseWord(reply) + std::to_string(reply.job().runs_ended());
+  const std::string word = PhaseWord(reply);
+  calibrates_ |= word == "calibrating";
+  const std::string phase = word + std::to_string(reply.job().runs_ended());
   const bool news = phase != last_phase_;
   if (!news && elapsed - last_shown_ < (terminal_ ? kRedraw : kPlainInterval)) return;
   last_phase_ = phase;
   last_shown_ = elapsed;
   if (terminal_) {
     // One column is left free: a full line makes some terminals wrap.
-    Draw("", LiveLines(reply, elapsed, {WidthOf(fd_) - 1, style_}));
+    Draw("", LiveLines(reply, elapsed, {WidthOf(fd_) - 1, style_, calibrates_}));
   } else {
     Write(PlainLine(reply, elapsed) + "\n");
   }

@@ -17,6 +17,8 @@ class Screen {
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
 
+  // The job calibrates: known from its file, or seen (Show), and then kept.
+  void Calibrates() { calibrates_ = true; }
   // Draws on a terminal at most 4 times a second; in a pipe at each new phase and every 5 s.
   void Show(const v1::WatchJobReply& reply, Nanos elapsed);
   // One line that stays; live lines go on below it.
@@ -36,6 +38,7 @@ class Screen {
   const bool terminal_;
   const bool style_;
   bool broken_ = false;
+  bool calibrates_ = false;
   std::vector<std::string> drawn_;  // live lines on the terminal
   std::string last_phase_;
   Nanos last_shown_ = 0;

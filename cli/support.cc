@@ -2,8 +2,12 @@
 
 #include <poll.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <utility>
 
@@ -23,15 +27,28 @@ constexpr size_t kJobBytesMax = 1 << 20;
 }  // namespace
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max) {
-  std::ifstream file(path, std::ios::binary);
-  // One byte more than there may be, so that its reader sees that it is too large.
-  std::string text(bytes_max + 1, '\0');
-  if (file) file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (file.bad() || !file.is_open() || (file.fail() && !file.eof())) {
+  const auto unreadable = [&path](std::string_view why) {
     return absl::NotFoundError(
-        absl::StrCat(EscapeControl(path), ": cannot be read; check the path"));
+        absl::StrCat(EscapeControl(path), ": cannot be read: ", ToAbsl(why)));
+  };
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    return unreadable("it is a folder; name a file in it");
   }
-  text.resize(static_cast<size_t>(file.gcount()));
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file.is_open()) {
+    return unreadable(
+        absl::StrCat(std::strerror(errno), "; check the path, which begins where you are"));
+  }
+  std::string text;
+  std::string piece(1 << 16, '\0');
+  while (file && text.size() <= bytes_max) {
+    const size_t wanted = std::min(piece.size(), bytes_max + 1 - text.size());
+    file.read(piece.data(), static_cast<std::streamsize>(wanted));
+    text.append(piece, 0, static_cast<size_t>(file.gcount()));
+  }
+  if (file.bad()) return unreadable(std::strerror(errno));
   return text;
 }
 
@@ -57,8 +74,8 @@ ReadResult ReadJobAt(const std::string& path, const std::vector<std::string>& se
   auto text = ReadFile(path, kJobBytesMax);
   if (!text.ok()) {
     return {std::nullopt,
-            {absl::NotFoundError(absl::StrCat(text.status().message(),
-                                              " (jobs to start from are in jobs/library)"))}};
+            {absl::NotFoundError(
+                absl::StrCat(text.status().message(), " (to start from: jobs/library)"))}};
   }
   return ReadJob(*text, path, sets, traces.Finder());
 }

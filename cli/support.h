@@ -20,7 +20,8 @@ constexpr Nanos kCallPatience = 10 * kSecond;
 // "rackmark: <sentence>" on stderr; returns `exit`.
 int Complain(const absl::Status& status, int exit);
 
-// Up to one byte more than `bytes_max`.
+// Up to one byte more than `bytes_max`, so that the reader sees that it is too large. NOT_FOUND,
+// with the reason and what to do.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max);
 
 // A Pause for commands that have no StopSignal: a signal ends the process by its default.

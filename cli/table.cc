@@ -12,6 +12,13 @@
 namespace rackmark {
 namespace {
 
+// Bytes that start a character: what a terminal gives a column (wide ones aside).
+size_t Columns(const std::string& text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
+}
+
 std::string PlacementText(const v1::Placement& placement) {
   std::string text;
   for (const v1::RankPlace& rank : placement.ranks()) {
@@ -57,14 +64,14 @@ void Table::Add(std::vector<std::string> cells) {
 std::string Table::ToString() const {
   std::vector<size_t> widths(rows_.front().size());
   for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Columns(row[i]));
   }
   std::string text;
   for (const auto& row : rows_) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
       line += row[i];
-      if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
+      if (i + 1 < row.size()) line.append(widths[i] - Columns(row[i]) + 2, ' ');
     }
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";
@@ -84,7 +91,12 @@ std::string NodesTable(const v1::ListNodesReply& reply) {
                node.has_silent_ns() ? FormatDuration(node.silent_ns()) + " ago" : "missing",
                node.reason()});
   }
-  return table.ToString();
+  std::string text = table.ToString();
+  if (reply.left_out() > 0) {
+    absl::StrAppend(&text, "and ", reply.left_out(),
+                    " nodes more, which the coordinator left out\n");
+  }
+  return text;
 }
 
 std::string JobsTable(const v1::ListJobsReply& reply) {

@@ -1,32 +1,14 @@
 #include "cli/trace_files.h"
 
-#include <fstream>
 #include <set>
 #include <utility>
 
+#include "cli/support.h"
 #include "common/sha256.h"
 #include "common/text.h"
 #include "trace/replay.h"
 
 namespace rackmark {
-namespace {
-
-absl::StatusOr<std::string> ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  // One byte more than a trace may have, so that its reader sees that it is too large.
-  std::string text;
-  std::string piece(1 << 20, '\0');
-  while (file && text.size() <= kTraceBytesMax) {
-    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
-    text.append(piece, 0, static_cast<size_t>(file.gcount()));
-  }
-  if (file.is_open() && !file.bad() && (file.eof() || text.size() > kTraceBytesMax)) return text;
-  return absl::InvalidArgumentError(absl::StrCat(
-      EscapeControl(path), ": cannot be read; check the path, which begins where you are"));
-}
-
-}  // namespace
-
 TraceFinder TraceFiles::Finder() {
   return [this](std::string_view path, const v1::Load& asked) { return Find(path, asked); };
 }
@@ -37,7 +19,7 @@ absl::StatusOr<const TraceFiles::File*> TraceFiles::Read(const std::string& path
     return absl::InvalidArgumentError(
         absl::StrCat("a job names at most ", kFilesMax, " traces; make several jobs"));
   }
-  ASSIGN_OR_RETURN(std::string text, ReadAll(path));
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path, kTraceBytesMax));
   ASSIGN_OR_RETURN(Trace trace, ReadTrace(text, path));
   std::string sha256 = Sha256Hex(text);
   File file{std::move(text), std::move(sha256), std::move(trace)};

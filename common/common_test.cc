@@ -15,6 +15,7 @@
 #include "common/status.h"
 #include "common/text.h"
 #include "common/time.h"
+#include "common/utf8.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -181,6 +182,21 @@ TEST(Text, HostileBytesLoseTheirPower) {
   EXPECT_EQ(EscapeHtml("\xe2\x80\xae\xff\xc2\x9b"), "\\u{202e}\\xff\\x9b");
   EXPECT_EQ(EscapeHtml("</script><img onerror='x'>\x1b"),
             "&lt;/script&gt;&lt;img onerror=&#39;x&#39;&gt;\\x1b");
+}
+
+TEST(Text, IsCutBetweenCharactersOnly) {
+  const std::string text = "a\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80z";  // of 1, 2, 3, 4, 1 bytes
+  const size_t want[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11};
+  for (size_t bytes = 0; bytes < std::size(want); ++bytes) {
+    const std::string_view cut = CutUtf8(text, bytes);
+    EXPECT_EQ(cut, std::string_view(text).substr(0, want[bytes])) << bytes;
+    EXPECT_TRUE(IsUtf8(cut)) << bytes;
+  }
+  EXPECT_FALSE(IsUtf8(text.substr(0, 2)));
+  EXPECT_FALSE(IsUtf8("\xff"));
+  EXPECT_FALSE(IsUtf8("ok \xed\xa0\x80"));
+  EXPECT_TRUE(IsUtf8(""));
+  EXPECT_TRUE(IsUtf8(std::string_view("a\0b", 3)));
 }
 
 TEST(Text, NearestFindsSlipsAndNothingElse) {

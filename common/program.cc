@@ -37,7 +37,7 @@ absl::StatusOr<int64_t> ParseInteger(std::string_view name, std::string_view val
   const char* end = value.data() + value.size();
   const auto parsed = std::from_chars(value.data(), end, number);
   if (parsed.ec != std::errc() || parsed.ptr != end || number < min || number > max) {
-    return BadValue(name, value, absl::StrCat("a whole number from ", min, " to ", max));
+    return BadValue(name, value, absl::StrCat("write a whole number from ", min, " to ", max));
   }
   return number;
 }
@@ -219,11 +219,18 @@ std::optional<int> Flags::ParseMain(int argc, char** argv, std::vector<std::stri
 
 std::string Flags::Help() const {
   std::string out = absl::StrCat(program_, " ", usage_, "\n", summary_, "\n\n");
-  for (const Flag& flag : flags_) {
+  const auto left_of = [](const Flag& flag) {
     const bool is_switch = std::holds_alternative<bool*>(flag.target);
-    std::string left = absl::StrCat("  --", flag.name, is_switch ? "" : " VALUE");
-    left.resize(std::max<size_t>(left.size() + 1, 26), ' ');
-    out += absl::StrCat(left, flag.help);
+    return absl::StrCat("  --", flag.name, is_switch ? "" : " VALUE");
+  };
+  size_t width = 24;
+  for (const Flag& flag : flags_) width = std::max(width, left_of(flag).size());
+  const auto column = [width](std::string left) {
+    left.resize(width + 2, ' ');
+    return left;
+  };
+  for (const Flag& flag : flags_) {
+    out += absl::StrCat(column(left_of(flag)), flag.help);
     if (const auto* text = std::get_if<std::string*>(&flag.target); text && !(*text)->empty()) {
       out += absl::StrCat(" [", **text, "]");
     } else if (const auto* number = std::get_if<int64_t*>(&flag.target)) {
@@ -233,9 +240,8 @@ std::string Flags::Help() const {
     }
     out += "\n";
   }
-  return out +
-         "  --version               print the version and end\n"
-         "  --help                  print this and end\n";
+  return absl::StrCat(out, column("  --version"), "print the version and end\n", column("  --help"),
+                      "print this and end\n");
 }
 
 StopSignal::StopSignal(int signal_fd, int event_fd, std::optional<int> lifeline_fd)
@@ -324,9 +330,11 @@ absl::StatusOr<std::string> ProgramFolder() {
 
 absl::StatusOr<std::unique_ptr<FolderLock>> FolderLock::Take(const std::string& folder) {
   std::error_code error;
-  if (std::filesystem::create_directories(folder, error); error) {
-    return ErrnoStatus(error.value(), absl::StrCat("create folder ", folder));
-  }
+  const bool created = std::filesystem::create_directories(folder, error);
+  // Job files, labels and what ranks wrote are nobody else's; a folder that was there is its
+  // owner's.
+  if (created) std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  if (error) return ErrnoStatus(error.value(), absl::StrCat("create folder ", folder));
   const std::string path = folder + "/lock";
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoStatus(errno, path);

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <thread>
 
 #include "common/exit_codes.h"
+#include "common/test_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -79,6 +81,21 @@ TEST(Flags, HelpShowsDefaults) {
   EXPECT_THAT(help, HasSubstr("[1 GiB]"));
 }
 
+// A long name moves the column of all.
+TEST(Flags, HelpKeepsItsColumn) {
+  std::string text;
+  Flags flags("program", "[flags]", "Does.");
+  flags.Add("a", &text, "first");
+  flags.Add("a-name-that-is-longer-than-most", &text, "second");
+  const std::string help = flags.Help();
+  const auto column = [&help](const std::string& words) {
+    const size_t at = help.find(words);
+    return at - help.rfind('\n', at);
+  };
+  EXPECT_EQ(column("first"), column("second"));
+  EXPECT_EQ(column("first"), column("print this and end"));
+}
+
 TEST(StopSignal, ASignalWakesAndStaysSet) {
   auto stop = StopSignal::Install(std::nullopt);
   ASSERT_TRUE(stop.ok()) << stop.status();
@@ -106,7 +123,7 @@ TEST(StopSignal, EndOfTheLifelineAndTriggerFromAThread) {
 }
 
 TEST(FolderLock, SecondHolderIsRefusedUntilTheFirstIsGone) {
-  const std::string folder = testing::TempDir() + "rm_lock_" + std::to_string(getpid());
+  const std::string folder = TestFolders::New("rm_lock");
   auto first = FolderLock::Take(folder);
   ASSERT_TRUE(first.ok()) << first.status();
   const auto second = FolderLock::Take(folder);
@@ -114,6 +131,12 @@ TEST(FolderLock, SecondHolderIsRefusedUntilTheFirstIsGone) {
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(folder));
   first->reset();
   EXPECT_TRUE(FolderLock::Take(folder).ok());
+}
+
+TEST(FolderLock, MakesAFolderForItsOwnerAlone) {
+  const std::string folder = TestFolders::New("rm_new") + "/data";
+  ASSERT_TRUE(FolderLock::Take(folder).ok());
+  EXPECT_EQ(std::filesystem::status(folder).permissions(), std::filesystem::perms::owner_all);
 }
 
 TEST(ProgramFolder, HoldsThisTest) {

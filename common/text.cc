@@ -6,32 +6,10 @@
 #include <cstdint>
 
 #include "absl/strings/str_format.h"
+#include "common/utf8.h"
 
 namespace rackmark {
 namespace {
-
-// One character of UTF-8 text, or one byte that is none: cut off, overlong, a surrogate, too large.
-struct Character {
-  size_t bytes = 1;
-  char32_t code = 0;
-  bool valid = false;
-};
-
-Character CharacterAt(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(at);
-  if (first < 0x80) return {1, first, true};
-  const size_t bytes = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || at + bytes > text.size()) return {};
-  char32_t code = first & (0x7fU >> bytes);
-  for (size_t i = at + 1; i < at + bytes; ++i) {
-    if ((byte(i) & 0xc0U) != 0x80) return {};
-    code = (code << 6) | (byte(i) & 0x3fU);
-  }
-  constexpr char32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < kLeast[bytes] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return {};
-  return {bytes, code, true};
-}
 
 bool IsControl(char32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
 
@@ -44,7 +22,7 @@ bool IsDisguise(char32_t c) {
 }
 
 // Appends what is not to be shown as itself, and says whether it did.
-bool AppendEscaped(std::string_view text, size_t at, const Character& c, std::string& out) {
+bool AppendEscaped(std::string_view text, size_t at, const Utf8Character& c, std::string& out) {
   if (!c.valid) {
     absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(text[at]));
   } else if (IsControl(c.code)) {
@@ -77,7 +55,7 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 std::string EscapeControl(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
-    const Character c = CharacterAt(text, i);
+    const Utf8Character c = Utf8CharacterAt(text, i);
     if (text[i] == '\n') {
       out += "\\n";
     } else if (text[i] == '\t') {
@@ -93,7 +71,7 @@ std::string EscapeControl(std::string_view text) {
 std::string EscapeHtml(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
-    const Character c = CharacterAt(text, i);
+    const Utf8Character c = Utf8CharacterAt(text, i);
     switch (text[i]) {
       case '&': out += "&amp;"; break;
       case '<': out += "&lt;"; break;

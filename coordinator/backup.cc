@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <utility>
@@ -30,17 +31,18 @@ constexpr const char* kDatabases[] = {"events.db", "samples.db"};  // in this or
 // A folder of ours that goes again unless it is kept.
 class Scratch {
  public:
-  static absl::StatusOr<std::unique_ptr<Scratch>> Make(const std::string& path) {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);  // of one that was killed
-    if (mkdir(path.c_str(), 0700) != 0) return ErrnoStatus(errno, absl::StrCat("making ", path));
-    return std::unique_ptr<Scratch>(new Scratch(path));
+  // Under a name that nobody has: what lies beside it may be somebody's.
+  static absl::StatusOr<std::unique_ptr<Scratch>> Make(const std::string& prefix) {
+    std::string path = prefix + "-XXXXXX";
+    if (mkdtemp(path.data()) == nullptr) return ErrnoStatus(errno, absl::StrCat("making ", path));
+    return std::unique_ptr<Scratch>(new Scratch(std::move(path)));
   }
   ~Scratch() {
     std::error_code ignored;
     if (!kept_) fs::remove_all(path_, ignored);
   }
   void Keep() { kept_ = true; }
+  const std::string& path() const { return path_; }
 
  private:
   explicit Scratch(std::string path) : path_(std::move(path)) {}
@@ -55,11 +57,15 @@ bool IsHash(const std::string& name) {
 absl::Status CopyArtifacts(const std::string& data, const std::string& to,
                            v1::BackupManifest& manifest) {
   std::vector<std::string> names;
+  const std::string folder = data + "/artifacts";
   std::error_code error;
-  for (fs::directory_iterator it(data + "/artifacts", error), end; !error && it != end;
-       it.increment(error)) {
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     if (IsHash(name)) names.push_back(name);
+  }
+  // A coordinator that never had one; all else would be a backup that lacks them.
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return ErrnoStatus(error.value(), absl::StrCat("reading ", folder));
   }
   std::sort(names.begin(), names.end());
   if (!names.empty() && mkdir((to + "/artifacts").c_str(), 0700) != 0) {
@@ -84,7 +90,14 @@ absl::Status CheckLog(EventStore& events) {
   ASSIGN_OR_RETURN(const std::vector<uint64_t> seqs, events.Snapshots());
   State state;
   uint64_t from = 0;
-  if (seqs.size() > 1) {  // the events before it may be cut away
+  // The events before the older of two may be cut away. When the newer one was damaged and dropped,
+  // the log begins behind the one that is left.
+  bool cut = seqs.size() > 1;
+  if (seqs.size() == 1) {
+    ASSIGN_OR_RETURN(const uint64_t first, events.FirstSeq());
+    cut = first != 1;
+  }
+  if (cut) {
     ASSIGN_OR_RETURN(state.hard, ReadSnapshot(events, seqs.back()));
     from = seqs.back();
   }
@@ -96,6 +109,17 @@ absl::Status CheckLog(EventStore& events) {
     return absl::DataLossError(
         absl::StrCat("snapshot ", event.seq(), " is not what the events before it make"));
   });
+}
+
+// "saved/" is the folder saved, and its neighbour saved.partial-XXXXXX.
+std::string WithoutSlash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+std::string ParentOf(const std::string& path) {
+  const std::string parent = fs::path(WithoutSlash(path)).parent_path().string();
+  return parent.empty() ? "." : parent;
 }
 
 absl::Status CheckTarget(const std::string& to) {
@@ -165,23 +189,27 @@ absl::Status MoveInto(const std::string& from, const std::string& to, const std:
 absl::StatusOr<Restored> RestoreInto(const std::string& from, const std::string& data) {
   Restored restored;
   ASSIGN_OR_RETURN(restored.manifest, ReadManifest(from));
-  const std::string work = data + "/restoring";
-  ASSIGN_OR_RETURN(const auto scratch, Scratch::Make(work));
+  ASSIGN_OR_RETURN(const auto scratch, Scratch::Make(data + "/restoring"));
+  const std::string& work = scratch->path();
   if (mkdir((work + "/artifacts").c_str(), 0700) != 0) return ErrnoStatus(errno, work);
   for (const v1::BackupFile& file : restored.manifest.files()) {
     RETURN_IF_ERROR(CopyChecked(file, from, work));
   }
   ASSIGN_OR_RETURN(restored.cluster_id, Rename(work, restored.manifest));
+  // Only the files themselves are moved, and the new cluster's name may still stand beside them.
+  for (const char* name : kDatabases) RETURN_IF_ERROR(FoldLog(absl::StrCat(work, "/", name)));
   RETURN_IF_ERROR(MoveInto(work, data, "artifacts"));
   RETURN_IF_ERROR(MoveInto(work, data, "samples.db"));
   RETURN_IF_ERROR(MoveInto(work, data, "events.db"));  // last: without it nothing opens
   RETURN_IF_ERROR(SyncFolder(data));
+  RETURN_IF_ERROR(SyncFolder(ParentOf(data)));
   return restored;
 }
 
 }  // namespace
 
-absl::StatusOr<v1::BackupManifest> TakeBackup(const std::string& data, const std::string& to) {
+absl::StatusOr<v1::BackupManifest> TakeBackup(const std::string& data, const std::string& asked) {
+  const std::string to = WithoutSlash(asked);
   for (const char* name : kDatabases) {
     const std::string path = absl::StrCat(data, "/", name);
     std::error_code error;
@@ -189,8 +217,8 @@ absl::StatusOr<v1::BackupManifest> TakeBackup(const std::string& data, const std
     return absl::NotFoundError(absl::StrCat("no ", path, "; name a coordinator's folder (--data)"));
   }
   RETURN_IF_ERROR(CheckTarget(to));
-  const std::string work = to + ".partial";
-  ASSIGN_OR_RETURN(const auto scratch, Scratch::Make(work));
+  ASSIGN_OR_RETURN(const auto scratch, Scratch::Make(to + ".partial"));
+  const std::string& work = scratch->path();
   v1::BackupManifest manifest;
   manifest.set_format(1);
   manifest.set_taken_unix_ns(SystemClock().Unix());
@@ -216,6 +244,7 @@ absl::StatusOr<v1::BackupManifest> TakeBackup(const std::string& data, const std
     return ErrnoStatus(errno, absl::StrCat("renaming ", work, " to ", to));
   }
   scratch->Keep();
+  RETURN_IF_ERROR(SyncFolder(ParentOf(to)));  // its name is in there
   return manifest;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/test_folder.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/snapshot.h"
 #include "coordinator/store/sql_store.h"
@@ -20,11 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string NewFolder() {
-  std::string folder = testing::TempDir() + "rm_backup_XXXXXX";
-  EXPECT_NE(mkdtemp(folder.data()), nullptr);
-  return folder;
-}
+std::string NewFolder() { return TestFolders::New("rm_backup"); }
 
 // A coordinator's folder with a log that is written event by event.
 struct Source {
@@ -128,13 +125,62 @@ TEST(Backup, ComesBackAsAnotherClusterWithoutWhatItsEventsNeverHeardOf) {
   EXPECT_EQ(*source.stores.samples->BytesOf(2, 1), *source.stores.samples->BytesOf(1, 2));
 }
 
+// The newer of two snapshots was damaged and dropped, and the log begins behind the older one.
+TEST(Backup, ALogThatBeginsBehindItsOnlySnapshotIsWhole) {
+  Source source;
+  EventStore& events = *source.stores.events;
+  EXPECT_EQ(*events.FirstSeq(), 1U);
+  ASSERT_TRUE(events.PutSnapshot(SnapshotBytes(source.state.hard)).ok());
+  source.Add([](v1::Event& e) { e.mutable_run_measuring()->set_run_id(1); });
+  ASSERT_TRUE(events.PutSnapshot("damaged").ok());
+  source.Add([](v1::Event& e) { e.mutable_run_draining()->set_run_id(1); });
+  ASSERT_EQ(*events.Trim(100), 8U);
+  EXPECT_EQ(*events.FirstSeq(), 9U);
+  State state;
+  ASSERT_TRUE(RecoverState(events, state).ok());  // drops the damaged one
+  ASSERT_EQ(events.Snapshots()->size(), 1U);
+  const std::string to = NewFolder() + "/saved";
+  const auto manifest = TakeBackup(source.folder, to);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  EXPECT_EQ(manifest->last_seq(), 10U);
+  EXPECT_TRUE(RestoreBackup(to, NewFolder() + "/new").ok());
+}
+
+TEST(Backup, TheTargetMayEndInASlash) {
+  Source source;
+  const std::string to = NewFolder() + "/saved";
+  ASSERT_TRUE(TakeBackup(source.folder, to + "//").ok());
+  EXPECT_TRUE(fs::exists(to + "/manifest.json"));
+  EXPECT_FALSE(fs::exists(to + ".partial"));
+  EXPECT_TRUE(absl::IsAlreadyExists(TakeBackup(source.folder, to + "/").status()));
+}
+
+TEST(Backup, ArtifactsThatCannotBeReadAreNoBackupWithoutThem) {
+  Source source;
+  std::ofstream(source.folder + "/artifacts") << "no folder";
+  const std::string to = NewFolder() + "/saved";
+  EXPECT_THAT(std::string(TakeBackup(source.folder, to).status().message()),
+              HasSubstr("reading " + source.folder + "/artifacts"));
+  EXPECT_FALSE(fs::exists(to));
+}
+
+TEST(Backup, WhatLiesBesideItIsLeftAlone) {
+  Source source;
+  const std::string folder = NewFolder(), to = folder + "/saved";
+  fs::create_directory(to + ".partial");
+  std::ofstream(to + ".partial/mine") << "of somebody";
+  ASSERT_TRUE(TakeBackup(source.folder, to).ok());
+  EXPECT_TRUE(fs::exists(to + ".partial/mine"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 2);
+}
+
 TEST(Backup, WhatIsDamagedOrInTheWayIsRefusedAndNothingIsLeft) {
   Source source;
   const std::string to = NewFolder() + "/saved", data = NewFolder() + "/new";
   ASSERT_TRUE(TakeBackup(source.folder, to).ok());
   EXPECT_TRUE(absl::IsAlreadyExists(TakeBackup(source.folder, to).status()));
   EXPECT_TRUE(absl::IsNotFound(TakeBackup(NewFolder(), to + "2").status()));
-  EXPECT_FALSE(fs::exists(to + "2.partial"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(fs::path(to).parent_path()), {}), 1);
   EXPECT_TRUE(absl::IsPermissionDenied(RestoreBackup(to, source.folder).status()));
   EXPECT_TRUE(absl::IsNotFound(RestoreBackup(NewFolder(), data).status()));
   const auto spoiled = [&](const std::string& name, const std::string& bytes) {

@@ -30,12 +30,15 @@ std::set<std::string> NeededArtifacts(const HardState& hard) {
 
 class Sweeper {
  public:
-  Sweeper(const Janitor::Options& options, const std::function<bool()>& go_on)
-      : options_(options), go_on_(go_on), now_(options.clock->Unix()) {}
+  Sweeper(const Janitor::Options& options, const std::function<bool()>& go_on,
+          Janitor::Progress& progress)
+      : options_(options), go_on_(go_on), now_(options.clock->Unix()), progress_(progress) {}
 
   absl::StatusOr<Janitor::Swept> All() {
     RETURN_IF_ERROR(OnLoop(swept_.events, [](EventStore& e) { return e.Trim(kEventsPerStep); }));
-    RETURN_IF_ERROR(ByAge());
+    const auto& last = progress_.looked_at_all;
+    const bool all = !last || now_ < *last || now_ - *last >= Janitor::kLookAtAll;
+    RETURN_IF_ERROR(all ? LookAtAll() : ByAge());
     RETURN_IF_ERROR(BySize());
     if (const auto before = Cutoff(options_.storage.history_keep)) {
       RETURN_IF_ERROR(OnLoop(swept_.history, [before](EventStore& e) {
@@ -96,18 +99,93 @@ class Sweeper {
     return Repeat(swept_.chunks, [&] { return options_.samples->DropChunks(run, kChunksPerStep); });
   }
 
+  absl::Status DropReport(uint64_t run) {
+    if (!go_on_()) return absl::OkStatus();
+    RETURN_IF_ERROR(options_.samples->DropReport(run));
+    ++swept_.reports;
+    return absl::OkStatus();
+  }
+
+  // Of jobs that ended between the two, what there is.
+  absl::Status ForEachBetween(int64_t from, int64_t before,
+                              const std::function<absl::Status(uint64_t run)>& visit) {
+    ASSIGN_OR_RETURN(const auto ranges, options_.events->history().EndedBetween(from, before));
+    for (const History::RunRange& range : ranges) {
+      uint64_t run = range.first - 1;
+      while (go_on_()) {
+        ASSIGN_OR_RETURN(const auto next, options_.samples->NextRun(run));
+        if (!next || *next >= range.first + range.count) break;
+        run = *next;
+        RETURN_IF_ERROR(visit(run));
+      }
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status ByAge() {
     const auto samples = Cutoff(options_.storage.samples_keep);
+    if (samples && *samples > progress_.samples_before) {
+      RETURN_IF_ERROR(ForEachBetween(progress_.samples_before, *samples,
+                                     [&](uint64_t run) { return DropChunks(run); }));
+      if (go_on_()) progress_.samples_before = *samples;
+    }
     const auto reports = Cutoff(options_.storage.reports_keep);
-    if (!samples && !reports) return absl::OkStatus();
-    return ForEachEnded([&](uint64_t run, int64_t ended) -> absl::StatusOr<bool> {
-      if (samples && ended < *samples) RETURN_IF_ERROR(DropChunks(run));
-      if (reports && ended < *reports && go_on_()) {
-        RETURN_IF_ERROR(options_.samples->DropReport(run));
-        ++swept_.reports;
-      }
-      return true;
+    if (reports && *reports > progress_.reports_before) {
+      RETURN_IF_ERROR(ForEachBetween(progress_.reports_before, *reports,
+                                     [&](uint64_t run) { return DropReport(run); }));
+      if (go_on_()) progress_.reports_before = *reports;
+    }
+    return absl::OkStatus();
+  }
+
+  // Runs that State had a moment ago: an open job's samples are nobody's to drop. Missing: a full
+  // inbox, or the end of the loop.
+  struct Known {
+    uint64_t last_run = 0;
+    std::set<uint64_t> open;
+  };
+  std::optional<Known> ReadKnown() {
+    Known known;
+    const absl::Status read = options_.loop->ReadAndWait([&](const State& state, Now) {
+      known.last_run = state.hard.last_run;
+      for (const auto& [id, run] : state.hard.runs) known.open.insert(id.value);
     });
+    return read.ok() ? std::optional<Known>(std::move(known)) : std::nullopt;
+  }
+
+  // A chunk that came in when its run's history was just let go of.
+  absl::Status DropOrphan(uint64_t run) {
+    RETURN_IF_ERROR(DropChunks(run));
+    if (!go_on_()) return absl::OkStatus();
+    RETURN_IF_ERROR(options_.samples->DropReport(run));
+    ++swept_.orphans;
+    return absl::OkStatus();
+  }
+
+  absl::Status LookAtAll() {
+    const auto samples = Cutoff(options_.storage.samples_keep);
+    const auto reports = Cutoff(options_.storage.reports_keep);
+    // Read before any question to the history: a run that is not open here is there, if anywhere.
+    const std::optional<Known> known = ReadKnown();
+    uint64_t run = 0;
+    while (go_on_()) {
+      ASSIGN_OR_RETURN(const auto next, options_.samples->NextRun(run));
+      if (!next) break;
+      run = *next;
+      ASSIGN_OR_RETURN(const auto ended, options_.events->history().EndedAt(run));
+      if (!ended) {
+        const bool gone = known && run <= known->last_run && known->open.count(run) == 0;
+        if (gone) RETURN_IF_ERROR(DropOrphan(run));
+        continue;
+      }
+      if (samples && *ended < *samples) RETURN_IF_ERROR(DropChunks(run));
+      if (reports && *ended < *reports) RETURN_IF_ERROR(DropReport(run));
+    }
+    if (!go_on_()) return absl::OkStatus();
+    progress_.samples_before = samples.value_or(0);
+    progress_.reports_before = reports.value_or(0);
+    progress_.looked_at_all = now_;
+    return absl::OkStatus();
   }
 
   absl::Status BySize() {
@@ -152,14 +230,16 @@ class Sweeper {
   const Janitor::Options& options_;
   const std::function<bool()>& go_on_;
   const int64_t now_;
+  Janitor::Progress& progress_;
   Janitor::Swept swept_;
 };
 
 }  // namespace
 
 absl::StatusOr<Janitor::Swept> Janitor::Sweep(const Options& options,
-                                              const std::function<bool()>& go_on) {
-  return Sweeper(options, go_on).All();
+                                              const std::function<bool()>& go_on,
+                                              Progress& progress) {
+  return Sweeper(options, go_on, progress).All();
 }
 
 Janitor::Janitor(Options options) : options_(std::move(options)) {
@@ -184,17 +264,18 @@ bool Janitor::GoOn() {
 
 void Janitor::Run() {
   const std::function<bool()> go_on = [this] { return GoOn(); };
+  Progress progress;
   while (GoOn()) {
-    const auto swept = Sweep(options_, go_on);
+    const auto swept = Sweep(options_, go_on, progress);
     if (!swept.ok()) return options_.fatal(Annotate(swept.status(), "keeping within the bounds"));
     if (swept->events + swept->chunks + swept->reports + swept->history + swept->bytes +
-            swept->artifacts >
+            swept->artifacts + swept->orphans >
         0) {
       Log(LogLevel::kInfo,
           absl::StrCat("let go of ", swept->events, " events behind the snapshots, ", swept->chunks,
                        " chunks, ", swept->reports, " reports, ", swept->history,
-                       " rows of ended jobs, ", swept->artifacts, " files; gave ", swept->bytes,
-                       " bytes back"));
+                       " rows of ended jobs, ", swept->artifacts, " files, ", swept->orphans,
+                       " runs that nobody knows any more; gave ", swept->bytes, " bytes back"));
     }
     std::unique_lock lock(mutex_);
     stop_.wait_for(lock, std::chrono::nanoseconds(options_.storage.sweep_interval),

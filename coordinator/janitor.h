@@ -6,8 +6,10 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "coordinator/loop.h"
@@ -37,6 +39,13 @@ class Janitor {
     uint64_t history = 0;  // rows
     uint64_t bytes = 0;    // given back to the file system
     uint64_t artifacts = 0;
+    uint64_t orphans = 0;  // runs of which nobody knows any more, that had left chunks
+  };
+  // What the sweep before has looked at.
+  struct Progress {
+    int64_t samples_before = 0;  // samples of jobs that ended before this (Unix time) are gone
+    int64_t reports_before = 0;
+    std::optional<int64_t> looked_at_all;  // when all runs were visited
   };
 
   explicit Janitor(Options options);  // sweeps at once, and then in its interval
@@ -46,8 +55,12 @@ class Janitor {
   // Before the loop stops.
   void Stop();
 
-  // All of it once. The janitor's thread; a test may call it on another one instead.
-  static absl::StatusOr<Swept> Sweep(const Options& options, const std::function<bool()>& go_on);
+  // All of it once; by age what has come to its age since the sweep before, and every kLookAtAll
+  // every run, because a late chunk may have come in behind. The janitor's thread; a test may call
+  // it on another one instead.
+  static constexpr Nanos kLookAtAll = 3600 * kSecond;
+  static absl::StatusOr<Swept> Sweep(const Options& options, const std::function<bool()>& go_on,
+                                     Progress& progress);
 
  private:
   void Run();

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/sha256.h"
+#include "common/test_folder.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/store/artifact_store.h"
 #include "coordinator/store/memory_store.h"
@@ -68,7 +69,8 @@ struct Fixture {
     return run;
   }
   Janitor::Swept Sweep() {
-    const auto swept = Janitor::Sweep(janitor, [] { return true; });
+    const auto swept = Janitor::Sweep(
+        janitor, [] { return true; }, progress);
     EXPECT_TRUE(swept.ok()) << swept.status();
     return swept.ok() ? *swept : Janitor::Swept{};
   }
@@ -79,6 +81,7 @@ struct Fixture {
   ManualClock clock{SystemClock().Unix()};
   std::unique_ptr<Loop> loop;
   Janitor::Options janitor;
+  Janitor::Progress progress;
 };
 
 struct MemoryMaker {
@@ -88,8 +91,7 @@ struct MemoryMaker {
 };
 struct SqlMaker {
   SqlStores Make() {
-    std::string folder = testing::TempDir() + "rm_janitor_XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    const std::string folder = TestFolders::New("rm_janitor");
     return *OpenSqlStores(folder);
   }
 };
@@ -132,6 +134,51 @@ TYPED_TEST(JanitorSuite, ByAgeSamplesGoFirstThenReportsThenTheHistory) {
   EXPECT_TRUE(f.HasReport(open));
   const Janitor::Swept again = f.Sweep();
   EXPECT_EQ(again.chunks + again.reports + again.history, 0U);
+}
+
+// What has been looked at is not looked at again; a late chunk is found when all is.
+TYPED_TEST(JanitorSuite, OnlyWhatHasComeToItsAgeIsVisited) {
+  Fixture& f = this->f_;
+  f.janitor.storage.samples_keep = 60 * kSecond;
+  const RunId first = f.Add("first", 3, 100, true);
+  f.Sweep();
+  f.clock.Advance(61 * kSecond);
+  EXPECT_EQ(f.Sweep().chunks, 3U);
+  v1::Chunk late;
+  late.mutable_header()->set_run(first.value);
+  late.mutable_header()->set_attempt(1);
+  late.mutable_header()->set_kind(v1::STREAM_KIND_RANK);
+  late.mutable_header()->set_seq(4);
+  ASSERT_TRUE(f.stores.samples->PutChunks({&late, 1}).ok());
+  f.clock.Advance(60 * kSecond);
+  EXPECT_EQ(f.Sweep().chunks, 0U);
+  f.clock.Advance(Janitor::kLookAtAll);
+  EXPECT_EQ(f.Sweep().chunks, 1U);
+  EXPECT_TRUE(f.HasReport(first));
+}
+
+TYPED_TEST(JanitorSuite, AChunkThatCameWhenItsRunsHistoryHadGoneIsLetGoOf) {
+  Fixture& f = this->f_;
+  StorageConfig& keep = f.janitor.storage;
+  keep.samples_keep = keep.reports_keep = keep.history_keep = 60 * kSecond;
+  const RunId gone = f.Add("gone", 2, 100, true);
+  const RunId open = f.Add("open", 2, 100, false);
+  f.clock.Advance(61 * kSecond);
+  EXPECT_EQ(f.Sweep().history, 2U);
+  v1::Chunk late;
+  late.mutable_header()->set_run(gone.value);
+  late.mutable_header()->set_attempt(1);
+  late.mutable_header()->set_kind(v1::STREAM_KIND_RANK);
+  late.mutable_header()->set_seq(3);
+  ASSERT_TRUE(f.stores.samples->PutChunks({&late, 1}).ok());
+  f.clock.Advance(Janitor::kLookAtAll);
+  const Janitor::Swept swept = f.Sweep();
+  EXPECT_EQ(swept.orphans, 1U);
+  EXPECT_EQ(swept.chunks, 1U);
+  EXPECT_EQ(f.BytesOf(gone), 0U);
+  EXPECT_EQ(*f.stores.samples->Watermark({gone.value, 1, v1::STREAM_KIND_RANK, 0}), 0U);
+  EXPECT_GT(f.BytesOf(open), 0U);
+  EXPECT_EQ(f.Sweep().orphans, 0U);
 }
 
 TYPED_TEST(JanitorSuite, BySizeTheOldestSamplesGoAndOpenJobsNever) {
@@ -177,8 +224,7 @@ TYPED_TEST(JanitorSuite, TheLogIsCutBehindTheOlderSnapshot) {
 // What was let go of makes room: the file shrinks, and does not grow past its bound over many
 // rounds.
 TEST(Janitor, TheFileOfTheSamplesIsReallyBounded) {
-  std::string folder = testing::TempDir() + "rm_janitor_XXXXXX";
-  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const std::string folder = TestFolders::New("rm_janitor");
   Fixture f(*OpenSqlStores(folder));
   f.janitor.storage.samples_bytes = 2 << 20;
   uint64_t given_back = 0;
@@ -193,8 +239,7 @@ TEST(Janitor, TheFileOfTheSamplesIsReallyBounded) {
 // The bound of the files is no dead end: what no open job needs makes room for the next.
 TEST(Janitor, FilesThatNoOpenJobNeedsMakeRoom) {
   Fixture f({std::make_unique<MemoryEventStore>("c1"), std::make_unique<MemorySampleStore>()});
-  std::string folder = testing::TempDir() + "rm_janitor_XXXXXX";
-  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const std::string folder = TestFolders::New("rm_janitor");
   ArtifactStore::Options options;
   options.folder = folder;
   options.total_bytes_max = 300;

@@ -36,7 +36,12 @@ LiveBoard::RunFigures& LiveBoard::FiguresFor(const v1::ChunkHeader& header) {
   return figures;
 }
 
-void LiveBoard::Add(const v1::Chunk& chunk) {
+bool LiveBoard::RunFigures::IsFresh(uint32_t rank, Nanos now) const {
+  const auto heard = heard_at.find(rank);
+  return heard != heard_at.end() && now - heard->second <= kFreshFor;
+}
+
+void LiveBoard::Add(const v1::Chunk& chunk, Nanos now) {
   const v1::ChunkHeader& header = chunk.header();
   if (header.kind() != v1::STREAM_KIND_RANK) return;
   const auto payload = UnpackChunk(chunk);
@@ -45,6 +50,7 @@ void LiveBoard::Add(const v1::Chunk& chunk) {
   const auto it = runs_.find(header.run());
   if (it != runs_.end() && header.attempt() < it->second.attempt) return;  // history
   RunFigures& figures = FiguresFor(header);
+  figures.heard_at[header.stream()] = now;
   AddColumns(figures, header.stream(), *payload);
   AddSketches(figures, *payload);
   AddRequests(figures, *payload);
@@ -107,14 +113,15 @@ void LiveBoard::AddRequests(RunFigures& figures, const v1::ChunkPayload& payload
   }
 }
 
-std::optional<v1::LiveFigures> LiveBoard::Figures(uint64_t run) const {
+std::optional<v1::LiveFigures> LiveBoard::Figures(uint64_t run, uint32_t attempt, Nanos now) const {
   std::lock_guard lock(mutex_);
   const auto it = runs_.find(run);
-  if (it == runs_.end()) return std::nullopt;
+  if (it == runs_.end() || it->second.attempt != attempt) return std::nullopt;
   const RunFigures& figures = it->second;
   v1::LiveFigures out;
   out.set_run_id(run);
-  if (figures.first_step && figures.newest > *figures.first_step) {
+  const bool fresh = figures.IsFresh(0, now);
+  if (fresh && figures.first_step && figures.newest > *figures.first_step) {
     const Nanos from = std::max(*figures.first_step, figures.newest - kWindow);
     double tokens = 0;
     for (const auto& [t, count] : figures.tokens) {
@@ -124,14 +131,17 @@ std::optional<v1::LiveFigures> LiveBoard::Figures(uint64_t run) const {
   }
   if (const auto p50 = figures.ttft_ms.Quantile(0.5)) out.set_ttft_p50_ms(*p50);
   if (const auto p95 = figures.ttft_ms.Quantile(0.95)) out.set_ttft_p95_ms(*p95);
-  if (figures.running) out.set_requests_running(*figures.running);
-  if (figures.waiting) out.set_requests_waiting(*figures.waiting);
-  if (figures.kv_blocks) out.set_kv_blocks_used(*figures.kv_blocks);
-  if (!figures.rss.empty()) {
-    double rss = 0;
-    for (const auto& [rank, bytes] : figures.rss) rss += bytes;
-    out.set_rss_bytes(static_cast<uint64_t>(rss));
+  if (fresh && figures.running) out.set_requests_running(*figures.running);
+  if (fresh && figures.waiting) out.set_requests_waiting(*figures.waiting);
+  if (fresh && figures.kv_blocks) out.set_kv_blocks_used(*figures.kv_blocks);
+  // Of all ranks together, or of none.
+  bool all_fresh = !figures.rss.empty();
+  double rss = 0;
+  for (const auto& [rank, bytes] : figures.rss) {
+    all_fresh = all_fresh && figures.IsFresh(rank, now);
+    rss += bytes;
   }
+  if (all_fresh) out.set_rss_bytes(static_cast<uint64_t>(rss));
   out.set_requests_done(figures.requests_done);
   return out;
 }

@@ -34,6 +34,8 @@ class GatedStore : public MemoryEventStore {
     moved_.wait(lock, [this] { return inside_; });
   }
   void FailNext() { fail_ = true; }
+  // From now on no snapshot fits.
+  void RefuseSnapshots() { snapshots_fit_ = false; }
   int appends() const { return appends_; }
 
  protected:
@@ -48,6 +50,10 @@ class GatedStore : public MemoryEventStore {
     if (fail_) return absl::InternalError("planted: fsync failed");
     return MemoryEventStore::DoAppend(events, ended);
   }
+  absl::Status DoPutSnapshot(uint64_t seq, std::string_view bytes) override {
+    if (!snapshots_fit_) return absl::OutOfRangeError("planted: too large for a row");
+    return MemoryEventStore::DoPutSnapshot(seq, bytes);
+  }
 
  private:
   std::mutex mutex_;
@@ -55,6 +61,7 @@ class GatedStore : public MemoryEventStore {
   bool open_ = true;
   bool inside_ = false;
   std::atomic<bool> fail_ = false;
+  std::atomic<bool> snapshots_fit_ = true;
   std::atomic<int> appends_ = 0;
 };
 
@@ -67,11 +74,12 @@ v1::Principal Operator() {
 }
 
 struct Fixture {
-  explicit Fixture(size_t inbox = 1024) {
+  explicit Fixture(size_t inbox = 1024, uint64_t snapshot_events = 10'000) {
     Loop::Options options;
     options.events = &store;
     options.clock = &SystemClock();
     options.inbox_max = inbox;
+    options.snapshot_events = snapshot_events;
     options.fatal = [this](const absl::Status& status) { fatal.set_value(status); };
     loop = std::make_unique<Loop>(options);
     recovered = loop->Recover("boot", "boot/1");
@@ -154,6 +162,20 @@ TEST(Loop, WhatWaitedTogetherIsOneTransaction) {
   f.store.OpenGate();
   for (auto& answer : rest) EXPECT_TRUE(answer.get().status.ok());
   EXPECT_EQ(f.store.appends() - before, 2);  // s0's, and one for the hundred
+}
+
+TEST(Loop, ASnapshotThatIsTooLargeIsSkippedAndNothingElse) {
+  Fixture f(1024, /*snapshot_events=*/1);
+  f.store.RefuseSnapshots();
+  f.loop->Start();
+  for (const char* id : {"a", "b", "c"}) EXPECT_TRUE(f.Submit(id).get().status.ok());
+  f.loop->Stop();
+  Loop::Options options;
+  options.events = &f.store;
+  options.clock = &SystemClock();
+  options.inbox_max = 16;
+  Loop again(options);
+  EXPECT_TRUE(again.Recover("boot", "boot/2").ok());  // from what was there before, and the log
 }
 
 TEST(Loop, AFailedCommitIsFatalAndNobodyIsAnswered) {

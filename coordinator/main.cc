@@ -178,6 +178,7 @@ class Coordinator {
     ingest.live = &live_;
     ingest.cluster_id = loop_->cluster_id();
     ingest.knows = [this](uint64_t run, uint32_t attempt) { return Knows(run, attempt); };
+    ingest.ended = [this](const std::vector<StreamKey>& ended) { TellStored(ended); };
     ingest.fatal = Fence;
     ingest.bytes_max = kIngestBytesMax;
     ingest.run_bytes_max = kRunSampleBytesMax;
@@ -228,6 +229,15 @@ class Coordinator {
     ASSIGN_OR_RETURN(const auto at, history.EndedAt(run));
     const auto& keep = options_.storage.samples_keep;
     return at.has_value() && (!keep || SystemClock().Unix() - *at <= *keep);
+  }
+
+  // With a full inbox the workers' Reports will say the same.
+  void TellStored(const std::vector<StreamKey>& ended) {
+    StreamsStored stored;
+    for (const StreamKey& key : ended) {
+      stored.streams.push_back({RunId{key.run}, key.attempt, key.kind, key.stream});
+    }
+    (void)loop_->Post({CorePrincipal(), std::move(stored)}, [](const Outcome&) {});
   }
 
   Step TellReady() {

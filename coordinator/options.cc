@@ -68,17 +68,16 @@ constexpr TimingFlag kTimingFlags[] = {
 void AddStorageFlags(Flags& flags, Raw& raw) {
   for (const AgeFlag& flag : kAgeFlags) flags.Add(flag.name, &(raw.*flag.text), flag.help);
   flags.AddBytes("samples-bytes", &raw.samples_bytes,
-                 "what samples.db may hold before the oldest samples go (64GiB)");
+                 "what samples.db may hold before the oldest samples go");
   flags.Add("snapshot-events", &raw.snapshot_events,
-            "events after which State is saved and the log behind it cut (10000)", 1,
-            1'000'000'000);
-  flags.AddBytes("snapshot-bytes", &raw.snapshot_bytes, "the same, in bytes of events (64MiB)");
+            "events after which State is saved and the log behind it cut", 1, 1'000'000'000);
+  flags.AddBytes("snapshot-bytes", &raw.snapshot_bytes, "the same, in bytes of events");
   flags.Add("sweep-interval", &raw.sweep_interval, "how often what is over goes (1m)");
   flags.Add("backup-to", &raw.backup_to,
             "do not serve: copy --data, in use or not, to this new folder");
   flags.Add("restore-from", &raw.restore_from,
             "do not serve: make --data, which must be empty, from this backup");
-  flags.Add("output", &raw.output, "of the two above: table or json (table)");
+  flags.Add("output", &raw.output, "of the two above: table or json");
 }
 
 void AddFlags(Flags& flags, Raw& raw) {
@@ -101,8 +100,8 @@ void AddFlags(Flags& flags, Raw& raw) {
   flags.Add("lifeline-fd", &raw.lifeline_fd, "stop in order when this descriptor ends", 0, kFdMax);
   flags.Add("ready-fd", &raw.ready_fd, "write the address here, once served, and close", 0, kFdMax);
   flags.AddBytes("artifact-bytes", &raw.artifact_bytes,
-                 "bound of the files that jobs refer to, all together (4GiB)");
-  flags.Add("log-level", &raw.log_level, "debug, info, warning or error (info)");
+                 "bound of the files that jobs refer to, all together");
+  flags.Add("log-level", &raw.log_level, "debug, info, warning or error");
 }
 
 absl::Status UsageError(std::string_view text) { return absl::InvalidArgumentError(ToAbsl(text)); }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "common/test_folder.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/loop.h"
 #include "coordinator/snapshot.h"
@@ -30,11 +31,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string NewFolder() {
-  std::string folder = testing::TempDir() + "rm_recover_XXXXXX";
-  EXPECT_NE(mkdtemp(folder.data()), nullptr);
-  return folder;
-}
+std::string NewFolder() { return TestFolders::New("rm_recover"); }
 
 // Keeps a copy of every event, whatever is cut away; fails its k-th snapshot if asked to.
 class Recorder : public MemoryEventStore {

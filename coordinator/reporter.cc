@@ -9,6 +9,7 @@
 #include "common/version.h"
 #include "coordinator/core/view.h"
 #include "coordinator/evidence.h"
+#include "coordinator/fit_report.h"
 
 namespace rackmark {
 namespace {
@@ -73,10 +74,11 @@ void Reporter::RunToJudge(RunId run) {
 absl::Status Reporter::Assemble(const State& state, JobId id, Done done) {
   if (state.hard.jobs.count(id) != 0) {
     return absl::FailedPreconditionError(
-        absl::StrCat("job ", id.value, " has not ended yet; its report comes with its verdict"));
+        absl::StrCat("job ", DisplayJob(state.hard.cluster_id, id),
+                     " has not ended yet; its report comes with its verdict"));
   }
   if (!HasEnded(state.hard, id)) {
-    return absl::NotFoundError(absl::StrCat("there is no job ", id.value));
+    return NoSuchJob(state.hard.cluster_id, id);
   }
   std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("the coordinator is stopping");
@@ -168,8 +170,7 @@ absl::StatusOr<Reporter::Judged> Reporter::Summarize(v1::RunSummary known) {
 absl::StatusOr<v1::JobSummary> Reporter::Put(const Report& report) {
   ASSIGN_OR_RETURN(const auto ended, options_.history->Job(report.job.value));
   if (!ended) {
-    return absl::NotFoundError(
-        absl::StrCat("job ", report.job.value, " has ended, and is no longer kept"));
+    return NoLongerKept(report.cluster_id, report.job);
   }
   const v1::JobRecord& job = ended->job();
   v1::JobSummary summary;
@@ -185,36 +186,26 @@ absl::StatusOr<v1::JobSummary> Reporter::Put(const Report& report) {
   *summary.mutable_by() = job.by();
   summary.set_rackmark_version(std::string(Version()));
   RETURN_IF_ERROR(AddRuns(*ended, summary));
-  Fit(summary);
+  RETURN_IF_ERROR(FitReport(summary, options_.report_bytes_max));
   return summary;
 }
 
 absl::Status Reporter::AddRuns(const v1::EndedJob& ended, v1::JobSummary& summary) {
+  size_t bytes = 0;
   for (const v1::RunRecord& run : ended.runs()) {
     v1::RunSummary* shown = summary.add_runs();
     ASSIGN_OR_RETURN(const auto stored, options_.samples->GetReport(run.run_id()));
-    if (stored && shown->ParseFromString(*stored) && shown->attempt() == run.attempt()) continue;
+    if (stored && shown->ParseFromString(*stored) && shown->attempt() == run.attempt()) {
+      if (bytes > options_.report_bytes_max) LeaveOutCharts(*shown);
+      bytes += shown->ByteSizeLong();
+      continue;
+    }
     *shown = KnownOf(run);
     v1::MissingValue* missing = shown->add_missing();
     missing->set_name("summary");
     missing->set_reason("it is not in samples.db; only what the event log says is shown");
   }
   return absl::OkStatus();
-}
-
-// Charts go first when a report would not fit into one message, the last runs' first.
-void Reporter::Fit(v1::JobSummary& summary) const {
-  size_t bytes = summary.ByteSizeLong();
-  for (int i = summary.runs_size(); i-- > 0 && bytes > options_.report_bytes_max;) {
-    v1::RunSummary* run = summary.mutable_runs(i);
-    const size_t before = run->ByteSizeLong();
-    if (run->series_size() == 0) continue;
-    run->clear_series();
-    v1::MissingValue* missing = run->add_missing();
-    missing->set_name("series");
-    missing->set_reason("left out, because the whole report would not fit into one message");
-    bytes -= before - run->ByteSizeLong();
-  }
 }
 
 }  // namespace rackmark

@@ -69,7 +69,6 @@ class Reporter : public LoopListener {
   absl::StatusOr<Judged> Summarize(v1::RunSummary known);
   absl::StatusOr<v1::JobSummary> Put(const Report& report);
   absl::Status AddRuns(const v1::EndedJob& ended, v1::JobSummary& summary);
-  void Fit(v1::JobSummary& summary) const;
 
   const Options options_;
   std::mutex mutex_;

@@ -206,7 +206,12 @@ class Life : public LoopListener {
     options.storage.samples_keep = 3600 * kSecond;
     options.storage.reports_keep = 3600 * kSecond;
     options.storage.history_keep = 3600 * kSecond;
-    if (!Janitor::Sweep(options, [] { return true; }).ok()) Fence();  // as Janitor::Run does
+    Janitor::Progress fresh;
+    // As Janitor::Run does.
+    if (!Janitor::Sweep(
+             options, [] { return true; }, fresh)
+             .ok())
+      Fence();
   }
   bool IsFenced() {
     std::lock_guard lock(mutex_);

@@ -34,11 +34,11 @@ class Unpackers {
   Unpackers& operator=(const Unpackers&) = delete;
 
   // Waits while too many wait. An error of any chunk before may come here already.
-  absl::Status Add(const v1::Chunk& chunk) {
+  absl::Status Add(v1::Chunk chunk) {
     std::unique_lock lock(mutex_);
     room_.wait(lock, [this] { return waiting_.size() < kWaitingMax; });
     if (!error_.ok()) return error_;
-    waiting_.push_back({added_++, chunk});
+    waiting_.push_back({added_++, std::move(chunk)});
     work_.notify_one();
     return absl::OkStatus();
   }
@@ -100,7 +100,8 @@ absl::StatusOr<v1::RunSummary> SummarizeWithReport(v1::RunSummary known,
   RunSummarizer summarizer;
   {
     Unpackers unpackers(summarizer);
-    const absl::Status read = chunks([&](const v1::Chunk& chunk) { return unpackers.Add(chunk); });
+    const absl::Status read =
+        chunks([&](v1::Chunk chunk) { return unpackers.Add(std::move(chunk)); });
     RETURN_IF_ERROR(unpackers.Finish());
     RETURN_IF_ERROR(read);
   }

@@ -16,7 +16,7 @@ v1::RunSpec ReadRunSpec(const Fields& spec, const v1::Gang& gang, const TraceFin
 
 v1::Gang ReadGang(const Fields& spec);
 
-// Missing measure = derived from the runs: see DefaultMeasureLimit.
+// Missing measure = derived from the runs: see longest_run + bounds::kMeasureSlack.
 v1::Limits ReadLimits(const Fields& spec, Nanos longest_run);
 
 // Warm-up, calibration, window and grace of a run: what its measurement takes at least.

@@ -39,7 +39,9 @@ constexpr Description kDescriptions[] = {
     {"spec.workload.serve.kv_memory", "Key/value cache of the whole gang. [256MiB]"},
     {"spec.workload.serve.max_batch", "Sequences that decode in one step. [32]"},
     {"spec.workload.serve.prefill_chunk", "Prompt tokens in one step. [256]"},
-    {"spec.workload.null", "No work: what the instrument itself costs."},
+    {"spec.workload.null",
+     "No work: what the instrument itself costs. Write the key in quotes: a bare null is no "
+     "text to most readers of YAML."},
     {"spec.workload.null.duration", "The measured window. [5s]"},
     {"spec.workload.null.samples_per_step", "Points recorded in each step. [16]"},
     {"spec.workload.null.hold",

@@ -93,7 +93,14 @@ absl::StatusOr<Override> ParseOverride(std::string_view text) {
         absl::StrCat("--set \"", EscapeControl(text.substr(0, 128)),
                      "\" is not path=value; write for example --set load.rate=12/s"));
   }
-  return Override{std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
+  const std::string_view path = text.substr(0, equals);
+  constexpr std::string_view kSpec = "spec.";
+  if (path.substr(0, kSpec.size()) == kSpec) {
+    return absl::InvalidArgumentError(absl::StrCat("--set \"", EscapeControl(text.substr(0, 128)),
+                                                   "\" begins at spec, and so do all; write --set ",
+                                                   EscapeControl(text.substr(kSpec.size(), 128))));
+  }
+  return Override{std::string(path), std::string(text.substr(equals + 1))};
 }
 
 ReadResult ReadJob(std::string_view yaml, std::string_view file_name,

@@ -349,10 +349,27 @@ TEST(Override, CommandLineForm) {
   EXPECT_EQ(good->path, "load.rate");
   EXPECT_EQ(good->value, "12/s");
   EXPECT_EQ(ParseOverride("a=b=c")->value, "b=c");
+  EXPECT_THAT(std::string(ParseOverride("spec.load.rate=12/s").status().message()),
+              HasSubstr("begins at spec, and so do all; write --set load.rate=12/s"));
+  EXPECT_TRUE(ParseOverride("speculative=1").ok());
   for (const char* bad : {"load.rate", "=12", "load.rate=", ""}) {
     EXPECT_THAT(std::string(ParseOverride(bad).status().message()),
                 HasSubstr("is not path=value; write for example --set load.rate=12/s"));
   }
+}
+
+// A bare null is no text to other readers of YAML, editors among them; so it is quoted for them.
+TEST(Library, TheNullWorkloadIsTextToEveryReader) {
+  const std::string path = std::string(RACKMARK_JOB_LIBRARY) + "/null.yaml";
+  std::string text = FileText(path);
+  EXPECT_THAT(text, HasSubstr("\n    \"null\":\n"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("\n    null:")));
+  const auto quoted = ParseJob(text, path, {});
+  ASSERT_TRUE(quoted.ok()) << quoted.status();
+  text.replace(text.find("\n    \"null\":"), 12, "\n    null:");
+  const auto bare = ParseJob(text, path, {});
+  ASSERT_TRUE(bare.ok()) << bare.status();
+  EXPECT_EQ(bare->spec().SerializeAsString(), quoted->spec().SerializeAsString());
 }
 
 TEST(Library, EveryJobIsGood) {

@@ -11,11 +11,13 @@
 #include <thread>
 #include <utility>
 
+#include "common/interfaces.h"
 #include "gloo/common/error.h"
 #include "gloo/rendezvous/context.h"
 #include "gloo/rendezvous/store.h"
 #include "gloo/transport/tcp/device.h"
 #include "gloo/transport/unbound_buffer.h"
+#include "kernels/gloo_doors.h"
 
 namespace rackmark {
 namespace {
@@ -23,8 +25,8 @@ namespace {
 using gloo::transport::UnboundBuffer;
 using std::chrono::milliseconds;
 
-// Gloo waits that long for each of up to five steps with a peer that died after it gave its card.
-constexpr int kStepsOfAMeeting = 5;
+// Gloo waits five times its timeout for a peer that died after it gave its card.
+constexpr int kTimeoutsOfAMeeting = 5;
 constexpr Nanos kAddressLimit = 20 * kSecond;
 // For the thread of a meeting that was cut short; Gloo offers no way to interrupt a connect.
 constexpr Nanos kGoodbye = 2 * kSecond;
@@ -32,6 +34,13 @@ constexpr int kPiecesPerExchange = 256;
 
 milliseconds Millis(Nanos time) {
   return milliseconds(std::max<Nanos>(1, (time + kMillisecond - 1) / kMillisecond));
+}
+
+// What Gloo says, without the place in its sources that it says first.
+std::string Words(const std::exception& e) {
+  const std::string_view text = e.what();
+  const size_t end = text.starts_with('[') ? text.find("] ") : text.npos;
+  return std::string(end == text.npos ? text : text.substr(end + 2));
 }
 
 // The address cards as Gloo's key-value store: it sets its own addresses, then asks for those of
@@ -69,6 +78,7 @@ class CardStore : public gloo::rendezvous::Store {
   }
   void Go(std::vector<std::string> cards) {
     std::lock_guard lock(mutex_);
+    if (cancelled_) return;
     cards_ = std::move(cards);
     changed_.notify_all();
   }
@@ -109,18 +119,28 @@ struct Meeting {
   std::shared_ptr<gloo::rendezvous::Context> context;
   std::mutex mutex;
   std::condition_variable changed;
-  std::optional<absl::Status> result;  // guarded by mutex
+  std::optional<absl::Status> result;  // guarded by mutex, as all below
+  bool aborted = false;
 };
+
+void CloseConnections(Meeting& meeting) {
+  try {
+    meeting.context->closeConnections();
+  } catch (const std::exception&) {
+    // A connection that is broken already is as good as closed.
+  }
+}
 
 void Meet(const std::shared_ptr<Meeting>& meeting) {
   absl::Status result;
   try {
     meeting->context->connectFullMesh(meeting->store, meeting->device);
   } catch (const std::exception& e) {
-    result = absl::UnavailableError(absl::StrCat("Gloo cannot connect the ranks: ", e.what()));
+    result = absl::UnavailableError(absl::StrCat("Gloo cannot connect the ranks: ", Words(e)));
   }
   meeting->store.Cancel();  // whoever waits for addresses that will not come
   std::lock_guard lock(meeting->mutex);
+  if (result.ok() && meeting->aborted) CloseConnections(*meeting);
   meeting->result = result;
   meeting->changed.notify_all();
 }
@@ -147,16 +167,19 @@ class GlooMesh::Impl {
   }
 
   absl::Status Listen() {
+    if (const absl::Status there = CheckInterface(options_.interface); !there.ok()) {
+      return absl::UnavailableError(absl::StrCat("no network for Gloo: ", there.message()));
+    }
     try {
       gloo::transport::tcp::attr where;
       where.iface = options_.interface;
       meeting_->device = gloo::transport::tcp::CreateDevice(where);
       meeting_->context =
           std::make_shared<gloo::rendezvous::Context>(options_.rank, options_.world);
-      meeting_->context->setTimeout(Millis(options_.connect_limit / kStepsOfAMeeting));
+      meeting_->context->setTimeout(Millis(options_.connect_limit / kTimeoutsOfAMeeting));
     } catch (const std::exception& e) {
       return absl::UnavailableError(
-          absl::StrCat("Gloo cannot use the interface ", options_.interface, ": ", e.what()));
+          absl::StrCat("Gloo cannot use the interface ", options_.interface, ": ", Words(e)));
     }
     thread_ = std::thread([meeting = meeting_] { Meet(meeting); });
     if (auto own = meeting_->store.AwaitOwn(kAddressLimit)) {
@@ -172,6 +195,7 @@ class GlooMesh::Impl {
   absl::Status Connect(std::vector<std::string> cards) {
     RACKMARK_CHECK(static_cast<int>(cards.size()) == options_.world);
     cards[static_cast<size_t>(options_.rank)] = addresses_;
+    const Nanos deadline = SystemClock().Monotonic() + options_.connect_limit;
     for (size_t peer = 0; peer < cards.size(); ++peer) {
       // Gloo cuts its address out of the card without looking at the card's size.
       if (cards[peer].size() == addresses_.size()) continue;
@@ -179,18 +203,17 @@ class GlooMesh::Impl {
           absl::StrCat("rank ", peer, "'s Gloo addresses have ", cards[peer].size(),
                        " bytes, expected ", addresses_.size(), "; all ranks must be of one build"));
     }
-    meeting_->store.Go(std::move(cards));
-    std::unique_lock lock(meeting_->mutex);
-    const bool over =
-        meeting_->changed.wait_for(lock, std::chrono::nanoseconds(options_.connect_limit),
-                                   [&] { return meeting_->result.has_value() || aborted(); });
-    if (aborted()) return absl::UnavailableError("the meeting was aborted");
-    if (!over) {
-      return absl::DeadlineExceededError(absl::StrCat("Gloo did not connect the ranks in ",
-                                                      FormatDuration(options_.connect_limit)));
+    {
+      std::lock_guard lock(meeting_->mutex);
+      cards_ = cards;
     }
-    connected_ = meeting_->result->ok();
-    return *meeting_->result;
+    meeting_->store.Go(std::move(cards));
+    absl::Status met = AwaitMeeting();
+    if (met.ok()) met = Greet(deadline);
+    // The peers must not wait for a rank that will not come.
+    if (!met.ok()) Abort();
+    KnockIfAborted();
+    return met;
   }
 
   absl::Status Exchange(const std::vector<Outgoing>& out, const std::vector<Incoming>& in,
@@ -199,12 +222,7 @@ class GlooMesh::Impl {
     late_.clear();
     absl::Status status = Post(out, in);
     if (status.ok()) status = AwaitAll(in, deadline);
-    if (status.ok()) status = AwaitSent(out, deadline);
-    if (!status.ok()) Abort();  // closed before the buffers go: nothing is written into them then
-    std::lock_guard lock(active_mutex_);
-    receives_.clear();
-    sends_.clear();
-    return status;
+    return Finish(out, deadline, std::move(status));
   }
 
   void Abort() {
@@ -216,15 +234,18 @@ class GlooMesh::Impl {
       for (const auto& buffer : sends_) buffer->abortWaitSend();
     }
     meeting_->store.Cancel();
-    std::lock_guard lock(meeting_->mutex);
-    meeting_->changed.notify_all();
-    const bool met = meeting_->result && meeting_->result->ok();
-    if (!first || !met) return;
-    try {
-      meeting_->context->closeConnections();
-    } catch (const std::exception&) {
-      // A connection that is broken already is as good as closed.
+    if (first) {
+      std::lock_guard lock(meeting_->mutex);
+      meeting_->aborted = true;
+      meeting_->changed.notify_all();
+      if (meeting_->result && meeting_->result->ok()) CloseConnections(*meeting_);
     }
+    KnockIfAborted();
+  }
+
+  void Leave() {
+    std::lock_guard lock(meeting_->mutex);
+    if (connected_) CloseConnections(*meeting_);
   }
 
   bool aborted() const { return aborted_.load(); }
@@ -234,6 +255,57 @@ class GlooMesh::Impl {
 
  private:
   using Buffers = std::vector<std::unique_ptr<UnboundBuffer>>;
+
+  absl::Status NotInTime() const {
+    return absl::DeadlineExceededError(
+        absl::StrCat("Gloo did not connect the ranks in ", FormatDuration(options_.connect_limit)));
+  }
+
+  absl::Status AwaitMeeting() {
+    std::unique_lock lock(meeting_->mutex);
+    const bool over =
+        meeting_->changed.wait_for(lock, std::chrono::nanoseconds(options_.connect_limit),
+                                   [&] { return meeting_->result.has_value() || aborted(); });
+    if (aborted()) return absl::UnavailableError("the meeting was aborted");
+    if (!over) return NotInTime();
+    connected_ = meeting_->result->ok();
+    return *meeting_->result;
+  }
+
+  // A word from everybody: a peer that gave up meanwhile has hung up, and is found here.
+  absl::Status Greet(Nanos deadline) {
+    const auto own = static_cast<uint64_t>(options_.rank);
+    std::vector<uint64_t> words(static_cast<size_t>(options_.world), own);
+    std::vector<Outgoing> out;
+    std::vector<Incoming> in;
+    for (int peer = 0; peer < options_.world; ++peer) {
+      if (peer == options_.rank) continue;
+      out.push_back({peer, &own, sizeof(own)});
+      in.push_back({peer, &words[static_cast<size_t>(peer)], sizeof(own)});
+    }
+    late_.clear();
+    absl::Status greeted = Post(out, in);
+    if (greeted.ok()) greeted = AwaitTogether(in, deadline);
+    greeted = Finish(out, deadline, std::move(greeted));
+    if (!greeted.ok()) return absl::IsDeadlineExceeded(greeted) ? NotInTime() : greeted;
+    for (size_t peer = 0; peer < words.size(); ++peer) {
+      if (words[peer] == peer) continue;
+      return absl::FailedPreconditionError(
+          absl::StrCat("the connection to rank ", peer, " leads to rank ", words[peer]));
+    }
+    return absl::OkStatus();
+  }
+
+  // Once both the cards and the end are known, whichever came last.
+  void KnockIfAborted() {
+    std::vector<std::string> cards;
+    {
+      std::lock_guard lock(meeting_->mutex);
+      const bool met = meeting_->result && meeting_->result->ok();
+      if (meeting_->aborted && !met) cards.swap(cards_);
+    }
+    gloo_internal::Knock(cards, options_.rank);
+  }
 
   // The n-th message between two ranks in this exchange has the same slot on both sides.
   uint64_t SlotFor(std::vector<uint64_t>& counts, int peer) const {
@@ -266,6 +338,37 @@ class GlooMesh::Impl {
       return Lost(peer, e);
     }
     return absl::OkStatus();
+  }
+
+  absl::Status Finish(const std::vector<Outgoing>& out, Nanos deadline, absl::Status status) {
+    if (status.ok()) status = AwaitSent(out, deadline);
+    if (!status.ok()) Abort();  // closed before the buffers go: nothing is written into them then
+    std::lock_guard lock(active_mutex_);
+    receives_.clear();
+    sends_.clear();
+    return status;
+  }
+
+  // In no order, which Gloo offers by threads only: whoever hangs up ends the wait for all others.
+  absl::Status AwaitTogether(const std::vector<Incoming>& in, Nanos deadline) {
+    std::mutex mutex;
+    absl::Status first;
+    const auto await = [&](size_t i) {
+      const absl::Status one = AwaitOne(*receives_[i], in[i].peer, deadline);
+      if (one.ok()) return;
+      {
+        std::lock_guard lock(mutex);
+        if (!first.ok()) return;
+        first = one;
+        late_.push_back(in[i].peer);
+      }
+      Abort();
+    };
+    std::vector<std::thread> waiting;
+    for (size_t i = 1; i < in.size(); ++i) waiting.emplace_back(await, i);
+    await(0);
+    for (std::thread& thread : waiting) thread.join();
+    return first;
   }
 
   absl::Status AwaitAll(const std::vector<Incoming>& in, Nanos deadline) {
@@ -310,13 +413,14 @@ class GlooMesh::Impl {
   absl::Status Lost(int peer, const std::exception& e) const {
     if (aborted()) return absl::UnavailableError("aborted");
     return absl::UnavailableError(
-        absl::StrCat("the connection to rank ", peer, " was lost: ", e.what()));
+        absl::StrCat("the connection to rank ", peer, " was lost: ", Words(e)));
   }
 
   const Options options_;
   const std::shared_ptr<Meeting> meeting_;
   std::thread thread_;
   std::string addresses_;
+  std::vector<std::string> cards_;  // guarded by meeting_->mutex; empty: nobody to knock at
   bool connected_ = false;
   uint64_t exchanges_ = 0;
   std::vector<int> late_;
@@ -346,6 +450,7 @@ absl::Status GlooMesh::Exchange(const std::vector<Outgoing>& out, const std::vec
   return impl_->Exchange(out, in, deadline);
 }
 const std::vector<int>& GlooMesh::late() const { return impl_->late(); }
+void GlooMesh::Leave() { impl_->Leave(); }
 void GlooMesh::Abort() { impl_->Abort(); }
 
 }  // namespace rackmark

@@ -35,7 +35,8 @@ class GlooMesh {
   int world() const;
   // For the address card. They serve one meeting.
   const std::string& addresses() const;
-  // Meets everybody; addresses (world) are those of the cards, by rank. Once.
+  // Meets everybody; addresses (world) are those of the cards, by rank. Once; UNAVAILABLE: a peer
+  // gave up, or is gone. After Abort it only tells the peers, who then need not wait for this rank.
   absl::Status Connect(std::vector<std::string> addresses);
 
   struct Outgoing {
@@ -56,6 +57,9 @@ class GlooMesh {
   // Peers whose messages had not come when the last Exchange failed, ascending.
   const std::vector<int>& late() const;
 
+  // This rank has nothing to exchange any more, nor has anybody with it: closes its connections.
+  // The others' exchanges among themselves go on.
+  void Leave();
   // Ends blocked and later calls here with UNAVAILABLE, and closes all connections, which does the
   // same to the peers.
   void Abort();

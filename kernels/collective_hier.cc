@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_join.h"
 #include "kernels/call_signature.h"
+#include "kernels/leader_waits.h"
 
 namespace rackmark {
 namespace {
@@ -107,11 +108,6 @@ class HierCollective : public Collective {
     std::vector<GlooMesh::Outgoing> out;
     std::vector<GlooMesh::Incoming> in;
   };
-  // What the members of a host learn with the result, of their leader's clock and of all hosts.
-  struct Waits {
-    Nanos of_host = 0;  // from this host's arrival to the last host's
-    Nanos longest = 0;  // of any rank of the gang
-  };
 
   const std::vector<int>& mine() const { return groups_[host_]; }
   int LeaderOf(size_t host) const { return groups_[host].front(); }
@@ -145,16 +141,16 @@ class HierCollective : public Collective {
   absl::Status Across(Move move) {
     if (!IsLeader()) return absl::OkStatus();
     RETURN_IF_ERROR(MeetLeaders());
-    spread_ = local_timing_.wait + local_timing_.lateness + waits_.of_host;
-    spreads_.assign(groups_.size(), spread_);
+    times_.spread = local_timing_.wait + local_timing_.lateness;
+    all_times_.assign(groups_.size(), times_);
     Messages messages;
     for (size_t host = 0; host < groups_.size(); ++host) {
       if (host == host_) continue;
-      messages.out.push_back({LeaderOf(host), &spread_, sizeof(spread_)});
-      messages.in.push_back({LeaderOf(host), &spreads_[host], sizeof(spread_)});
+      messages.out.push_back({LeaderOf(host), &times_, sizeof(times_)});
+      messages.in.push_back({LeaderOf(host), &all_times_[host], sizeof(times_)});
     }
     RETURN_IF_ERROR(move(std::move(messages)));
-    waits_.longest = *std::max_element(spreads_.begin(), spreads_.end());
+    waits_ = WaitsOf(host_, all_times_);
     return absl::OkStatus();
   }
 
@@ -168,7 +164,7 @@ class HierCollective : public Collective {
       messages.in.push_back({LeaderOf(host), &tokens_[host], sizeof(token_)});
     }
     RETURN_IF_ERROR(Send(messages));
-    waits_.of_host = SystemClock().Monotonic() - arrived;
+    times_.meeting = SystemClock().Monotonic() - arrived;
     for (size_t host = 0; host < groups_.size(); ++host) {
       const Token& theirs = tokens_[host];
       if (theirs.call == token_.call && theirs.signature == token_.signature) continue;
@@ -338,6 +334,9 @@ class HierCollective : public Collective {
         if (!timing.ok()) return Dead(InGangsWords(timing.status()));
       }
     }
+    // Only leaders speak to other hosts. Everybody is in its first call, so nothing of the meeting
+    // is still on its way.
+    if (!IsLeader() && calls_ == 1) mesh_->Leave();
     const Nanos total = SystemClock().Monotonic() - started_;
     const Nanos wait = local_timing_.wait + waits_.of_host;
     return CollectiveTiming{.wait = wait,
@@ -359,10 +358,10 @@ class HierCollective : public Collective {
   uint64_t calls_ = 0;
   Token token_;
   CollectiveTiming local_timing_;
-  Waits waits_;
-  Nanos spread_ = 0;             // first arrival here to the last host's arrival
-  std::vector<Token> tokens_;    // (hosts)
-  std::vector<Nanos> spreads_;   // (hosts)
+  LeaderWaits waits_;  // what the members of a host learn of their leader, with the result
+  LeaderTimes times_;
+  std::vector<Token> tokens_;           // (hosts)
+  std::vector<LeaderTimes> all_times_;  // (hosts)
   std::vector<float> rows_;      // this host's rows, or everybody's; only as bytes in AllGather
   std::vector<float> partials_;  // (partials, n)
 };

@@ -233,8 +233,8 @@ absl::Status ShmSegment::AwaitAll(Nanos limit) {
     shm_unlink(name_.c_str());
     named_ = false;
   }
-  // About a third of a millisecond: longer than ranks of one gang usually differ, shorter than a
-  // scheduler's slice.
+  // Meant to be longer than ranks of one gang usually differ and shorter than a scheduler's slice;
+  // how long it is depends on the CPU's pause.
   constexpr uint32_t kSpins = 8192;
   spins_ = CoresOfGang(*header_, world_) >= world_ ? kSpins : 0;
   return absl::OkStatus();

@@ -17,6 +17,7 @@ constexpr double kBottom = kTop + kPlot;
 constexpr double kAxisHeight = 44;
 constexpr double kLegendHeight = 22;
 constexpr double kCharWidth = 6.6;  // of the 12 px labels, for the legend's layout
+constexpr double kShortPiece = 4;   // pixels; a line below that is a speck
 constexpr int kColors = 6;          // .c0 to .c5 in ChartCss
 
 // One decimal is a tenth of a pixel; more would only make the file larger.
@@ -109,9 +110,18 @@ std::string Path(const std::vector<ChartPoint>& piece, const Frame& frame) {
     absl::StrAppend(&path, path.empty() ? "M" : "L", Num(frame.X(point.x)), " ",
                     Num(frame.Y(point.y)));
   }
-  // A single point has no length; a stub makes it visible.
-  if (piece.size() == 1) path += "h1";
   return path;
+}
+
+// A piece of one value, or of a few close together, is too short for a line to be seen.
+std::string Dots(const std::vector<ChartPoint>& piece, const Frame& frame) {
+  std::string out;
+  if (frame.X(piece.back().x) - frame.X(piece.front().x) >= kShortPiece) return out;
+  for (const ChartPoint& point : piece) {
+    absl::StrAppend(&out, "<circle class=\"dot\" cx=\"", Num(frame.X(point.x)), "\" cy=\"",
+                    Num(frame.Y(point.y)), "\" r=\"2.4\"/>\n");
+  }
+  return out;
 }
 
 std::string Curve(const ChartSeries& series, size_t index, const Frame& frame,
@@ -126,7 +136,8 @@ std::string Curve(const ChartSeries& series, size_t index, const Frame& frame,
                       " ", Num(kBottom), "L", Num(frame.X(piece.front().x)), " ", Num(kBottom),
                       "Z\"/>\n");
     }
-    absl::StrAppend(&out, "<path class=\"curve\" d=\"", path, "\"/>\n");
+    if (piece.size() > 1) absl::StrAppend(&out, "<path class=\"curve\" d=\"", path, "\"/>\n");
+    out += Dots(piece, frame);
   }
   return out + "</g>\n";
 }
@@ -170,6 +181,8 @@ std::string RenderWith(const Frame& frame, const LineChart& chart) {
 std::vector<double> NiceTicks(double low, double high, int wanted) {
   if (!(high > low)) high = low + (low == 0 ? 1 : std::abs(low));
   const double raw = (high - low) / std::max(1, wanted);
+  // A span beyond all doubles, or so small that no power of ten divides it: two ticks all the same.
+  if (!std::isnormal(raw) || !std::isnormal(raw / 100)) return {low, high};
   const double power = std::pow(10, std::floor(std::log10(raw)));
   double step = 10 * power;
   for (const double factor : {1.0, 2.0, 5.0}) {
@@ -278,7 +291,7 @@ std::string_view ChartCss() {
 .chart .curve{fill:none;stroke:currentColor;stroke-width:1.8;stroke-linejoin:round;
 stroke-linecap:round}
 .chart .area{fill:currentColor;opacity:.13}
-.chart .bar,.chart .patch{fill:currentColor}.chart .rest{fill:var(--grid)}
+.chart .bar,.chart .patch,.chart .dot{fill:currentColor}.chart .rest{fill:var(--grid)}
 .chart .bar:hover{opacity:.75}
 .chart .c0{color:var(--c0)}.chart .c1{color:var(--c1)}.chart .c2{color:var(--c2)}
 .chart .c3{color:var(--c3)}.chart .c4{color:var(--c4)}.chart .c5{color:var(--c5)}

@@ -139,6 +139,26 @@ void HoldBackUnderAnotherLoad(const CompareOptions& options, PointComparison& po
   }
 }
 
+// Steps of the null workload are as long as what is recorded in them.
+void HoldBackUnderAnotherPlan(PointComparison& point) {
+  const v1::NullWorkload* plan = nullptr;
+  for (const RunPair& pair : point.runs) {
+    for (const v1::RunSummary* run : {pair.a, pair.b}) {
+      if (run == nullptr || !run->has_null()) continue;
+      const v1::NullWorkload& other = run->spec().null();
+      if (plan == nullptr) plan = &other;
+      if (plan->samples_per_step() == other.samples_per_step()) continue;
+      for (MetricComparison& m : point.metrics) {
+        if (m.name != kNullStepsName) continue;
+        m.verdict = CompareVerdict::kCannotSay;
+        m.why = absl::StrCat("the plans differ: ", plan->samples_per_step(), " and ",
+                             other.samples_per_step(), " samples in a step");
+      }
+      return;
+    }
+  }
+}
+
 void JudgeAll(Comparison& out) {
   size_t faster = 0, slower = 0, same = 0, unsaid = 0;
   for (const PointComparison& point : out.points) {
@@ -203,6 +223,12 @@ std::string CompareWord(CompareVerdict verdict) {
   return "cannot say";
 }
 
+std::string CompareSentence(CompareVerdict verdict) {
+  if (verdict == CompareVerdict::kCannotSay) return "It cannot be said how B compares with A";
+  return absl::StrCat("B is ", verdict == CompareVerdict::kSame ? "the " : "",
+                      CompareWord(verdict));
+}
+
 Comparison CompareJobs(const v1::JobSummary& a, const v1::JobSummary& b,
                        const CompareOptions& options) {
   Comparison out;
@@ -228,6 +254,7 @@ Comparison CompareJobs(const v1::JobSummary& a, const v1::JobSummary& b,
     point.metrics = HeadlineMetrics(point.runs);
     for (MetricComparison& m : point.metrics) JudgeMetric(options, m);
     HoldBackUnderAnotherLoad(options, point);
+    HoldBackUnderAnotherPlan(point);
     out.points.push_back(std::move(point));
   }
   out.differences = DifferencesOf(a, b);

@@ -75,6 +75,8 @@ struct Comparison {
 Comparison CompareJobs(const v1::JobSummary& a, const v1::JobSummary& b,
                        const CompareOptions& options);
 
+// "B is faster", "It cannot be said how B compares with A".
+std::string CompareSentence(CompareVerdict verdict);
 // "same", "faster", "slower", "cannot say".
 std::string CompareWord(CompareVerdict verdict);
 std::string RenderCompareTerminal(const Comparison& comparison, const TerminalOptions& options);

@@ -10,6 +10,7 @@
 namespace rackmark {
 
 constexpr std::string_view kRequestedRateName = "requested rate";
+constexpr std::string_view kNullStepsName = "null steps";
 // Whether the number says something about the load as much as about the machine.
 bool DependsOnLoad(std::string_view metric);
 

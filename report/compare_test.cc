@@ -150,10 +150,52 @@ TEST(Compare, LatenciesUnderAnotherLoadAreNotJudged) {
   EXPECT_EQ(near.verdict, CompareVerdict::kSlower) << near.why;
 }
 
+// `steps` of the null workload in `seconds`, of so many samples each.
+v1::JobSummary NullJob(uint64_t steps, int seconds, uint32_t samples) {
+  v1::JobSummary job = JobOf({1, 1, 1});
+  for (v1::RunSummary& run : *job.mutable_runs()) {
+    run.clear_serve();
+    run.mutable_null()->set_steps(steps + run.run_id());
+    run.mutable_spec()->mutable_null()->set_duration_ns(seconds * kSecond);
+    run.mutable_spec()->mutable_null()->set_samples_per_step(samples);
+  }
+  return job;
+}
+
+TEST(Compare, NullRunsAreComparedByTheirRateUnderOnePlan) {
+  const Comparison c = CompareJobs(NullJob(3000, 3, 16), NullJob(1000, 1, 16), {});
+  ASSERT_EQ(c.points[0].metrics.size(), 1U);
+  EXPECT_EQ(c.points[0].metrics[0].unit, "steps/s");
+  EXPECT_NEAR(*c.points[0].metrics[0].ratio, 1, 0.01);
+  EXPECT_EQ(c.verdict, CompareVerdict::kSame);
+  EXPECT_EQ(CompareJobs(NullJob(3000, 3, 16), NullJob(500, 1, 16), {}).verdict,
+            CompareVerdict::kSlower);
+  const Comparison other = CompareJobs(NullJob(3000, 3, 16), NullJob(500, 1, 64), {});
+  EXPECT_EQ(other.verdict, CompareVerdict::kCannotSay);
+  EXPECT_EQ(other.points[0].metrics[0].why, "the plans differ: 16 and 64 samples in a step");
+  v1::JobSummary held = NullJob(9000, 3, 16);
+  for (v1::RunSummary& run : *held.mutable_runs()) {
+    run.mutable_spec()->mutable_null()->mutable_hold()->set_phase(v1::HOLD_PHASE_MEASURING);
+  }
+  EXPECT_EQ(CompareJobs(NullJob(3000, 3, 16), held, {}).verdict, CompareVerdict::kCannotSay);
+}
+
+TEST(Compare, TheVerdictIsASentence) {
+  EXPECT_EQ(CompareSentence(CompareVerdict::kSame), "B is the same");
+  EXPECT_EQ(CompareSentence(CompareVerdict::kSlower), "B is slower");
+  const v1::JobSummary job = FixedJob();
+  const Comparison c = CompareJobs(job, job, {});
+  for (const std::string& text : {RenderCompareTerminal(c, {}), RenderCompareMarkdown(c)}) {
+    EXPECT_THAT(text, Not(HasSubstr("B is cannot")));
+    EXPECT_THAT(text, HasSubstr("It cannot be said how B compares with A"));
+  }
+}
+
 TEST(Compare, NothingInCommonCannotSay) {
   v1::JobSummary null = JobOf({1});
   null.mutable_runs(0)->clear_serve();
   null.mutable_runs(0)->mutable_null()->set_steps(5);
+  null.mutable_runs(0)->mutable_spec()->mutable_null()->set_duration_ns(kSecond);
   const Comparison c = CompareJobs(JobOf({1}), null, {.tolerance = 0.05, .stated_noise = 0.1});
   EXPECT_EQ(c.verdict, CompareVerdict::kCannotSay);
   EXPECT_EQ(c.points[0].metrics[0].why, "missing in every counted run of B");

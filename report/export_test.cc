@@ -167,6 +167,31 @@ TEST(Export, JunitTellsCiSystemsTheTruth) {
   EXPECT_THAT(RenderJunit({}), HasSubstr("errors=\"1\""));  // no runs is not green
 }
 
+// A CI system knows a case by its class and name: the next night's run is the same case.
+TEST(Export, JunitNamesStayFromNightToNight) {
+  const auto names = [](const v1::JobSummary& job) {
+    const std::string xml = RenderJunit(job);
+    std::vector<std::string> found;
+    for (size_t at = 0; (at = xml.find("<testcase ", at)) != std::string::npos; ++at) {
+      const std::string tag = xml.substr(at, xml.find('>', at) - at);
+      found.push_back(tag.substr(0, tag.find(" time=")));
+    }
+    return found;
+  };
+  v1::JobSummary tonight = FixedJob(), tomorrow = FixedJob();
+  tomorrow.set_job_id(4);
+  tomorrow.set_cluster_id("fedcba9876543210fedcba9876543210");
+  for (v1::RunSummary& run : *tomorrow.mutable_runs()) {
+    run.set_run_id(run.run_id() + 2);
+    run.set_attempt(run.attempt() + 1);
+    run.mutable_serve()->set_capacity_rate(7);
+  }
+  EXPECT_EQ(names(tonight), names(tomorrow));
+  EXPECT_THAT(names(tonight).front(), HasSubstr("serve tiny, tensor parallel 2: repetition 1"));
+  EXPECT_THAT(RenderJunit(tomorrow), HasSubstr("value=\"fedcba98-j4\""));
+  EXPECT_THAT(RenderJunit(tomorrow), HasSubstr("run fedcba98-r9, attempt 2"));
+}
+
 TEST(Markdown, PlainStaysPlainAndTheRestIsCode) {
   for (const char* plain :
        {"", "rank 0 on a device 0", "97.5 %", "tiny-30m", "load.rate=5", "2(n-1)/n", "prefix_cache",
@@ -230,7 +255,19 @@ TEST(ReadReport, RefusesWhatIsNoneAndNamesTheField) {
     return std::string(ReadReportJson(json.dump()).status().message());
   };
   EXPECT_EQ(error(good), "");
-  EXPECT_THAT(std::string(ReadReportJson("{").status().message()), HasSubstr("no JSON"));
+  const auto text_error = [](const std::string& text) {
+    return std::string(ReadReportJson(text).status().message());
+  };
+  EXPECT_THAT(text_error("{"), HasSubstr("it ends too early: no JSON of a report"));
+  EXPECT_THAT(text_error(""), HasSubstr("empty: no JSON of a report"));
+  EXPECT_THAT(text_error("apiVersion: rackmark/v1"), HasSubstr("line 1, column 1: no JSON"));
+  EXPECT_THAT(text_error("{\n \"format\": 1,\n \"runs\" []}"),
+              HasSubstr("line 3, column 9: no JSON of a report; write one with rackmark report"));
+  // The library's own words are not for people.
+  for (const char* text : {"{", "", "x", "{\"a\": 1e999}", "\"\xff\"", "[1,]"}) {
+    EXPECT_FALSE(ReadReportJson(text).ok());
+    EXPECT_THAT(text_error(text), Not(HasSubstr("json.exception")));
+  }
   EXPECT_THAT(error(Json::array()), HasSubstr("no Rackmark report"));
   Json bad = good;
   bad["format"] = 2;

@@ -1,6 +1,7 @@
 // The mirror of render_json: by reflection too, so that what one writes the other reads.
 #include "report/read_json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -146,6 +147,20 @@ absl::Status Fill(const Json& json, const std::string& at, Message& message) {
   return absl::OkStatus();
 }
 
+// `byte`: the first that made no sense, counted from 1.
+absl::Status NoJson(std::string_view text, size_t byte) {
+  const std::string_view before = text.substr(0, std::min(text.size(), byte == 0 ? 0 : byte - 1));
+  const std::string what = "no JSON of a report; write one with rackmark report JOB --output json";
+  if (before.size() == text.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(text.empty() ? "empty: " : "it ends too early: ", what));
+  }
+  const auto lines = std::count(before.begin(), before.end(), '\n');
+  const size_t start = before.rfind('\n');  // npos + 1 = 0: the first line
+  return absl::InvalidArgumentError(
+      absl::StrCat("line ", lines + 1, ", column ", before.size() - (start + 1) + 1, ": ", what));
+}
+
 }  // namespace
 
 absl::StatusOr<v1::JobSummary> ReadReportJson(std::string_view text) {
@@ -156,8 +171,11 @@ absl::StatusOr<v1::JobSummary> ReadReportJson(std::string_view text) {
   Json json;
   try {
     json = Json::parse(text);
-  } catch (const Json::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat("no JSON: ", EscapeControl(error.what())));
+  } catch (const Json::parse_error& error) {
+    return NoJson(text, error.byte);
+  } catch (const Json::exception&) {
+    // Well formed, and yet beyond what the reader holds: a number of 400 digits.
+    return absl::InvalidArgumentError("no Rackmark report: it has a number that is out of range");
   }
   const auto format = json.is_object() ? json.find("format") : json.end();
   if (!json.is_object() || format == json.end() || !json.contains("runs")) {

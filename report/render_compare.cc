@@ -150,8 +150,11 @@ Json JobJson(const v1::JobSummary& job) {
 }
 
 Table PointTable(const PointComparison& point, Footnotes& notes) {
-  Table table{
-      PointName(point), "", {"metric", "B is", "why", "A", "B", "ratio", "95 % interval"}, {}, 3};
+  Table table{PointName(point),
+              "",
+              {"metric", "verdict", "why", "A", "B", "ratio", "95 % interval"},
+              {},
+              3};
   for (const MetricComparison& m : point.metrics) {
     table.rows.push_back({m.name, CompareWord(m.verdict),
                           absl::StrCat("note ", notes.Number(m.why)), Value(m.a, m.unit),
@@ -174,12 +177,12 @@ std::string RenderCompareTerminal(const Comparison& c, const TerminalOptions& op
     for (const MetricComparison& m : point.metrics) {
       const std::string word = absl::StrFormat("%-10s", CompareWord(m.verdict));
       std::string line =
-          absl::StrFormat("  %-15s %s", m.name, Colored(m.verdict, word, options.color));
+          absl::StrFormat("  %-17s %s", m.name, Colored(m.verdict, word, options.color));
       absl::StrAppend(&line, "  ", Ratio(m), m.interval ? " (" + Interval(m) + ")" : "");
       absl::StrAppend(&out, line, "\n");
-      Wrap(absl::StrCat("                  A ", Value(m.a, m.unit), ", B ", Value(m.b, m.unit),
+      Wrap(absl::StrCat("                    A ", Value(m.a, m.unit), ", B ", Value(m.b, m.unit),
                         "; note ", notes.Number(m.why)),
-           18, width, out);
+           20, width, out);
     }
   }
   if (!notes.reasons().empty()) out += "\nNotes\n";
@@ -193,7 +196,7 @@ std::string RenderCompareTerminal(const Comparison& c, const TerminalOptions& op
   }
   out += "\n";
   Wrap(Rule(c), 0, width, out);
-  absl::StrAppend(&out, "\nB is ", Colored(c.verdict, CompareWord(c.verdict), options.color), ": ");
+  absl::StrAppend(&out, "\n", Colored(c.verdict, CompareSentence(c.verdict), options.color), ": ");
   Wrap(c.why, 0, width, out);
   return out;
 }
@@ -219,7 +222,7 @@ std::string RenderCompareJson(const Comparison& c) {
 }
 
 std::string RenderCompareMarkdown(const Comparison& c) {
-  std::string out = absl::StrCat("# B is ", CompareWord(c.verdict), "\n\n", MarkdownText(c.why),
+  std::string out = absl::StrCat("# ", CompareSentence(c.verdict), "\n\n", MarkdownText(c.why),
                                  "\n\n- A: ", MarkdownText(JobName(*c.a)),
                                  "\n- B: ", MarkdownText(JobName(*c.b)), "\n");
   Footnotes notes;

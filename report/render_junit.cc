@@ -65,8 +65,10 @@ void Write(const Case& one, Counts& counts, std::string& out) {
   out += "  </testcase>\n";
 }
 
+// The same each night, or a CI system would take every night's case for a new one: what ran, in
+// which shape, at which point; no ids, no measured number.
 std::string RunName(const v1::RunSummary& run) {
-  return absl::StrCat("run ", run.run_id(), ": ", PointWords(run.spec()));
+  return absl::StrCat(ShapeWords(run.spec()), ": ", PointWords(run.spec()));
 }
 
 std::optional<double> WindowSeconds(const v1::RunSummary& run) {
@@ -79,6 +81,8 @@ Case RunCase(const v1::JobSummary& job, const v1::RunSummary& run) {
   one.message = absl::StrCat(VerdictWord(run.verdict()), run.reasons().empty() ? "" : ": ",
                              run.reasons().empty() ? "" : run.reasons(0));
   for (const std::string& reason : run.reasons()) absl::StrAppend(&one.body, reason, "\n");
+  absl::StrAppend(&one.output, "run ", DisplayRun(job.cluster_id(), RunId{run.run_id()}),
+                  ", attempt ", run.attempt(), "\n");
   for (const Headline& h : Headlines(run)) {
     absl::StrAppend(&one.output, h.name, ": ", h.value, h.note.empty() ? "" : "; ", h.note, "\n");
   }
@@ -136,10 +140,11 @@ std::string RenderJunit(const v1::JobSummary& job) {
   std::string submitted = FormatUnixTime(job.submitted_unix_ns());
   if (!submitted.empty() && submitted.back() == 'Z') submitted.pop_back();
   return absl::StrCat("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites ", totals,
-                      ">\n <testsuite name=\"", Attribute(job.job_name()), "\" id=\"",
+                      ">\n <testsuite name=\"", Attribute(job.job_name()), "\" timestamp=\"",
+                      submitted, "\" ", totals,
+                      ">\n  <properties>\n   <property name=\"rackmark.job\" value=\"",
                       Attribute(DisplayJob(job.cluster_id(), JobId{job.job_id()})),
-                      "\" timestamp=\"", submitted, "\" ", totals, ">\n", cases,
-                      " </testsuite>\n</testsuites>\n");
+                      "\"/>\n  </properties>\n", cases, " </testsuite>\n</testsuites>\n");
 }
 
 }  // namespace rackmark

@@ -1,9 +1,11 @@
 // Plain text for people: a headline table, checks beside their limits, and why it is not PASS.
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "common/ids.h"
 #include "common/status.h"
 #include "common/text.h"
 #include "report/render.h"
@@ -12,8 +14,10 @@
 namespace rackmark {
 namespace {
 
-constexpr size_t kNameWidth = 24;
-constexpr size_t kValueWidth = 14;
+// Columns of a block are as wide as what stands in them, within these.
+constexpr size_t kNameMin = 24, kNameMax = 34;
+constexpr size_t kValueMin = 14, kValueMax = 20;
+constexpr size_t kNoteMin = 24;
 constexpr int kWidthMin = 40;
 
 // Bytes that start a character: what a terminal gives a column (wide ones aside).
@@ -27,6 +31,19 @@ std::string Pad(std::string text, size_t columns) {
   const size_t has = Columns(text);
   if (has < columns) text.append(columns - has, ' ');
   return text;
+}
+
+struct Row {
+  std::string name;
+  std::string value;
+  std::string note;
+  const char* style = "";
+};
+
+std::vector<Row> RowsOf(const std::vector<Headline>& lines) {
+  std::vector<Row> rows;
+  for (const Headline& h : lines) rows.push_back({h.name, h.value, h.note});
+  return rows;
 }
 
 class Page {
@@ -67,14 +84,29 @@ class Page {
       absl::StrAppend(&out_, cut, "\n");
     }
   }
-  // Escapes all three.
-  void Row(const std::string& name, const std::string& value, const std::string& note,
-           const char* style = "") {
-    const std::string safe = EscapeControl(value);
-    const std::string text = absl::StrCat("  ", Pad(EscapeControl(name), kNameWidth), " ",
-                                          note.empty() ? safe : Pad(safe, kValueWidth),
-                                          note.empty() ? "" : "  ", EscapeControl(note));
-    Wrapped(text, kNameWidth + 3, style);
+  // A heading and its rows in columns; nothing where there are no rows. Escapes.
+  void Block(const std::string& heading, std::vector<Row> rows) {
+    if (rows.empty()) return;
+    Heading(heading);
+    size_t name_width = kNameMin, value_width = kValueMin;
+    for (Row& row : rows) {
+      for (std::string* text : {&row.name, &row.value, &row.note}) *text = EscapeControl(*text);
+      name_width = std::max(name_width, std::min(Columns(row.name), kNameMax));
+      if (row.note.empty()) continue;  // such a value may run to the end of the line
+      value_width = std::max(value_width, std::min(Columns(row.value), kValueMax));
+    }
+    for (const Row& row : rows) {
+      const std::string name = absl::StrCat("  ", Pad(row.name, name_width), " ");
+      if (row.note.empty()) {
+        Wrapped(name + row.value, name_width + 3, row.style);
+      } else {
+        // What is left of the line takes the note, unless that would be a sliver of it.
+        const size_t column = name_width + value_width + 5;
+        const bool narrow = column + kNoteMin > width_;
+        Wrapped(absl::StrCat(name, Pad(row.value, value_width), "  ", row.note),
+                narrow ? name_width + 3 : column, row.style);
+      }
+    }
   }
   void Heading(const std::string& text) {
     Line("");
@@ -100,8 +132,7 @@ const char* Style(v1::Verdict verdict) {
 }
 
 void Checks(const v1::RunSummary& run, Page& page) {
-  if (run.checks().empty()) return;
-  page.Heading("Checks");
+  std::vector<Row> rows;
   for (const v1::Check& check : run.checks()) {
     const std::string value =
         check.has_value() ? WithUnit(check.value(), check.unit()) : std::string("missing");
@@ -109,25 +140,30 @@ void Checks(const v1::RunSummary& run, Page& page) {
     if (check.has_limit()) {
       absl::StrAppend(&note, ", ", check.detail(), " ", WithUnit(check.limit(), check.unit()));
     }
-    page.Row(check.name(), value, note,
-             check.verdict() == v1::VERDICT_PASS ? "" : Style(check.verdict()));
+    rows.push_back({check.name(), value, note,
+                    check.verdict() == v1::VERDICT_PASS ? "" : Style(check.verdict())});
   }
+  page.Block("Checks", std::move(rows));
 }
 
 std::string Seconds(bool has, double value) {
-  return has ? absl::StrFormat("%9.3f", value) : "  missing";
+  return has ? absl::StrFormat("%10.3f", value) : absl::StrFormat("%10s", "missing");
 }
 
 void Ranks(const v1::RunSummary& run, Page& page) {
   if (run.ranks().empty() || !run.has_serve()) return;
   page.Heading("Ranks: seconds in the window");
-  page.Line("  rank    compute     wait  transfer     plan     host  lateness  place");
+  std::string head = "  rank";
+  for (const char* name : {"compute", "wait", "transfer", "plan", "host", "lateness"}) {
+    absl::StrAppendFormat(&head, "%10s", name);
+  }
+  page.Line(head + "  place");
   for (const v1::RankResult& r : run.ranks()) {
     page.Line(absl::StrCat(
-        "  ", absl::StrFormat("%4u", r.rank()), " ", Seconds(r.has_compute_s(), r.compute_s()), "",
-        Seconds(r.has_collective_wait_s(), r.collective_wait_s()), " ",
+        "  ", absl::StrFormat("%4u", r.rank()), Seconds(r.has_compute_s(), r.compute_s()),
+        Seconds(r.has_collective_wait_s(), r.collective_wait_s()),
         Seconds(r.has_collective_transfer_s(), r.collective_transfer_s()),
-        Seconds(r.has_plan_wait_s(), r.plan_wait_s()), Seconds(r.has_host_s(), r.host_s()), " ",
+        Seconds(r.has_plan_wait_s(), r.plan_wait_s()), Seconds(r.has_host_s(), r.host_s()),
         Seconds(r.has_lateness_s(), r.lateness_s()), "  ", EscapeControl(r.node()), "/",
         r.device()));
   }
@@ -139,9 +175,10 @@ void Reasons(const v1::RunSummary& run, Page& page) {
   }
 }
 
-void Run(const v1::RunSummary& run, Page& page) {
-  page.Line(absl::StrCat(VerdictWord(run.verdict()), "  run ", run.run_id(), ", attempt ",
-                         run.attempt(), "  ", EscapeControl(PointWords(run.spec()))),
+void Run(const v1::JobSummary& job, const v1::RunSummary& run, Page& page) {
+  page.Line(absl::StrCat(VerdictWord(run.verdict()), "  run ",
+                         EscapeControl(DisplayRun(job.cluster_id(), RunId{run.run_id()})),
+                         ", attempt ", run.attempt(), "  ", EscapeControl(PointWords(run.spec()))),
             Style(run.verdict()));
   Reasons(run, page);
   page.Wrapped(
@@ -149,20 +186,18 @@ void Run(const v1::RunSummary& run, Page& page) {
   for (const std::string& sentence : run.transports()) {
     page.Wrapped(absl::StrCat("  transport: ", EscapeControl(sentence)), 4);
   }
-  const auto headlines = Headlines(run);
-  if (!headlines.empty()) page.Heading("Result");
-  for (const Headline& h : headlines) page.Row(h.name, h.value, h.note);
+  page.Block("Result", RowsOf(Headlines(run)));
   Checks(run, page);
   Ranks(run, page);
-  const auto overhead = OverheadLines(run);
-  if (!overhead.empty()) page.Heading("Instrument");
-  for (const Headline& h : overhead) page.Row(h.name, h.value, h.note);
-  if (!run.missing().empty()) page.Heading("Missing");
-  for (const v1::MissingValue& m : run.missing()) page.Row(m.name(), m.reason(), "");
-  if (!run.earlier_failures().empty()) page.Heading("Earlier attempts");
+  page.Block("Instrument", RowsOf(OverheadLines(run)));
+  std::vector<Row> rows;
+  for (const v1::MissingValue& m : run.missing()) rows.push_back({m.name(), m.reason(), ""});
+  page.Block("Missing", std::move(rows));
+  rows.clear();
   for (const v1::Failure& f : run.earlier_failures()) {
-    page.Row(FailureWord(f.kind()), BlameWords(f), f.detail());
+    rows.push_back({FailureWord(f.kind()), BlameWords(f), f.detail()});
   }
+  page.Block("Earlier attempts", std::move(rows));
 }
 
 }  // namespace
@@ -170,11 +205,12 @@ void Run(const v1::RunSummary& run, Page& page) {
 std::string RenderTerminal(const v1::JobSummary& job, const TerminalOptions& options) {
   Page page(options);
   page.Line(absl::StrCat("Rackmark ", EscapeControl(job.rackmark_version()), "  job ",
+                         EscapeControl(DisplayJob(job.cluster_id(), JobId{job.job_id()})), "  ",
                          EscapeControl(job.job_name())),
             "1");
   for (const v1::RunSummary& run : job.runs()) {
     page.Line("");
-    Run(run, page);
+    Run(job, run, page);
   }
   page.Line("");
   page.Line(absl::StrCat("Verdict: ", VerdictWord(job.verdict()), " (", job.runs_size(),

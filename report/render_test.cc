@@ -11,6 +11,7 @@
 #include "report/chart.h"
 #include "report/judge.h"
 #include "report/test_job.h"
+#include "report/words.h"
 
 namespace rackmark {
 namespace {
@@ -48,6 +49,50 @@ TEST(Render, TerminalKeepsItsWidth) {
   }
 }
 
+// Where the second column of a block's rows begins, in every row.
+TEST(Render, ColumnsOfTheTerminalStayColumns) {
+  std::istringstream lines(RenderTerminal(FixedJob(), {}));
+  std::vector<size_t> starts;
+  std::string line;
+  while (std::getline(lines, line) && line != "Checks") continue;
+  while (std::getline(lines, line) && !line.empty()) {
+    const size_t pass = line.find("  PASS, at ");
+    ASSERT_NE(pass, std::string::npos) << line;
+    starts.push_back(pass);
+  }
+  ASSERT_GE(starts.size(), 5U);
+  EXPECT_EQ(starts, std::vector<size_t>(starts.size(), starts[0]));
+  std::getline(lines, line);
+  ASSERT_EQ(line, "Ranks: seconds in the window");
+  std::string head, row;
+  std::getline(lines, head);
+  std::getline(lines, row);
+  EXPECT_EQ(head.find("  place"), row.find("  a/0")) << head << "\n" << row;
+}
+
+TEST(Render, RatesHaveASensibleUnit) {
+  EXPECT_EQ(BytesPerSecond(0), "0 B/s");
+  EXPECT_EQ(BytesPerSecond(93'800), "93.8 kB/s");
+  EXPECT_EQ(BytesPerSecond(1.5e6), "1.5 MB/s");
+  EXPECT_EQ(BytesPerSecond(3.352e9), "3.35 GB/s");
+  EXPECT_EQ(BytesPerSecond(8e12), "8 TB/s");
+  EXPECT_EQ(WithUnit(3.352e9, "B/s"), "3.35 GB/s");
+}
+
+TEST(Render, WhatIsMissingHasAReasonAndNoUnit) {
+  v1::RunSummary run;
+  run.mutable_overhead()->set_samples_per_step(2);
+  v1::MissingValue* missing = run.add_missing();
+  missing->set_name("daemon CPU share");
+  missing->set_reason("too few points in the window");
+  std::vector<std::string> lines;
+  for (const Headline& h : OverheadLines(run)) {
+    lines.push_back(absl::StrCat(h.value, h.note.empty() ? "" : " ", h.note));
+  }
+  EXPECT_THAT(lines, ::testing::ElementsAre("missing", "2 rank 0, in the window", "missing",
+                                            "missing: too few points in the window"));
+}
+
 TEST(Render, MissingIsNeverZero) {
   v1::JobSummary job = FixedJob();
   job.mutable_runs()->DeleteSubrange(1, 1);
@@ -68,6 +113,25 @@ TEST(Chart, TicksAreNiceAndCover) {
     EXPECT_LE(ticks.size(), 8U);
   }
   EXPECT_GE(NiceTicks(3, 3, 4).size(), 2U);
+  for (const double high : {5e-324, 1e-310, 1e308, 1.7e308}) {
+    EXPECT_GE(NiceTicks(0, high, 4).size(), 2U) << high;
+    EXPECT_GE(NiceTicks(-high, high, 8).size(), 2U) << high;
+  }
+}
+
+TEST(Chart, AValueAloneIsADot) {
+  LineChart chart;
+  chart.gap_max = 1.5;
+  chart.series = {{"bursts", {{0, 1}, {10, 3}, {20, 2}, {21, 2.5}}}};
+  const std::string svg = RenderLineChart(chart);
+  // Two that stand alone, and the line of the pair.
+  EXPECT_EQ(svg.find("<circle class=\"dot\""), svg.find("<circle"));
+  size_t dots = 0, curves = 0;
+  for (size_t at = 0; (at = svg.find("<circle", at)) != std::string::npos; ++at) ++dots;
+  for (size_t at = 0; (at = svg.find("\"curve\"", at)) != std::string::npos; ++at) ++curves;
+  EXPECT_EQ(dots, 2U);
+  EXPECT_EQ(curves, 1U);
+  EXPECT_THAT(std::string(ChartCss()), HasSubstr(".dot"));
 }
 
 TEST(Chart, Golden) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "common/ids.h"
 #include "common/status.h"
 #include "common/text.h"
 #include "common/time.h"
@@ -188,8 +189,8 @@ Table RunsTable(const v1::JobSummary& job) {
   };
   for (const v1::RunSummary& run : job.runs()) {
     const v1::ServeResult& s = run.serve();
-    table.rows.push_back({absl::StrCat("r", run.run_id()), VerdictWord(run.verdict()),
-                          PointWords(run.spec()),
+    table.rows.push_back({DisplayRun(job.cluster_id(), RunId{run.run_id()}),
+                          VerdictWord(run.verdict()), PointWords(run.spec()),
                           s.has_output_tok_s() ? Digits(s.output_tok_s()) : kMissing,
                           p(s.ttft_ms(), s.ttft_ms().p50()), p(s.ttft_ms(), s.ttft_ms().p99()),
                           p(s.tpot_ms(), s.tpot_ms().p50()), p(s.e2e_ms(), s.e2e_ms().p50()),

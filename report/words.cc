@@ -120,11 +120,17 @@ std::string Milliseconds(double ms) {
 
 std::string BytesPerSecond(double rate) {
   // Bandwidths are decimal everywhere else, so here too.
-  return absl::StrFormat("%.3g GB/s", rate / 1e9);
+  constexpr std::pair<double, const char*> kUnits[] = {
+      {1e12, " TB/s"}, {1e9, " GB/s"}, {1e6, " MB/s"}, {1e3, " kB/s"}};
+  for (const auto& [size, unit] : kUnits) {
+    if (std::abs(rate) >= size) return absl::StrCat(Digits(rate / size), unit);
+  }
+  return absl::StrCat(Digits(rate), " B/s");
 }
 
 std::string WithUnit(double value, std::string_view unit) {
   if (unit == "1") return Share(value);
+  if (unit == "B/s") return BytesPerSecond(value);
   return absl::StrCat(Digits(value), unit.empty() ? "" : " ", ToAbsl(unit));
 }
 
@@ -152,6 +158,13 @@ std::string Workload(const v1::RunSpec& spec) {
   return absl::StrCat("serve ", serve.model(), ", tensor parallel ", serve.tensor_parallel(), ", ",
                       FormatDuration(load.duration_ns()), " window, load ", LoadWords(load),
                       serve.deterministic() ? ", deterministic" : "");
+}
+
+std::string ShapeWords(const v1::RunSpec& spec) {
+  if (spec.has_null()) return "null";
+  if (!spec.has_serve()) return "unknown workload";
+  return absl::StrCat("serve ", spec.serve().model(), ", tensor parallel ",
+                      spec.serve().tensor_parallel());
 }
 
 std::string SweepWords(const v1::RunSpec& spec) {
@@ -194,19 +207,20 @@ std::vector<Headline> OverheadLines(const v1::RunSummary& run) {
   if (!run.has_overhead()) return {};
   const v1::Overhead& o = run.overhead();
   std::vector<Headline> out;
+  // What is missing has no unit and no method: its reason stands alone.
+  const auto add = [&out](const char* name, bool has, std::string value, std::string missing,
+                          const char* note) {
+    out.push_back({name, has ? std::move(value) : std::move(missing), has ? note : ""});
+  };
   const std::string missing = MissingText(run, "instrument cost");
-  out.push_back({"One sample",
-                 o.has_ns_per_sample() ? absl::StrCat(Digits(o.ns_per_sample()), " ns") : missing,
-                 "by the null workload on the same rank"});
-  out.push_back({"Samples in a step",
-                 o.has_samples_per_step() ? Digits(o.samples_per_step()) : "missing: no steps",
-                 "rank 0, in the window"});
-  out.push_back({"Share of a step", o.has_share_of_step() ? Share(o.share_of_step()) : missing,
-                 "what recording takes of rank 0's step"});
-  out.push_back({"Worker daemons",
-                 o.has_daemon_cpu_share() ? Share(o.daemon_cpu_share())
-                                          : MissingText(run, "daemon CPU share"),
-                 "of one CPU, in the window"});
+  add("One sample", o.has_ns_per_sample(), absl::StrCat(Digits(o.ns_per_sample()), " ns"), missing,
+      "by the null workload on the same rank");
+  add("Samples in a step", o.has_samples_per_step(), Digits(o.samples_per_step()),
+      "missing: no steps", "rank 0, in the window");
+  add("Share of a step", o.has_share_of_step(), Share(o.share_of_step()), missing,
+      "what recording takes of rank 0's step");
+  add("Worker daemons", o.has_daemon_cpu_share(), Share(o.daemon_cpu_share()),
+      MissingText(run, "daemon CPU share"), "of one CPU, in the window");
   return out;
 }
 

@@ -32,6 +32,8 @@ std::string MissingText(const v1::RunSummary& run, std::string_view name);
 
 // What a run was, in a line: "tiny, tensor parallel 2, 20 s, auto 60 %".
 std::string Workload(const v1::RunSpec& spec);
+// The workload and what it runs on, without its load: "serve tiny-30m, tensor parallel 2", "null".
+std::string ShapeWords(const v1::RunSpec& spec);
 // The swept fields of a run: "load.rate=5"; empty without a sweep.
 std::string SweepWords(const v1::RunSpec& spec);
 // The swept fields of a run and its repetition: "load.rate=5, repetition 1".

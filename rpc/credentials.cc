@@ -6,6 +6,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/utf8.h"
+
 namespace rackmark {
 namespace {
 
@@ -102,6 +104,10 @@ absl::StatusOr<std::vector<Token>> ReadTokens(const std::string& path) {
     if (!(words >> name >> secret) || words >> rest || secret.size() < 16) {
       return absl::InvalidArgumentError(absl::StrCat(
           path, ":", number, ": want 'role name token' with a token of 16+ characters"));
+    }
+    if (!IsUtf8(name)) {  // it comes into every event that it is the cause of
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ":", number, ": the name is not UTF-8; save the file as UTF-8 text"));
     }
     absl::StatusOr<v1::Role> known = RoleByName(role);
     if (!known.ok()) return Annotate(known.status(), absl::StrCat(path, ":", number));

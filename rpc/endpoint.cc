@@ -1,5 +1,7 @@
 #include "rpc/endpoint.h"
 
+#include <arpa/inet.h>
+
 #include <charconv>
 
 namespace rackmark {
@@ -25,7 +27,10 @@ std::string Endpoint::ToString() const {
 bool Endpoint::IsLocal() const {
   if (kind == Kind::kUnix) return true;
   const std::string_view host = std::string_view(address).substr(0, address.rfind(':'));
-  return host == "localhost" || host == "[::1]" || host.substr(0, 4) == "127.";
+  if (host == "localhost" || host == "[::1]") return true;
+  // As a number: "127.example.com" is a name, and whose is for the network to say.
+  in_addr ip{};
+  return inet_pton(AF_INET, std::string(host).c_str(), &ip) == 1 && ntohl(ip.s_addr) >> 24 == 127;
 }
 
 absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text) {

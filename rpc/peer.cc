@@ -7,6 +7,8 @@
 #include <array>
 #include <string_view>
 
+#include "common/utf8.h"
+
 namespace rackmark {
 namespace {
 
@@ -14,7 +16,8 @@ std::string UserName(uid_t uid) {
   passwd entry{};
   passwd* found = nullptr;
   std::array<char, 4096> buffer{};
-  if (getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+  if (getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr ||
+      !IsUtf8(entry.pw_name)) {
     return absl::StrCat("uid ", uid);
   }
   return entry.pw_name;
@@ -76,6 +79,10 @@ absl::StatusOr<v1::Principal> PeerPolicy::Identify(const grpc::ServerContextBase
     return absl::UnauthenticatedError("the token is not in the coordinator's token file");
   }
   if (const auto names = CertificateNames(context); !names.empty()) {
+    if (!IsUtf8(names[0])) {
+      return absl::UnauthenticatedError(
+          "the certificate's subject alternative name is not UTF-8; sign one with a DNS name");
+    }
     return MakePrincipal(names[0], v1::ROLE_WORKER, "mtls");
   }
   if (const auto auth = context.auth_context(); auth != nullptr && auth->IsPeerAuthenticated()) {

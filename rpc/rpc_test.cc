@@ -113,6 +113,17 @@ TEST(Rpc, TokensGiveTheirRoleAndWrongOnesNone) {
   EXPECT_EQ(Ask((*listener)->address(), wrong).status().code(), absl::StatusCode::kUnauthenticated);
 }
 
+TEST(Rpc, ATokensNameIsUtf8) {
+  Security security;
+  security.token_file = SocketPath("rm_name_tokens");
+  std::ofstream(security.token_file) << "viewer ann 0123456789abcdef\n"
+                                     << "operator J\xfcrgen 0123456789abcdef\n";
+  chmod(security.token_file.c_str(), 0600);
+  const auto refused = PeerPolicy::Create(security).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("rm_name_tokens:2: the name is not UTF-8"));
+}
+
 TEST(Identity, ProtocolRangesMustOverlap) {
   v1::Identity theirs = MakeIdentity("c", 1, "i");
   EXPECT_TRUE(CheckProtocol(theirs).ok());
@@ -135,6 +146,13 @@ TEST(EndpointTest, RefusesWhatNobodyCanDial) {
   EXPECT_FALSE(ParseEndpoint("host:99999").ok());
   EXPECT_FALSE(ParseEndpoint("unix:/" + std::string(120, 'x')).ok());
   EXPECT_TRUE(ParseEndpoint("[::1]:50")->IsLocal());
+  EXPECT_TRUE(ParseEndpoint("127.0.0.1:50")->IsLocal());
+  EXPECT_TRUE(ParseEndpoint("127.9.8.7:50")->IsLocal());
+  EXPECT_TRUE(ParseEndpoint("localhost:50")->IsLocal());
+  EXPECT_FALSE(ParseEndpoint("127.example.com:50")->IsLocal());
+  EXPECT_FALSE(ParseEndpoint("127.0.0.1.example.com:50")->IsLocal());
+  EXPECT_FALSE(ParseEndpoint("127.:50")->IsLocal());
+  EXPECT_FALSE(ParseEndpoint("0.0.0.0:50")->IsLocal());
   EXPECT_FALSE(ParseEndpoint("10.0.0.1:50")->IsLocal());
   EXPECT_TRUE(ParseEndpoint("unix:/run/x")->IsLocal());
 }

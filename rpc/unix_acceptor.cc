@@ -26,8 +26,9 @@ sockaddr_un AddressOf(const std::string& path) {
   return address;
 }
 
-bool SomebodyAnswers(const std::string& path) {
+absl::StatusOr<bool> SomebodyAnswers(const std::string& path) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return ErrnoStatus(errno, "socket");
   const sockaddr_un address = AddressOf(path);
   const int result = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   close(fd);
@@ -45,7 +46,8 @@ bool IsOurUser(int fd) {
 
 absl::StatusOr<std::unique_ptr<UnixAcceptor>> UnixAcceptor::Start(const std::string& path,
                                                                   std::function<void(int)> take) {
-  if (SomebodyAnswers(path)) {
+  ASSIGN_OR_RETURN(const bool in_use, SomebodyAnswers(path));
+  if (in_use) {
     return absl::AlreadyExistsError(absl::StrCat(
         "socket ", path, " is in use by another coordinator; stop it or listen on another path"));
   }
@@ -70,6 +72,12 @@ absl::StatusOr<std::unique_ptr<UnixAcceptor>> UnixAcceptor::Start(const std::str
     return ErrnoStatus(error, absl::StrCat("listen on unix socket ", path));
   }
   const int wake = eventfd(0, EFD_CLOEXEC);
+  if (wake < 0) {
+    const int error = errno;
+    close(fd);
+    unlink(path.c_str());
+    return ErrnoStatus(error, "eventfd");
+  }
   return std::unique_ptr<UnixAcceptor>(new UnixAcceptor(path, fd, wake, std::move(take)));
 }
 

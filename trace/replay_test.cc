@@ -203,9 +203,12 @@ TEST_F(RealTrace, ScalingMooncakeKeepsWhatItsPromptsShare) {
   const Trace trace = Parse(text);
   EXPECT_NEAR(*Make(trace, settings).prefix_block_share, 0.366, 0.003);
   // Truncation would have given 99.99 %: dropping keeps the share below what all of them share.
-  settings.length_max = 512 / 64;
-  const auto dropped = MakeReplay(trace, settings);
-  EXPECT_FALSE(dropped.ok() && *dropped->prefix_share > 0.5);
+  settings.length_max = 64;
+  const Replay dropped = Make(trace, settings);
+  EXPECT_EQ(dropped.requests.size(), 3883U);
+  EXPECT_NEAR(*dropped.prefix_share, 0.483, 0.001);
+  settings.length_max = 8;  // no prompt is so short
+  EXPECT_EQ(MakeReplay(trace, settings).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(RealTrace, AzureConversation) {

@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "common/exit_codes.h"
+#include "common/interfaces.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "common/text.h"
 #include "grpcpp/grpcpp.h"
 #include "rpc/channel.h"
 #include "rpc/identity.h"
@@ -54,8 +56,8 @@ Flags Table(WorkerFlags* f) {
   flags.Add("transport", &f->transport,
             "between CPU ranks: auto (shared memory where proven, else Gloo), shm or gloo");
   flags.Add("interface", &f->interface,
-            "network of Gloo and of step plans, plain TCP; default: that of the default route, or "
-            "lo with a coordinator on this machine");
+            "network of Gloo and of step plans, plain TCP; default: that of the default route, and "
+            "lo inside this node");
   flags.Add("lifeline-fd", &f->lifeline_fd, "end in order when this descriptor reaches its end", 0,
             1'000'000);
   flags.Add("tls-cert", &f->tls_cert, "PEM file: this node's certificate chain");
@@ -73,19 +75,25 @@ Flags Table(WorkerFlags* f) {
   return flags;
 }
 
+absl::Status UnknownChoice(std::string_view flag, const std::string& text,
+                           std::string_view choices) {
+  return absl::InvalidArgumentError(absl::StrCat("--", ToAbsl(flag), " \"", EscapeControl(text),
+                                                 "\" is unknown; write ", ToAbsl(choices)));
+}
+
 absl::StatusOr<LogLevel> ParseLevel(const std::string& text) {
   if (text == "debug") return LogLevel::kDebug;
   if (text == "info") return LogLevel::kInfo;
   if (text == "warning") return LogLevel::kWarning;
   if (text == "error") return LogLevel::kError;
-  return absl::InvalidArgumentError("--log-level: debug, info, warning or error");
+  return UnknownChoice("log-level", text, "debug, info, warning or error");
 }
 
 absl::StatusOr<v1::TransportPolicy> ParseTransport(const std::string& text) {
   if (text == "auto") return v1::TRANSPORT_POLICY_AUTO;
   if (text == "shm") return v1::TRANSPORT_POLICY_SHM;
   if (text == "gloo") return v1::TRANSPORT_POLICY_GLOO;
-  return absl::InvalidArgumentError("--transport: auto, shm or gloo");
+  return UnknownChoice("transport", text, "auto, shm or gloo");
 }
 
 absl::StatusOr<Security> SecurityOf(const WorkerFlags& f) {
@@ -113,7 +121,7 @@ absl::StatusOr<DaemonOptions> OptionsOf(const WorkerFlags& f) {
     AddGpus(gpus, probe.cpus, &options.node);
     if (!gpus.note.empty()) Log(LogLevel::kInfo, absl::StrCat("GPUs: ", gpus.note));
   } else if (f.gpus != "none") {
-    return absl::InvalidArgumentError("--gpus: auto or none");
+    return UnknownChoice("gpus", f.gpus, "auto or none");
   }
   (*options.node.mutable_environment()->mutable_more())["grpc"] = grpc::Version();
   ASSIGN_OR_RETURN(options.session.incarnation, NewIncarnation());
@@ -158,7 +166,14 @@ int Main(int argc, char** argv) {
   }
   const auto endpoint = ParseEndpoint(f.coordinator);
   if (!endpoint.ok()) return Complain(endpoint.status(), kExitUsage);
-  if (f.interface.empty() && endpoint->IsLocal()) f.interface = "lo";
+  if (!f.interface.empty()) {
+    // Ranks would say it too, but only when a gang that needs it meets.
+    const absl::Status there = CheckInterface(f.interface);
+    if (!there.ok()) {
+      return Complain(absl::NotFoundError(absl::StrCat("--interface: ", there.message())),
+                      kExitUsage);
+    }
+  }
   const auto transport = ParseTransport(f.transport);
   if (!transport.ok()) return Complain(transport.status(), kExitUsage);
   const auto security = SecurityOf(f);

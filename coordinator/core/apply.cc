@@ -42,6 +42,7 @@ void On(HardState& hard, const Event& event, const v1::JobSubmitted& change) {
   JobState& job = hard.jobs[JobId{change.job_id()}];
   job.id = JobId{change.job_id()};
   job.job = change.job();
+  job.bytes = job.job.ByteSizeLong();
   job.submission_id = change.submission_id();
   job.by = event.by();
   job.submitted_unix_ns = event.unix_ns();
@@ -131,7 +132,17 @@ void On(HardState& hard, const v1::RunPreparing& change) {
 
 void LeaveLease(HardState& hard, const RunState& run) {
   const auto lease = hard.leases.find(run.lease);
-  if (lease != hard.leases.end() && lease->second.run == run.id) lease->second.run.reset();
+  if (lease == hard.leases.end()) return;
+  if (lease->second.run == run.id) lease->second.run.reset();
+  if (lease->second.draining == run.id) lease->second.draining.reset();
+}
+
+// Its ranks are done with it: they may prepare the next one.
+void On(HardState& hard, const v1::RunDraining& change) {
+  RunState& run = hard.runs.at(RunId{change.run_id()});
+  Enter(run, Event::kRunDraining);
+  LeaveLease(hard, run);
+  hard.leases.at(run.lease).draining = run.id;
 }
 
 void On(HardState& hard, const v1::RunRequeued& change) {
@@ -183,9 +194,7 @@ void ApplyChange(HardState& hard, const Event& event) {
     case Event::kRunMeasuring:
       Enter(hard.runs.at(RunId{event.run_measuring().run_id()}), Event::kRunMeasuring);
       break;
-    case Event::kRunDraining:
-      Enter(hard.runs.at(RunId{event.run_draining().run_id()}), Event::kRunDraining);
-      break;
+    case Event::kRunDraining: On(hard, event.run_draining()); break;
     case Event::kRunRequeued: On(hard, event.run_requeued()); break;
     case Event::kRunJudging: On(hard, event.run_judging()); break;
     case Event::kRunJudged: On(hard, event.run_judged()); break;

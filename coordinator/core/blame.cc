@@ -175,11 +175,9 @@ std::optional<v1::Failure> FindRunTimeout(const State& state, const LeaseState& 
 
 std::optional<v1::Failure> FindFault(const State& state, const LeaseState& lease, Nanos now) {
   if (auto failure = FindLostNode(state, lease)) return failure;
-  const bool draining =
-      lease.run.has_value() && state.hard.runs.at(*lease.run).phase == v1::RUN_PHASE_DRAINING;
-  // A rank that ends after DONE has handed over everything: its samples may still drain. If the
-  // lease has another run to do, the fault is found when this one has drained.
-  if (draining) return std::nullopt;
+  // A rank that ends after DONE has handed over everything: its samples may still drain. A fault of
+  // the next run's preparation is found, and is that run's, when this one has drained.
+  if (lease.draining.has_value()) return std::nullopt;
   if (auto failure = FindBadRank(state, lease, now)) return failure;
   if (lease.phase != v1::LEASE_PHASE_ACTIVE) return FindSetupTimeout(state, lease, now);
   if (lease.run.has_value()) return FindRunTimeout(state, lease, now);
@@ -188,16 +186,16 @@ std::optional<v1::Failure> FindFault(const State& state, const LeaseState& lease
 
 std::optional<v1::Failure> FindDrainTimeout(const State& state, const LeaseState& lease,
                                             Nanos now) {
-  const RunState& run = state.hard.runs.at(*lease.run);
-  if (run.phase != v1::RUN_PHASE_DRAINING || now < RunClock(state, run).deadline) {
-    return std::nullopt;
-  }
+  const RunState& run = state.hard.runs.at(*lease.draining);
+  if (now < RunClock(state, run).deadline) return std::nullopt;
   const auto waiting = DrainOf(state, lease, run).waiting;
   v1::Failure failure;
   failure.set_kind(v1::FAILURE_KIND_DRAIN_TIMEOUT);
   std::set<std::string> nodes;
   for (const v1::RankPlace* place : waiting) nodes.insert(place->node());
   if (nodes.size() == 1) Blame(state, lease, *waiting.front(), failure);
+  // What it does for the next run is not where it was in this one.
+  if (nodes.size() == 1 && lease.run.has_value()) failure.set_phase(v1::RANK_PHASE_DONE);
   std::string names;
   for (const std::string& node : nodes) {
     if (names.size() > 100) {

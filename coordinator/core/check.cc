@@ -135,9 +135,17 @@ absl::Status CheckPreparing(const HardState& hard, const v1::RunPreparing& chang
   return absl::OkStatus();
 }
 
+// The law of the drain: what is left of a run would disturb the next one's measurement.
+absl::Status CheckMeasuring(const HardState& hard, const v1::RunMeasuring& change) {
+  RETURN_IF_ERROR(CheckRun(hard, change.run_id(), Event::kRunMeasuring));
+  const auto lease = hard.leases.find(hard.runs.at(RunId{change.run_id()}).lease);
+  if (lease != hard.leases.end() && !lease->second.draining.has_value()) return absl::OkStatus();
+  return Bad(absl::StrCat("run ", change.run_id(), " measured while another drains"));
+}
+
 absl::Status CheckReleasing(const HardState& hard, const v1::LeaseReleasing& change) {
   RETURN_IF_ERROR(CheckLease(hard, change.lease_id(), Event::kLeaseReleasing));
-  if (hard.leases.at(LeaseId{change.lease_id()}).run.has_value()) {
+  if (ToldRun(hard.leases.at(LeaseId{change.lease_id()})).has_value()) {
     return Bad("a lease released under its run");
   }
   return absl::OkStatus();
@@ -176,8 +184,7 @@ absl::Status CheckChange(const HardState& hard, const Event& event) {
     case Event::kLeaseEnded:
       return CheckLease(hard, event.lease_ended().lease_id(), Event::kLeaseEnded);
     case Event::kRunPreparing: return CheckPreparing(hard, event.run_preparing());
-    case Event::kRunMeasuring:
-      return CheckRun(hard, event.run_measuring().run_id(), Event::kRunMeasuring);
+    case Event::kRunMeasuring: return CheckMeasuring(hard, event.run_measuring());
     case Event::kRunDraining:
       return CheckRun(hard, event.run_draining().run_id(), Event::kRunDraining);
     case Event::kRunRequeued:

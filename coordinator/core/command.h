@@ -58,12 +58,24 @@ struct JudgeRun {
   std::string evidence_sha256;
   std::vector<std::string> reasons;
 };
+// Sample streams that are on our disk to their end. The Reports say the same a little later, when
+// the ack has come to the worker: this only spares the next run that way.
+struct StreamsStored {
+  struct Stream {
+    RunId run;
+    uint32_t attempt = 0;
+    v1::StreamKind kind = v1::STREAM_KIND_UNKNOWN;
+    uint32_t stream = 0;
+  };
+  std::vector<Stream> streams;
+};
 // Time passed. The shell sends one when NextDeadline is reached, at least every tick_max.
 struct Tick {};
 
 struct Command {
   v1::Principal by;
-  std::variant<Tick, TakeLeadership, SubmitJob, CancelJob, NodeReported, StreamBroken, JudgeRun>
+  std::variant<Tick, TakeLeadership, SubmitJob, CancelJob, NodeReported, StreamBroken, JudgeRun,
+               StreamsStored>
       body;
 };
 

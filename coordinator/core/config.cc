@@ -51,6 +51,9 @@ absl::Status CheckConfig(const CoreConfig& c) {
   if (c.setup_attempts == 0 || c.lease_kills == 0) {
     return absl::InvalidArgumentError("setup_attempts and lease_kills must be at least 1");
   }
+  if (c.open_job_bytes_max == 0) {
+    return absl::InvalidArgumentError("open_job_bytes_max must be more than 0");
+  }
   return absl::OkStatus();
 }
 

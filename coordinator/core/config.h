@@ -20,6 +20,8 @@ struct CoreConfig {
   Nanos tick_max = kSecond;     // the shell never sleeps longer than this
   uint32_t setup_attempts = 3;  // consecutive failed lease set-ups of one job
   uint32_t lease_kills = 2;     // failed attempts of one run that ended its lease
+  // Of all open jobs together, as they were submitted: State holds them, and each snapshot.
+  uint64_t open_job_bytes_max = 256 << 20;
 };
 
 // INVALID_ARGUMENT that names the two figures which do not fit each other.

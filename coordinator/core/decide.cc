@@ -69,6 +69,19 @@ std::string ImpossibleNote(const State& state, const v1::Gang& gang) {
   return note;
 }
 
+absl::Status CheckRoom(const State& state, const v1::Job& job) {
+  uint64_t open = 0;
+  for (const auto& [id, other] : state.hard.jobs) open += other.bytes;
+  const uint64_t bytes = job.ByteSizeLong();
+  const uint64_t max = state.config.open_job_bytes_max;
+  if (bytes <= max && open <= max - bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the ", state.hard.jobs.size(), " open jobs have ", open, " bytes, this one ",
+                   bytes, ", and ", max,
+                   " are kept at most; submit it again when some have ended, or cancel one that "
+                   "is not needed (rackmark jobs lists them)"));
+}
+
 absl::StatusOr<Decision> On(const State& state, const SubmitJob& command, Now) {
   if (command.submission_id.empty() || command.submission_id.size() > 128) {
     return absl::InvalidArgumentError("submission_id must have 1 to 128 bytes");
@@ -80,6 +93,7 @@ absl::StatusOr<Decision> On(const State& state, const SubmitJob& command, Now) {
     return decision;
   }
   RETURN_IF_ERROR(ValidateJob(command.job));
+  RETURN_IF_ERROR(CheckRoom(state, command.job));
   v1::JobSubmitted* change = decision.events.emplace_back().mutable_job_submitted();
   change->set_job_id(state.hard.last_job + 1);
   *change->mutable_job() = command.job;
@@ -94,7 +108,7 @@ absl::StatusOr<Decision> On(const State& state, const CancelJob& command, Now) {
   const auto job = state.hard.jobs.find(command.job);
   const bool open = job != state.hard.jobs.end();
   if (!open && !HasEnded(state.hard, command.job)) {
-    return absl::NotFoundError(absl::StrCat("no job ", command.job.value));
+    return NoSuchJob(state.hard.cluster_id, command.job);
   }
   Decision decision;
   decision.reply = Cancelled{open};
@@ -129,7 +143,9 @@ absl::Status CheckSender(const State& state, const v1::Report& report, const Nod
                                                       " belongs to cluster ", sender.cluster_id(),
                                                       ", this is ", state.hard.cluster_id));
   }
-  if (sender.epoch() > state.hard.epoch) {
+  // Epochs of one cluster can be compared, and of none other: who names no cluster has heard
+  // nobody.
+  if (!sender.cluster_id().empty() && sender.epoch() > state.hard.epoch) {
     return absl::AbortedError(absl::StrCat("worker ", report.node().name(), " has heard epoch ",
                                            sender.epoch(), ", ours is ", state.hard.epoch,
                                            ": another coordinator leads"));
@@ -200,6 +216,9 @@ absl::StatusOr<Decision> On(const State& state, const JudgeRun& command, Now) {
   for (const std::string& reason : command.reasons) change->add_reasons(reason);
   return decision;
 }
+
+// Soft: Turn takes it in.
+absl::StatusOr<Decision> On(const State&, const StreamsStored&, Now) { return Decision{}; }
 
 bool IsOwn(const Command& command) { return std::holds_alternative<Tick>(command.body); }
 

@@ -1,6 +1,7 @@
 // What single commands do; whole stories are tests/scenarios.
 #include "coordinator/core/decide.h"
 
+#include "common/gloo_card.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/timers.h"
 #include "coordinator/core/view.h"
@@ -73,6 +74,21 @@ TEST_F(CoreTest, DecideChangesNothing) {
   EXPECT_EQ(decision->events.size(), 1u);
   EXPECT_EQ(decision->events[0].seq(), state_.hard.last_seq + 1);
   EXPECT_TRUE(state_.hard.jobs.empty());
+}
+
+TEST_F(CoreTest, OpenJobsHaveABoundedSize) {
+  v1::Job job = OneRun();
+  job.set_source(std::string(1000, '#'));
+  state_.config.open_job_bytes_max = 2 * job.ByteSizeLong() + 10;
+  Must(SubmitJob{job, "a"});
+  Must(SubmitJob{job, "b"});
+  const absl::Status refused = Do(SubmitJob{job, "c"}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("submit it again when some have"));
+  Must(SubmitJob{job, "a"});  // known already: no room is asked for
+  Must(CancelJob{JobId{1}, "not needed"});
+  Must(JudgeRun{RunId{1}, 0, v1::VERDICT_CANCELLED, "hash", {}});
+  Must(SubmitJob{job, "c"});
 }
 
 TEST_F(CoreTest, EventsNameTheirAuthor) {
@@ -180,6 +196,155 @@ TEST_F(CoreTest, ClockOffsetIsThatOfTheBestExchange) {
   v1::Report absurd = report_with(5, 1, 1);
   absurd.mutable_exchange()->set_worker_send_ns(INT64_MIN);
   EXPECT_EQ(Do(NodeReported{absurd, 1}).status().code(), absl::StatusCode::kInvalidArgument);
+  for (const Nanos edge : {Nanos{1} << 61, -(Nanos{1} << 61)}) {
+    absurd.mutable_exchange()->set_worker_send_ns(-edge);
+    absurd.mutable_exchange()->set_coordinator_receive_ns(edge);
+    absurd.mutable_exchange()->set_coordinator_send_ns(edge);
+    absurd.mutable_exchange()->set_worker_receive_ns(-edge);
+    EXPECT_EQ(Do(NodeReported{absurd, 1}).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+// A stall is nobody's time, and moves the limits by its length; it does not begin them anew.
+TEST_F(CoreTest, LimitsAreReachedAfterARestartThoughTheCoordinatorStalls) {
+  v1::Report report = ReportOf("n1", "i1", 1);
+  Must(NodeReported{report, 1});
+  v1::Job job = OneRun();
+  job.mutable_spec()->mutable_limits()->set_setup_ns(60 * kSecond);
+  Must(SubmitJob{job, "x"});
+  ASSERT_EQ(state_.hard.leases.size(), 1u);
+  Must(TakeLeadership{"", "coordinator/2", "boot-c"});
+  const auto look = [&](Nanos later) {
+    now_ += later;
+    Must(Tick{});
+    report.set_report_number(report.report_number() + 1);
+    Must(NodeReported{report, 1});
+  };
+  // Five seconds in which it listens, then a stall: of the 60 s, twelve such rounds are left.
+  for (int round = 0; round < 11; ++round) {
+    for (int i = 0; i < 5; ++i) look(kSecond);
+    look(10 * kSecond);
+  }
+  EXPECT_EQ(state_.hard.jobs.begin()->second.setup_failures, 0u);
+  for (int i = 0; i < 10; ++i) look(kSecond);
+  ASSERT_EQ(state_.hard.jobs.size(), 1u);
+  EXPECT_EQ(state_.hard.jobs.begin()->second.setup_failures, 1u);
+}
+
+TEST_F(CoreTest, AnEpochOfNoClusterFencesNobody) {
+  v1::Report report = ReportOf("n1", "i1", 1);
+  report.mutable_identity()->set_epoch(UINT64_MAX);
+  EXPECT_TRUE(Do(NodeReported{report, 1}).ok());
+}
+
+// Where `owner` listens for each other rank: as many bytes as Gloo's, beginning with "0>1 ".
+std::string GlooCard(uint32_t owner, uint32_t world) {
+  std::string card;
+  for (uint32_t visitor = 0; visitor < world; ++visitor) {
+    if (visitor == owner) continue;
+    std::string address = absl::StrCat(owner, ">", visitor, " ");
+    address.resize(kGlooAddressBytes, '.');
+    card += address;
+  }
+  return card;
+}
+
+class LargeGangTest : public CoreTest {
+ protected:
+  // All cards known, on nodes of this many ranks; the lease's ranks are to meet.
+  void Meet(uint32_t world, uint32_t per_node) {
+    for (uint32_t node = 0; node * per_node < world; ++node) {
+      v1::Report& report = reports_.emplace_back(ReportOf(absl::StrCat("n", node), "i", 1));
+      report.clear_devices();
+      report.mutable_node()->clear_devices();
+      for (uint32_t device = 0; device < per_node; ++device) {
+        v1::Device* info = report.mutable_node()->add_devices();
+        info->set_index(device);
+        info->set_kind(v1::DEVICE_KIND_CPU);
+        report.add_devices()->set_index(device);
+        report.mutable_devices()->rbegin()->set_healthy(true);
+      }
+      Must(NodeReported{report, 1});
+    }
+    v1::Job job = OneRun();
+    job.mutable_spec()->mutable_gang()->set_devices(world);
+    Must(SubmitJob{job, "x"});
+    ASSERT_EQ(state_.hard.leases.size(), 1u);
+    const LeaseState lease = state_.hard.leases.begin()->second;
+    for (uint32_t node = 0; node < reports_.size(); ++node) {
+      v1::Report& report = reports_[node];
+      report.set_report_number(2);
+      report.set_reflects_version(DesiredOf(state_, NodeId{node + 1}).version());
+      v1::LeaseReport* told = report.add_leases();
+      told->set_lease_id(lease.id.value);
+      told->set_generation(lease.generation);
+      for (const v1::RankPlace& place : lease.placement.ranks()) {
+        if (place.node_id() != node + 1) continue;
+        v1::RankReport* rank = told->add_ranks();
+        rank->set_rank(place.rank());
+        rank->set_phase(v1::RANK_PHASE_CARDED);
+        rank->mutable_card()->set_lease_id(lease.id.value);
+        rank->mutable_card()->set_generation(lease.generation);
+        rank->mutable_card()->set_rank(place.rank());
+        rank->mutable_card()->set_gloo_addresses(GlooCard(place.rank(), world));
+      }
+      Must(NodeReported{report, 1});
+    }
+    ASSERT_EQ(state_.hard.leases.begin()->second.phase, v1::LEASE_PHASE_RENDEZVOUS);
+  }
+  const v1::DesiredLease& Told(uint64_t node) { return DesiredOf(state_, NodeId{node}).leases(0); }
+  std::vector<v1::Report> reports_;
+};
+
+TEST_F(LargeGangTest, SmallGangsAreSentWholeCards) {
+  Meet(4, 2);
+  ASSERT_EQ(Told(1).cards_size(), 4);
+  EXPECT_EQ(Told(1).cards(3).gloo_addresses(), GlooCard(3, 4));
+}
+
+TEST_F(LargeGangTest, OfALargeOneEachNodeIsSentItsSlice) {
+  constexpr uint32_t kWorld = 200;
+  Meet(kWorld, 50);
+  for (uint64_t node = 1; node <= 4; ++node) {
+    const v1::DesiredLease& told = Told(node);
+    ASSERT_EQ(told.cards_size(), static_cast<int>(kWorld));
+    EXPECT_LT(told.ByteSizeLong(), size_t{2 << 20});  // whole it would be 5.4 MB
+    const uint32_t receiver = told.ranks(7).rank();
+    for (uint32_t owner = 0; owner < kWorld; ++owner) {
+      if (owner == receiver) continue;
+      const std::string wide =
+          WidenGlooSlice(told.cards(static_cast<int>(owner)).gloo_addresses(),
+                         (kWorld - 1) * kGlooAddressBytes, kWorld, owner, receiver);
+      const size_t place = receiver > owner ? receiver - 1 : receiver;
+      EXPECT_EQ(wide.substr(place * kGlooAddressBytes, 8),
+                GlooCard(owner, kWorld).substr(place * kGlooAddressBytes, 8));
+    }
+  }
+}
+
+TEST_F(LargeGangTest, WhatFitsIntoNoMessageIsLeftOutForAll) {
+  Meet(200, 150);  // 4.2 MB for the first node; for the second, with 50 ranks, it would fit
+  for (uint64_t node = 1; node <= 2; ++node) {
+    ASSERT_EQ(Told(node).cards_size(), 200);
+    for (const v1::AddressCard& card : Told(node).cards()) {
+      ASSERT_EQ(card.gloo_addresses(), "");
+    }
+  }
+}
+
+TEST_F(CoreTest, AsManyDevicesAsLeasesAreLookedUpOnce) {
+  for (const char* name : {"n1", "n2", "n3"}) Must(NodeReported{ReportOf(name, "i", 1), 1});
+  v1::Job job = OneRun();
+  job.mutable_spec()->mutable_gang()->set_devices(2);
+  Must(SubmitJob{job, "x"});
+  ASSERT_EQ(state_.hard.leases.size(), 1u);
+  const LeaseId lease = state_.hard.leases.begin()->first;
+  const Holders holders(state_);
+  EXPECT_EQ(holders.Of(NodeId{1}, 0), lease);
+  EXPECT_EQ(holders.Of(NodeId{2}, 0), lease);
+  EXPECT_TRUE(holders.Of(NodeId{3}, 0).IsNone());
+  EXPECT_TRUE(holders.Of(NodeId{1}, 1).IsNone());
+  EXPECT_TRUE(holders.Of(NodeId{9}, 0).IsNone());
 }
 
 TEST_F(CoreTest, MissingIsMissingInViews) {

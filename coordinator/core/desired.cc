@@ -3,6 +3,14 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/gloo_card.h"
 #include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 
@@ -21,29 +29,79 @@ std::string Bytes(const google::protobuf::MessageLite& message) {
   return bytes;
 }
 
-// All cards of the lease, for the node that has these ranks; nothing if one is not known. The name
-// of the shared memory goes only to the host that can open it.
-void AddCards(const State& state, const LeaseState& lease, NodeId receiver,
-              v1::DesiredLease& desired) {
-  std::vector<v1::AddressCard> cards;
-  std::set<std::string> hosts;
+// The lease's ranks on the receiving node, and what all cards of the lease hold of Gloo.
+struct Receiver {
+  NodeId node;
+  std::vector<uint32_t> ranks;
+  std::set<std::string> hosts;  // that its ranks are on
+  size_t gloo_bytes = 0;
+  bool gloo = true;      // every rank offers it
+  size_t most_here = 0;  // ranks of the node that has the most
+};
+
+// Missing if a card is not known yet.
+std::optional<Receiver> ReceiverAt(const State& state, const LeaseState& lease, NodeId node) {
+  Receiver receiver;
+  receiver.node = node;
+  std::map<uint64_t, size_t> ranks_of;
   for (const v1::RankPlace& place : lease.placement.ranks()) {
-    if (!HasCard(state, lease, place)) return;
-    cards.push_back(RankOf(state, lease, place)->card());
-    if (place.node_id() == receiver.value) hosts.insert(cards.back().host_id());
+    if (!HasCard(state, lease, place)) return std::nullopt;
+    const v1::AddressCard& card = RankOf(state, lease, place)->card();
+    receiver.gloo_bytes += card.gloo_addresses().size();
+    receiver.gloo = receiver.gloo && !card.gloo_addresses().empty();
+    receiver.most_here = std::max(receiver.most_here, ++ranks_of[place.node_id()]);
+    if (place.node_id() != node.value) continue;
+    receiver.ranks.push_back(place.rank());
+    receiver.hosts.insert(card.host_id());
   }
-  for (v1::AddressCard& card : cards) {
-    if (hosts.count(card.host_id()) == 0) {
-      card.clear_shm_name();
-      card.clear_shm_nonce();
-    }
-    *desired.add_cards() = std::move(card);
+  return receiver;
+}
+
+// Whole while all cards fit: a rank that gives up tells the others at their addresses. Of larger
+// gangs the receiver's slice. None if it is of no use because one rank offers none, or if some node
+// could not be sent its slice: all nodes must be told alike.
+std::string GlooFor(const Receiver& receiver, const v1::AddressCard& card, size_t world) {
+  constexpr size_t kWholeBytesMax = 2 << 20;
+  constexpr size_t kSlicesBytesMax = 3 << 20;
+  if (receiver.gloo_bytes <= kWholeBytesMax) return card.gloo_addresses();
+  const size_t most = world * receiver.most_here * (kGlooAddressBytes + 4);
+  if (!receiver.gloo || most > kSlicesBytesMax) return "";
+  return SliceGlooCard(card.gloo_addresses(), world, card.rank(), receiver.ranks);
+}
+
+// Field by field: the addresses of a large gang are not copied for each node. The name of the
+// shared memory goes only to the host that can open it.
+v1::AddressCard CardFor(const Receiver& receiver, const v1::AddressCard& card, size_t world) {
+  v1::AddressCard out;
+  out.set_lease_id(card.lease_id());
+  out.set_generation(card.generation());
+  out.set_rank(card.rank());
+  out.set_host_id(card.host_id());
+  out.set_boot_id(card.boot_id());
+  out.set_shm_device(card.shm_device());
+  if (receiver.hosts.count(card.host_id()) != 0) {
+    out.set_shm_name(card.shm_name());
+    out.set_shm_nonce(card.shm_nonce());
+  }
+  out.set_nccl_unique_id(card.nccl_unique_id());
+  out.set_gloo_addresses(GlooFor(receiver, card, world));
+  out.set_channel_address(card.channel_address());
+  out.set_channel_nonce(card.channel_nonce());
+  return out;
+}
+
+// All cards of the lease, for the node that has these ranks; nothing if one is not known.
+void AddCards(const State& state, const LeaseState& lease, NodeId node, v1::DesiredLease& desired) {
+  const auto receiver = ReceiverAt(state, lease, node);
+  if (!receiver) return;
+  const auto world = static_cast<size_t>(lease.placement.ranks_size());
+  for (const v1::RankPlace& place : lease.placement.ranks()) {
+    *desired.add_cards() = CardFor(*receiver, RankOf(state, lease, place)->card(), world);
   }
   desired.set_go(true);
 }
 
-void AddRun(const State& state, const LeaseState& lease, v1::DesiredLease& desired) {
-  const RunState& run = state.hard.runs.at(*lease.run);
+void AddRun(const State& state, const RunState& run, v1::DesiredLease& desired) {
   v1::DesiredRun* wanted = desired.mutable_run();
   wanted->set_run_id(run.id.value);
   wanted->set_attempt(run.attempt);
@@ -70,7 +128,7 @@ void AddLease(const State& state, const LeaseState& lease, NodeId node, v1::Desi
   }
   if (lease.phase == v1::LEASE_PHASE_RENDEZVOUS) AddCards(state, lease, node, desired);
   if (lease.phase == v1::LEASE_PHASE_ACTIVE) desired.set_go(true);
-  if (lease.run.has_value()) AddRun(state, lease, desired);
+  if (const auto run = ToldRun(lease)) AddRun(state, state.hard.runs.at(*run), desired);
   if (const v1::Hold* hold = RankHold(state, lease)) *desired.mutable_hold() = *hold;
 }
 

@@ -1,5 +1,6 @@
 #include "coordinator/core/observe.h"
 
+#include "common/utf8.h"
 #include "coordinator/core/timers.h"
 
 namespace rackmark {
@@ -36,6 +37,12 @@ const v1::StreamReport* StreamOf(const v1::Report& report, const RunState& run, 
     }
   }
   return nullptr;
+}
+
+bool IsStored(const State& state, const v1::StreamReport& stream) {
+  const auto stored = state.soft.stored.find(RunId{stream.run_id()});
+  return stored != state.soft.stored.end() &&
+         stored->second.count({stream.kind(), stream.stream()}) != 0;
 }
 
 }  // namespace
@@ -85,12 +92,8 @@ std::vector<std::string> TransportsOf(const State& state, const LeaseState& leas
   for (const v1::RankPlace& place : lease.placement.ranks()) {
     const v1::RankReport* rank = RankOf(state, lease, place);
     if (rank == nullptr || rank->transport().empty()) continue;
-    std::string sentence = rank->transport().substr(0, kBytesMax);
-    // Not in the middle of a character: an event holds UTF-8.
-    if (sentence.size() < rank->transport().size()) {
-      while (!sentence.empty() && (sentence.back() & 0x80) != 0) sentence.pop_back();
-    }
-    if (sentences.size() < kSentencesMax) sentences.insert(std::move(sentence));
+    const std::string_view sentence = CutUtf8(rank->transport(), kBytesMax);  // for an event
+    if (sentences.size() < kSentencesMax) sentences.emplace(sentence);
   }
   return {sentences.begin(), sentences.end()};
 }
@@ -134,7 +137,10 @@ Drained DrainOf(const State& state, const LeaseState& lease, const RunState& run
     }
     const auto is_over = [&](const v1::StreamReport* stream) {
       if (stream == nullptr) return false;
-      if (stream->refused().empty()) return stream->drained();
+      // What was dropped is only known for good when the worker says that the stream is closed.
+      if (stream->refused().empty()) {
+        return stream->drained() || (stream->closed() && IsStored(state, *stream));
+      }
       if (!drained.refused) drained.refused = {place.node(), stream->refused()};
       return true;
     };

@@ -45,7 +45,7 @@ struct Drained {
   struct Refused {
     std::string node, why;
   };
-  bool all = false;  // nothing more will come: each stream is acked to its end, or was refused
+  bool all = false;  // nothing more will come: each stream is stored to its end, or was refused
   uint64_t dropped_results = 0;
   std::string dropped_node;                   // where; the first one
   std::optional<Refused> refused;             // the first one

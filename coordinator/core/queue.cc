@@ -19,19 +19,6 @@ plan::Readiness ReadinessOf(const State& state, const NodeState& node) {
                                              : plan::Readiness::kReady;
 }
 
-// Held by the lease that the log names, or else by whatever the node itself reports on the device.
-LeaseId HolderOf(const State& state, const NodeState& node, uint32_t device,
-                 const v1::DeviceReport* report) {
-  for (LeaseId id : node.leases) {
-    const LeaseState& lease = state.hard.leases.at(id);
-    if (HasFreed(state, lease, node.id, state.soft.now)) continue;
-    for (const v1::RankPlace& place : lease.placement.ranks()) {
-      if (place.node_id() == node.id.value && place.device() == device) return id;
-    }
-  }
-  return report == nullptr ? LeaseId{} : LeaseId{report->lease_id()};
-}
-
 std::string Devices(uint32_t count, v1::DeviceKind kind) {
   const char* word = kind == v1::DEVICE_KIND_GPU ? "GPU" : "CPU";
   return absl::StrCat(count, " ", word, count == 1 ? " device" : " devices");
@@ -40,7 +27,7 @@ std::string Devices(uint32_t count, v1::DeviceKind kind) {
 std::string HolderText(const State& state, LeaseId holder) {
   const auto lease = state.hard.leases.find(holder);
   if (lease == state.hard.leases.end()) return "processes of an ended lease";
-  return absl::StrCat("job ", lease->second.job.value);
+  return absl::StrCat("job ", DisplayJob(state.hard.cluster_id, lease->second.job));
 }
 
 std::vector<std::string> Sentences(const State& state, const plan::Shortage& shortage) {
@@ -88,7 +75,27 @@ std::vector<std::string> Sentences(const State& state, const plan::Shortage& sho
 
 }  // namespace
 
-plan::Node PlanNode(const State& state, const NodeState& node) {
+Holders::Holders(const State& state) {
+  for (const auto& [id, lease] : state.hard.leases) {
+    std::optional<NodeId> node;  // that of the rank before: mostly this one's too
+    bool freed = false;
+    for (const v1::RankPlace& place : lease.placement.ranks()) {
+      if (node != NodeId{place.node_id()}) {
+        node = NodeId{place.node_id()};
+        freed = HasFreed(state, lease, *node, state.soft.now);
+      }
+      if (!freed) held_.push_back({*node, place.device(), id});
+    }
+  }
+  std::sort(held_.begin(), held_.end());
+}
+
+LeaseId Holders::Of(NodeId node, uint32_t device) const {
+  const auto at = std::lower_bound(held_.begin(), held_.end(), Held{node, device, LeaseId{}});
+  return at != held_.end() && at->node == node && at->device == device ? at->lease : LeaseId{};
+}
+
+plan::Node PlanNode(const State& state, const NodeState& node, const Holders& holders) {
   plan::Node planned{node.id, node.info.name(), ReadinessOf(state, node), {}};
   const v1::Report* report = ReportOf(state, node.id);
   for (const v1::Device& device : node.info.devices()) {
@@ -102,7 +109,9 @@ plan::Node PlanNode(const State& state, const NodeState& node) {
     slot.device = device.index();
     slot.kind = device.kind();
     slot.healthy = said != nullptr && said->healthy();
-    slot.holder = HolderOf(state, node, device.index(), said);
+    // Held by the lease that the log names, or else by whatever the node itself reports.
+    slot.holder = holders.Of(node.id, device.index());
+    if (slot.holder.IsNone() && said != nullptr) slot.holder = LeaseId{said->lease_id()};
     planned.slots.push_back(slot);
   }
   return planned;
@@ -110,7 +119,10 @@ plan::Node PlanNode(const State& state, const NodeState& node) {
 
 plan::Inventory InventoryOf(const State& state) {
   plan::Inventory inventory;
-  for (const auto& [id, node] : state.hard.nodes) inventory.push_back(PlanNode(state, node));
+  const Holders holders(state);
+  for (const auto& [id, node] : state.hard.nodes) {
+    inventory.push_back(PlanNode(state, node, holders));
+  }
   return inventory;
 }
 
@@ -157,7 +169,7 @@ std::vector<std::string> WaitingReasons(const State& state, JobId id) {
     const auto blocked = plan::Place(inventory, older.job.spec().gang());
     const auto* shortage = std::get_if<plan::Shortage>(&blocked);
     if (shortage == nullptr || shortage->fits_when_freed) {
-      return {absl::StrCat("waits behind job ", other.value)};
+      return {absl::StrCat("waits behind job ", DisplayJob(state.hard.cluster_id, other))};
     }
   }
   return {"is about to be placed"};

@@ -24,8 +24,10 @@ v1::NodeRecord RecordOf(const NodeState& node) {
 
 v1::JobRecord RecordOf(const JobState& job) {
   const auto& [id, spec, submission_id, by, submitted_unix_ns, first_run, cancel_requested,
-               cancel_reason, generations, setup_failures, setup_failure, leases, lease] = job;
+               cancel_reason, generations, setup_failures, setup_failure, leases, lease, bytes] =
+      job;
   static_cast<void>(leases);  // follows from the leases
+  static_cast<void>(bytes);   // follows from the job
   v1::JobRecord record;
   record.set_job_id(id.value);
   *record.mutable_job() = spec;
@@ -69,7 +71,8 @@ v1::RunRecord RecordOf(const RunState& run) {
 }
 
 v1::LeaseRecord RecordOf(const LeaseState& lease) {
-  const auto& [id, job, generation, placement, phase, failure, run, transports] = lease;
+  const auto& [id, job, generation, placement, phase, failure, run, draining, transports] = lease;
+  static_cast<void>(draining);  // follows from the runs
   v1::LeaseRecord record;
   record.set_lease_id(id.value);
   record.set_job_id(job.value);
@@ -114,6 +117,7 @@ absl::Status Load(HardState& hard, const v1::JobRecord& record) {
   JobState& job = hard.jobs[JobId{record.job_id()}];
   job.id = JobId{record.job_id()};
   job.job = record.job();
+  job.bytes = job.job.ByteSizeLong();
   job.submission_id = record.submission_id();
   job.by = record.by();
   job.submitted_unix_ns = record.submitted_unix_ns();
@@ -160,6 +164,22 @@ absl::Status Load(HardState& hard, const v1::RunRecord& record) {
   return absl::OkStatus();
 }
 
+// A snapshot of a version whose leases had one run names it here also while it drains.
+absl::Status LoadRuns(const HardState& hard, const v1::LeaseRecord& record, LeaseState& lease) {
+  for (RunId id : RunsOf(hard.jobs.at(lease.job))) {
+    const auto run = hard.runs.find(id);
+    if (run == hard.runs.end() || run->second.lease != lease.id) continue;
+    if (run->second.phase != v1::RUN_PHASE_DRAINING) continue;
+    if (lease.draining.has_value()) {
+      return Bad(absl::StrCat("two runs drain on lease ", lease.id.value));
+    }
+    lease.draining = id;
+  }
+  const RunId run{record.run_id()};
+  if (!run.IsNone() && lease.draining != run) lease.run = run;
+  return absl::OkStatus();
+}
+
 absl::Status Load(HardState& hard, const v1::LeaseRecord& record) {
   RETURN_IF_ERROR(CheckNext(hard.leases, "lease", record.lease_id(), hard.last_lease));
   const auto job = hard.jobs.find(JobId{record.job_id()});
@@ -175,7 +195,7 @@ absl::Status Load(HardState& hard, const v1::LeaseRecord& record) {
   lease.placement = record.placement();
   lease.phase = record.phase();
   if (record.has_failure()) lease.failure = record.failure();
-  if (record.run_id() != 0) lease.run = RunId{record.run_id()};
+  RETURN_IF_ERROR(LoadRuns(hard, record, lease));
   lease.transports.assign(record.transports().begin(), record.transports().end());
   job->second.leases.insert(lease.id);
   for (const v1::RankPlace& place : lease.placement.ranks()) {

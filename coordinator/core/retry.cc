@@ -38,15 +38,19 @@ bool SetupExhausted(const State& state, const JobState& job) {
 
 void FailLease(const State& state, const LeaseState& lease, const v1::Failure& failure,
                std::vector<v1::Event>& events) {
+  const auto end = [&](RunId id, bool again) {
+    const RunState& run = state.hard.runs.at(id);
+    if (!again && !MayRetry(state, run, failure)) return EmitJudging(state, run, failure, events);
+    v1::RunRequeued* change = events.emplace_back().mutable_run_requeued();
+    change->set_run_id(run.id.value);
+    *change->mutable_failure() = failure;
+  };
+  if (lease.draining.has_value()) end(*lease.draining, /*again=*/false);
   if (lease.run.has_value()) {
-    const RunState& run = state.hard.runs.at(*lease.run);
-    if (MayRetry(state, run, failure)) {
-      v1::RunRequeued* change = events.emplace_back().mutable_run_requeued();
-      change->set_run_id(run.id.value);
-      *change->mutable_failure() = failure;
-    } else {
-      EmitJudging(state, run, failure, events);
-    }
+    // What was only being prepared beside a run that drains would not have begun yet without that:
+    // it costs no try. It comes back here no more often than others are tried.
+    const bool cancelled = state.hard.jobs.at(lease.job).cancel_requested;
+    end(*lease.run, /*again=*/lease.draining.has_value() && !cancelled);
   }
   v1::LeaseReleasing* change = events.emplace_back().mutable_lease_releasing();
   change->set_lease_id(lease.id.value);

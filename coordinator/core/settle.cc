@@ -61,30 +61,34 @@ std::optional<v1::Failure> SamplesLost(const Drained& drained) {
   return failure;
 }
 
-void AdvanceRun(const State& state, const LeaseState& lease, Nanos now, Events& events) {
+// Told to prepare while another drains, it is told to measure only when that one is out of the way.
+void AdvanceRun(const State& state, const LeaseState& lease, Events& events) {
   const RunState& run = state.hard.runs.at(*lease.run);
   const auto all = [&](v1::RankPhase phase) {
     return Laggards(lease, [&](const auto& place) { return HasReached(state, run, place, phase); })
         .empty();
   };
-  if (run.phase == v1::RUN_PHASE_PREPARING && all(v1::RANK_PHASE_PREPARED)) {
+  if (run.phase == v1::RUN_PHASE_PREPARING) {
+    if (lease.draining.has_value() || !all(v1::RANK_PHASE_PREPARED)) return;
     events.emplace_back().mutable_run_measuring()->set_run_id(run.id.value);
   } else if (run.phase == v1::RUN_PHASE_MEASURING && all(v1::RANK_PHASE_DONE)) {
     events.emplace_back().mutable_run_draining()->set_run_id(run.id.value);
-  } else if (run.phase == v1::RUN_PHASE_DRAINING) {
-    const Drained drained = DrainOf(state, lease, run);
-    if (drained.all && HeldUntil(state, run)) return;
-    if (drained.all) {
-      EmitJudging(state, run, SamplesLost(drained), events);
-    } else if (auto late = FindDrainTimeout(state, lease, now)) {
-      // A disk without room for a stream's last words: what was lost is the cause, not the time.
-      const auto lost = SamplesLost(drained);
-      EmitJudging(state, run, lost.has_value() ? *lost : *late, events);
-    }
   }
 }
 
-// Between runs: the next one, or the end of the lease.
+void AdvanceDrain(const State& state, const LeaseState& lease, Nanos now, Events& events) {
+  const RunState& run = state.hard.runs.at(*lease.draining);
+  const Drained drained = DrainOf(state, lease, run);
+  if (drained.all && HeldUntil(state, run)) return;
+  if (drained.all) {
+    EmitJudging(state, run, SamplesLost(drained), events);
+  } else if (auto late = FindDrainTimeout(state, lease, now)) {
+    // A disk without room for a stream's last words: what was lost is the cause, not the time.
+    const auto lost = SamplesLost(drained);
+    EmitJudging(state, run, lost.has_value() ? *lost : *late, events);
+  }
+}
+
 void StartNext(const State& state, const JobState& job, const LeaseState& lease, Events& events) {
   for (RunId id : RunsOf(job)) {
     const RunState& run = state.hard.runs.at(id);
@@ -95,7 +99,6 @@ void StartNext(const State& state, const JobState& job, const LeaseState& lease,
     change->set_attempt(run.attempt + 1);
     return;
   }
-  events.emplace_back().mutable_lease_releasing()->set_lease_id(lease.id.value);
 }
 
 bool HasQueued(const State& state, const JobState& job) {
@@ -108,9 +111,12 @@ bool HasQueued(const State& state, const JobState& job) {
 void AdvanceLease(const State& state, const JobState& job, const LeaseState& lease, Nanos now,
                   Events& events) {
   if (job.cancel_requested) return FailLease(state, lease, CancelFailure(job), events);
-  // All runs are done: whatever the ranks do now, they are not needed any more.
-  const bool idle = lease.phase == v1::LEASE_PHASE_ACTIVE && !lease.run.has_value();
-  if (idle && !HasQueued(state, job)) return StartNext(state, job, lease, events);
+  const bool idle = lease.phase == v1::LEASE_PHASE_ACTIVE && !ToldRun(lease).has_value();
+  if (idle && !HasQueued(state, job)) {
+    // All runs are done: whatever the ranks do now, they are not needed any more.
+    events.emplace_back().mutable_lease_releasing()->set_lease_id(lease.id.value);
+    return;
+  }
   if (auto fault = FindFault(state, lease, now)) return FailLease(state, lease, *fault, events);
   if (lease.phase == v1::LEASE_PHASE_STARTING) {
     if (!Laggards(lease, [&](const auto& p) { return HasCard(state, lease, p); }).empty()) return;
@@ -122,10 +128,11 @@ void AdvanceLease(const State& state, const JobState& job, const LeaseState& lea
     v1::LeaseActive* change = events.emplace_back().mutable_lease_active();
     change->set_lease_id(lease.id.value);
     for (const std::string& sentence : TransportsOf(state, lease)) change->add_transports(sentence);
-  } else if (idle) {
-    StartNext(state, job, lease, events);
   } else {
-    AdvanceRun(state, lease, now, events);
+    if (lease.draining.has_value()) AdvanceDrain(state, lease, now, events);
+    if (!events.empty()) return;
+    if (lease.run.has_value()) return AdvanceRun(state, lease, events);
+    StartNext(state, job, lease, events);
   }
 }
 

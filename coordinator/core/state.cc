@@ -19,4 +19,8 @@ const v1::RunSpec& SpecOf(const HardState& hard, const RunState& run) {
   return job.job.spec().runs(static_cast<int>(run.id.value - job.first_run.value));
 }
 
+std::optional<RunId> ToldRun(const LeaseState& lease) {
+  return lease.run.has_value() ? lease.run : lease.draining;
+}
+
 }  // namespace rackmark

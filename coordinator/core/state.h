@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/ids.h"
@@ -47,6 +48,7 @@ struct JobState {
   std::optional<v1::Failure> setup_failure;  // the last one of those
   std::set<LeaseId> leases;                  // not ENDED; of these at most one is not RELEASING:
   std::optional<LeaseId> lease;              // that one
+  uint64_t bytes = 0;                        // of `job`, serialised
 };
 
 struct RunState {
@@ -73,7 +75,8 @@ struct LeaseState {
   v1::Placement placement;  // rank i is placement.ranks(i)
   v1::LeasePhase phase = v1::LEASE_PHASE_STARTING;
   std::optional<v1::Failure> failure;
-  std::optional<RunId> run;             // PREPARING, MEASURING or DRAINING on it
+  std::optional<RunId> run;             // PREPARING or MEASURING on it
+  std::optional<RunId> draining;        // the one before; `run` is not measured beside it
   std::vector<std::string> transports;  // what its ranks said of them, since ACTIVE
 };
 
@@ -117,13 +120,15 @@ struct SoftState {
   Nanos listening_since = 0;  // silence counts from here at the earliest
   std::string boot_id;        // of this coordinator: the domain of `now`
   std::map<NodeId, SoftNode> nodes;
-  std::map<LeaseId, Nanos> lease_since;      // placed; absent = since listening
+  std::map<LeaseId, Nanos> lease_since;      // placed, or when this leadership began
   std::map<RunId, Nanos> run_since;          // phase entered; absent = since listening
   std::map<LeaseId, Nanos> bystander_since;  // a rank first said that it failed by a peer's doing
-  std::set<LeaseId> held_leases;             // workers are not told of them yet (hold.h)
-  std::set<RunId> held_runs;                 // in JUDGING, not given to the reporter yet
-  std::set<NodeId> dirty_nodes;              // something that DesiredFor reads has changed
-  bool place_wanted = false;                 // devices came, went or were freed, or a job came
+  // Streams of live attempts that are on our disk to their end: kind, and stream.
+  std::map<RunId, std::set<std::pair<v1::StreamKind, uint32_t>>> stored;
+  std::set<LeaseId> held_leases;  // workers are not told of them yet (hold.h)
+  std::set<RunId> held_runs;      // in JUDGING, not given to the reporter yet
+  std::set<NodeId> dirty_nodes;   // something that DesiredFor reads has changed
+  bool place_wanted = false;      // devices came, went or were freed, or a job came
 };
 
 struct State {
@@ -138,5 +143,7 @@ bool HasEnded(const HardState& hard, JobId job);
 // Of one job, in order. The job must exist.
 std::vector<RunId> RunsOf(const JobState& job);
 const v1::RunSpec& SpecOf(const HardState& hard, const RunState& run);
+// The run that the lease's ranks are told: the newest one.
+std::optional<RunId> ToldRun(const LeaseState& lease);
 
 }  // namespace rackmark

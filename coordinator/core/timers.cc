@@ -71,10 +71,12 @@ Nanos NextDeadline(const State& state) {
     sooner(LeaseClock(state, lease).deadline);
     sooner(BlameDeadline(state, lease));
     sooner(HeldUntil(state, lease));
-    if (!lease.run.has_value()) continue;
-    const RunState& run = state.hard.runs.at(*lease.run);
-    sooner(RunClock(state, run).deadline);
-    sooner(HeldUntil(state, run));
+    for (const std::optional<RunId>& run_id : {lease.draining, lease.run}) {
+      if (!run_id.has_value()) continue;
+      const RunState& run = state.hard.runs.at(*run_id);
+      sooner(RunClock(state, run).deadline);
+      sooner(HeldUntil(state, run));
+    }
   }
   for (RunId id : state.soft.held_runs) {
     const auto run = state.hard.runs.find(id);

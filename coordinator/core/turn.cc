@@ -36,14 +36,26 @@ void NoteHold(State& state, const RunState& run) {
   if (judging && HeldUntil(state, run)) state.soft.held_runs.insert(run.id);
 }
 
+bool IsTimed(v1::RunPhase phase) {
+  return phase != v1::RUN_PHASE_QUEUED && phase != v1::RUN_PHASE_ENDED;
+}
+
 void BeginLeadership(State& state, const TakeLeadership& command, Nanos now) {
   state.soft = SoftState{};
   state.soft.now = now;
   state.soft.listening_since = now;
   state.soft.boot_id = command.boot_id;
   for (const auto& [id, node] : state.hard.nodes) state.soft.dirty_nodes.insert(id);
-  for (const auto& [id, lease] : state.hard.leases) NoteHold(state, lease);
-  for (const auto& [id, run] : state.hard.runs) NoteHold(state, run);
+  // Stamps of their own, and not when listening began: each stall moves that to its end, so that on
+  // a coordinator that stalls now and then no limit would ever be reached.
+  for (const auto& [id, lease] : state.hard.leases) {
+    state.soft.lease_since[id] = now;
+    NoteHold(state, lease);
+  }
+  for (const auto& [id, run] : state.hard.runs) {
+    if (IsTimed(run.phase)) state.soft.run_since[id] = now;
+    NoteHold(state, run);
+  }
 }
 
 void MarkLease(State& state, LeaseId id) {
@@ -59,9 +71,19 @@ void EnterRun(State& state, uint64_t run_id, Nanos now) {
   MarkLease(state, run.lease);
 }
 
+// The time to prepare counts from when the run before is out of the way: until then nobody can say
+// what the ranks wait for.
+void BeginPreparingAnew(State& state, uint64_t left, Nanos now) {
+  const auto lease = state.hard.leases.find(state.hard.runs.at(RunId{left}).lease);
+  if (lease == state.hard.leases.end() || !lease->second.run.has_value()) return;
+  const RunState& run = state.hard.runs.at(*lease->second.run);
+  if (run.phase == v1::RUN_PHASE_PREPARING) state.soft.run_since[run.id] = now;
+}
+
 void LeaveRun(State& state, uint64_t run_id) {
   const RunState& run = state.hard.runs.at(RunId{run_id});
   state.soft.run_since.erase(run.id);
+  state.soft.stored.erase(run.id);
   MarkLease(state, run.lease);
 }
 
@@ -99,6 +121,8 @@ void Track(State& state, const Event& event, Nanos now) {
     case Event::kRunRequeued: LeaveRun(state, event.run_requeued().run_id()); break;
     case Event::kRunJudging:
       EnterRun(state, event.run_judging().run_id(), now);
+      BeginPreparingAnew(state, event.run_judging().run_id(), now);
+      state.soft.stored.erase(RunId{event.run_judging().run_id()});
       NoteHold(state, state.hard.runs.at(RunId{event.run_judging().run_id()}));
       break;
     case Event::kRunJudged: LeaveRun(state, event.run_judged().run_id()); break;
@@ -199,6 +223,21 @@ void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
   for (LeaseId id : state.hard.nodes.at(node).leases) TrackBystanders(state, id, now);
 }
 
+// Of attempts that are at work; of others it changes nothing any more.
+void Absorb(State& state, const StreamsStored& command) {
+  for (const StreamsStored::Stream& stream : command.streams) {
+    const auto run = state.hard.runs.find(stream.run);
+    if (run == state.hard.runs.end() || run->second.attempt != stream.attempt) continue;
+    const auto lease = state.hard.leases.find(run->second.lease);
+    if (lease == state.hard.leases.end()) continue;
+    const bool live = lease->second.run == stream.run || lease->second.draining == stream.run;
+    const auto ranks = static_cast<uint32_t>(lease->second.placement.ranks_size());
+    if (live && stream.stream < ranks) {
+      state.soft.stored[stream.run].emplace(stream.kind, stream.stream);
+    }
+  }
+}
+
 // Jobs that the command can have moved; nullopt = any.
 std::optional<std::set<JobId>> ScopeOf(const State& state, const Command& command,
                                        const Reply& reply) {
@@ -217,6 +256,11 @@ std::optional<std::set<JobId>> ScopeOf(const State& state, const Command& comman
   } else if (const auto* judge = std::get_if<JudgeRun>(&command.body)) {
     const auto run = state.hard.runs.find(judge->run);
     if (run != state.hard.runs.end()) jobs.insert(run->second.job);
+  } else if (const auto* stored = std::get_if<StreamsStored>(&command.body)) {
+    for (const StreamsStored::Stream& stream : stored->streams) {
+      const auto run = state.hard.runs.find(stream.run);
+      if (run != state.hard.runs.end()) jobs.insert(run->second.job);
+    }
   } else {
     return std::nullopt;
   }
@@ -283,6 +327,7 @@ absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now) {
       Absorb(state, *reported, node, now.monotonic);
     }
   }
+  if (const auto* stored = std::get_if<StreamsStored>(&command.body)) Absorb(state, *stored);
   SettleAll(state, ScopeOf(state, command, result.reply), now, result);
   ReleaseHeld(state, result);
   result.push = RefreshDesired(state, state.soft.dirty_nodes);

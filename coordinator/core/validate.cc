@@ -82,9 +82,9 @@ absl::Status CheckRanks(const v1::LeaseReport& lease) {
   return absl::OkStatus();
 }
 
-// Differences of stamps that are this small cannot overflow; no clock gets there in 73 years.
+// Sums of two differences of such stamps cannot overflow; no clock gets there in 36 years.
 absl::Status CheckExchange(const v1::ClockExchange& exchange) {
-  constexpr Nanos kStampMax = Nanos{1} << 61;
+  constexpr Nanos kStampMax = Nanos{1} << 60;
   for (const Nanos stamp : {exchange.worker_send_ns(), exchange.coordinator_receive_ns(),
                             exchange.coordinator_send_ns(), exchange.worker_receive_ns()}) {
     if (stamp < -kStampMax || stamp > kStampMax) {

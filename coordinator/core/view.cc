@@ -23,9 +23,10 @@ int Severity(v1::Verdict verdict) {
   }
 }
 
-void AddDevices(const State& state, const NodeState& node, v1::NodeStatus& status) {
+void AddDevices(const State& state, const NodeState& node, const Holders& holders,
+                v1::NodeStatus& status) {
   const v1::Report* report = ReportOf(state, node.id);
-  for (const plan::Slot& slot : PlanNode(state, node).slots) {
+  for (const plan::Slot& slot : PlanNode(state, node, holders).slots) {
     v1::DeviceStatus* device = status.add_devices();
     device->set_index(slot.device);
     device->set_lease_id(slot.holder.value);
@@ -40,7 +41,7 @@ void AddDevices(const State& state, const NodeState& node, v1::NodeStatus& statu
 // Rank 0's note and the least advanced rank, while ranks are at work on the run.
 void AddProgress(const State& state, const RunState& run, v1::RunStatus& status) {
   const auto lease = state.hard.leases.find(run.lease);
-  if (lease == state.hard.leases.end() || lease->second.run != run.id) return;
+  if (lease == state.hard.leases.end() || ToldRun(lease->second) != run.id) return;
   for (const v1::RankPlace& place : lease->second.placement.ranks()) {
     const v1::RankReport* rank = RankOf(state, lease->second, place);
     if (rank == nullptr) continue;
@@ -54,18 +55,23 @@ void AddProgress(const State& state, const RunState& run, v1::RunStatus& status)
 }  // namespace
 
 v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now) {
+  return ViewNode(state, id, now, Holders(state));
+}
+
+v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now, const Holders& holders) {
   const NodeState& node = state.hard.nodes.at(id);
   v1::NodeStatus status;
   status.set_node_id(id.value);
   *status.mutable_info() = node.info;
   status.set_phase(node.phase);
   status.set_reason(node.reason);
-  AddDevices(state, node, status);
+  AddDevices(state, node, holders, status);
   if (const v1::Report* report = ReportOf(state, id); report != nullptr && node.reason.empty()) {
     for (const v1::StreamReport& stream : report->streams()) {
       if (stream.refused().empty()) continue;
-      status.set_reason(
-          absl::StrCat("samples of run ", stream.run_id(), " were refused: ", stream.refused()));
+      status.set_reason(absl::StrCat("samples of run ",
+                                     DisplayRun(state.hard.cluster_id, RunId{stream.run_id()}),
+                                     " were refused: ", stream.refused()));
       break;
     }
   }
@@ -75,6 +81,17 @@ v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now) {
     if (soft->second.clock.has_value()) *status.mutable_clock() = *soft->second.clock;
   }
   return status;
+}
+
+absl::Status NoSuchJob(std::string_view cluster_id, JobId job) {
+  return absl::NotFoundError(absl::StrCat("there is no job ", DisplayJob(cluster_id, job),
+                                          "; rackmark jobs lists those there are"));
+}
+
+absl::Status NoLongerKept(std::string_view cluster_id, JobId job) {
+  return absl::NotFoundError(absl::StrCat("job ", DisplayJob(cluster_id, job),
+                                          " has ended, and is no longer kept; rackmark jobs lists "
+                                          "those that are"));
 }
 
 v1::JobPhase PhaseOf(const HardState& hard, const JobState& job) {

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "coordinator/core/queue.h"
 #include "coordinator/core/state.h"
 #include "coordinator/plan/place.h"
 #include "rackmark/v1/client_api.pb.h"
@@ -15,12 +17,19 @@ namespace rackmark {
 
 // REQUIRES: the object exists in state.hard.
 v1::NodeStatus ViewNode(const State& state, NodeId node, Nanos now);
+// Of many nodes: `holders` is made once.
+v1::NodeStatus ViewNode(const State& state, NodeId node, Nanos now, const Holders& holders);
 v1::JobStatus ViewJob(const State& state, JobId job);
 v1::RunStatus ViewRun(const State& state, RunId run, Nanos now);
 // Of the tables of ended jobs, as they looked in State.
 v1::JobStatus ViewEnded(const v1::JobRecord& job);
 v1::RunStatus ViewEnded(const v1::RunRecord& run);
 v1::JobPhase PhaseOf(const HardState& hard, const JobState& job);
+
+// NOT_FOUND, with what to do. `cluster_id`: for the job's name as people see it.
+absl::Status NoSuchJob(std::string_view cluster_id, JobId job);
+// The same for a job whose history has gone.
+absl::Status NoLongerKept(std::string_view cluster_id, JobId job);
 
 // The cluster as plan sees it.
 plan::Inventory InventoryOf(const State& state);

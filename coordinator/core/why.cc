@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
 #include "coordinator/core/timers.h"
@@ -20,7 +21,8 @@ std::string HolderText(const State& state, LeaseId holder, JobId self) {
   const auto lease = state.hard.leases.find(holder);
   if (lease == state.hard.leases.end()) return "held by processes of an ended lease";
   const bool own = lease->second.job == self;
-  const std::string job = own ? "this job" : absl::StrCat("job ", lease->second.job.value);
+  const std::string job =
+      own ? "this job" : absl::StrCat("job ", DisplayJob(state.hard.cluster_id, lease->second.job));
   return absl::StrCat(
       lease->second.phase == v1::LEASE_PHASE_RELEASING ? "being given back by " : "leased to ",
       job);
@@ -127,13 +129,20 @@ void AddDeadline(const State& state, const JobState& job, Nanos now, v1::WhyRepl
   for (const LeaseId id : job.leases) {
     const LeaseState& lease = state.hard.leases.at(id);
     soonest.Offer(LeaseClock(state, lease).deadline, "the ranks must have met");
+    soonest.Offer(HeldUntil(state, lease), "the hold of its null workload ends");
     soonest.Offer(BlameDeadline(state, lease), "the culprit of a failure must have spoken");
-    if (lease.run.has_value()) {
-      const RunState& run = state.hard.runs.at(*lease.run);
-      soonest.Offer(RunClock(state, run).deadline,
-                    absl::StrCat("run ", run.id.value, MustBe(run.phase)));
+    for (const std::optional<RunId>& run_id : {lease.draining, lease.run}) {
+      if (!run_id.has_value()) continue;
+      const RunState& run = state.hard.runs.at(*run_id);
+      soonest.Offer(
+          RunClock(state, run).deadline,
+          absl::StrCat("run ", DisplayRun(state.hard.cluster_id, run.id), MustBe(run.phase)));
     }
     OfferSilence(state, lease, now, soonest);
+  }
+  for (const RunId id : RunsOf(job)) {
+    soonest.Offer(HeldUntil(state, state.hard.runs.at(id)),
+                  absl::StrCat("the hold of run ", DisplayRun(state.hard.cluster_id, id), " ends"));
   }
   soonest.Tell(now, reply);
 }

@@ -17,6 +17,7 @@ v1::WhyReply WhyJob(const State& state, JobId job, Nanos now);
 // Its sentence.
 std::string WhySentence(const State& state, const JobState& job, Nanos now);
 // The answer for one that has ended, from what people see of it; `runs` in order.
-std::string WhyEnded(const v1::JobStatus& job, const std::vector<v1::RunStatus>& runs);
+std::string WhyEnded(std::string_view cluster_id, const v1::JobStatus& job,
+                     const std::vector<v1::RunStatus>& runs);
 
 }  // namespace rackmark

@@ -1,6 +1,7 @@
 // The one sentence of WhyJob, by the phase that the job is in.
 #include <algorithm>
 
+#include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
 #include "coordinator/core/view.h"
@@ -57,6 +58,13 @@ std::string WaitingRanks(const std::vector<const v1::RankPlace*>& laggards,
   return laggards.empty() ? "" : absl::StrCat(": waits until ", RanksText(laggards), ToAbsl(until));
 }
 
+std::string HeldText(v1::HoldPhase phase, Nanos until, Nanos now) {
+  const std::string name = v1::HoldPhase_Name(phase);
+  return absl::StrCat("held in ", name.substr(std::string_view("HOLD_PHASE_").size()), " for ",
+                      ToAbsl(FormatDuration(std::max<Nanos>(0, until - now))),
+                      " more, as its null workload asks (hold)");
+}
+
 std::string RunSentence(const State& state, const LeaseState& lease, const RunState& run,
                         Nanos now) {
   const auto reached = [&](v1::RankPhase phase) {
@@ -64,7 +72,7 @@ std::string RunSentence(const State& state, const LeaseState& lease, const RunSt
       return HasReached(state, run, place, phase);
     });
   };
-  std::string text = absl::StrCat("run ", run.id.value);
+  std::string text = absl::StrCat("run ", DisplayRun(state.hard.cluster_id, run.id));
   if (run.attempt > 1) {
     absl::StrAppend(&text, " (attempt ", run.attempt, ", after ",
                     run.earlier.empty() ? "a failure" : FailureText(run.earlier.back()), ")");
@@ -72,6 +80,10 @@ std::string RunSentence(const State& state, const LeaseState& lease, const RunSt
   if (run.phase == v1::RUN_PHASE_PREPARING) {
     return absl::StrCat(text, " is being prepared",
                         WaitingRanks(reached(v1::RANK_PHASE_PREPARED), " has prepared"));
+  }
+  if (const auto until = HeldUntil(state, run)) {
+    return absl::StrCat(text, " is measured, and is ",
+                        HeldText(v1::HOLD_PHASE_DRAINING, *until, now));
   }
   if (run.phase == v1::RUN_PHASE_DRAINING) {
     const Drained drained = DrainOf(state, lease, run);
@@ -85,8 +97,21 @@ std::string RunSentence(const State& state, const LeaseState& lease, const RunSt
 }
 
 std::string LeaseSentence(const State& state, const LeaseState& lease, Nanos now) {
+  if (lease.draining.has_value()) {
+    const RunState& run = state.hard.runs.at(*lease.draining);
+    const std::string next =
+        lease.run.has_value()
+            ? absl::StrCat("; run ", DisplayRun(state.hard.cluster_id, *lease.run),
+                           " is prepared meanwhile")
+            : "";
+    return RunSentence(state, lease, run, now) + next;
+  }
   if (lease.run.has_value()) {
     return RunSentence(state, lease, state.hard.runs.at(*lease.run), now);
+  }
+  if (const auto until = HeldUntil(state, lease)) {
+    return absl::StrCat("its gang has its place on node ", NodeNames(state, lease.placement),
+                        ", and is ", HeldText(v1::HOLD_PHASE_PLACED, *until, now));
   }
   if (lease.phase == v1::LEASE_PHASE_STARTING) {
     return absl::StrCat("its ranks are being started on node ", NodeNames(state, lease.placement),
@@ -138,7 +163,7 @@ std::string Behind(const State& state, const JobState& job) {
   }
   if (ahead == 0) return "";
   return absl::StrCat("; ", Counted(ahead, "older job"), ahead == 1 ? " waits" : " wait",
-                      " ahead of it, the first is job ", first.value);
+                      " ahead of it, the first is job ", DisplayJob(state.hard.cluster_id, first));
 }
 
 std::string QueuedSentence(const State& state, const JobState& job) {
@@ -169,11 +194,12 @@ std::string QueuedSentence(const State& state, const JobState& job) {
       break;
     }
     const auto lease = state.hard.leases.find(holder);
-    absl::StrAppend(&held, held.empty() ? " (" : ", ",
-                    lease == state.hard.leases.end()
-                        ? "processes of an ended lease hold "
-                        : absl::StrCat("job ", lease->second.job.value, " holds "),
-                    count);
+    absl::StrAppend(
+        &held, held.empty() ? " (" : ", ",
+        lease == state.hard.leases.end()
+            ? "processes of an ended lease hold "
+            : absl::StrCat("job ", DisplayJob(state.hard.cluster_id, lease->second.job), " holds "),
+        count);
   }
   return absl::StrCat("waits for devices that are in use: it ", Need(gang), ", and ", have, held,
                       held.empty() ? "" : ")", Behind(state, job));
@@ -182,7 +208,7 @@ std::string QueuedSentence(const State& state, const JobState& job) {
 }  // namespace
 
 std::string WhySentence(const State& state, const JobState& job, Nanos now) {
-  std::string start = absl::StrCat("job ", job.id.value, " ");
+  std::string start = absl::StrCat("job ", DisplayJob(state.hard.cluster_id, job.id), " ");
   if (job.cancel_requested) {
     absl::StrAppend(&start, "is being cancelled",
                     job.cancel_reason.empty() ? "" : absl::StrCat(" (", job.cancel_reason, ")"),
@@ -204,15 +230,21 @@ std::string WhySentence(const State& state, const JobState& job, Nanos now) {
   }
   for (const RunId id : RunsOf(job)) {
     if (state.hard.runs.at(id).phase != v1::RUN_PHASE_JUDGING) continue;
-    return absl::StrCat(start, "has measured; run ", id.value, " is being judged");
+    if (const auto until = HeldUntil(state, state.hard.runs.at(id))) {
+      return absl::StrCat(start, "has measured; run ", DisplayRun(state.hard.cluster_id, id),
+                          " is ", HeldText(v1::HOLD_PHASE_JUDGING, *until, now));
+    }
+    return absl::StrCat(start, "has measured; run ", DisplayRun(state.hard.cluster_id, id),
+                        " is being judged");
   }
   return absl::StrCat(start, ReleaseSentence(state, job, now));
 }
 
-std::string WhyEnded(const v1::JobStatus& job, const std::vector<v1::RunStatus>& runs) {
+std::string WhyEnded(std::string_view cluster_id, const v1::JobStatus& job,
+                     const std::vector<v1::RunStatus>& runs) {
   const std::string name = v1::Verdict_Name(job.verdict());
-  std::string text = absl::StrCat("job ", job.job_id(), " ended with ",
-                                  name.substr(std::string_view("VERDICT_").size()));
+  std::string text = absl::StrCat("job ", DisplayJob(cluster_id, JobId{job.job_id()}),
+                                  " ended with ", name.substr(std::string_view("VERDICT_").size()));
   if (job.verdict() == v1::VERDICT_PASS) {
     return absl::StrCat(text, ": all of its ", Counted(job.runs_total(), "run"), " passed");
   }
@@ -224,7 +256,7 @@ std::string WhyEnded(const v1::JobStatus& job, const std::vector<v1::RunStatus>&
     ++alike;
   }
   if (first == nullptr) return text;
-  absl::StrAppend(&text, ": run ", first->run_id(), " ");
+  absl::StrAppend(&text, ": run ", DisplayRun(cluster_id, RunId{first->run_id()}), " ");
   if (first->has_failure() && first->failure().kind() != v1::FAILURE_KIND_UNKNOWN) {
     absl::StrAppend(&text, "ended with ", FailureText(first->failure()));
   } else {

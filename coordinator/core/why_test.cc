@@ -86,7 +86,7 @@ TEST_F(WhyTest, WhoHoldsTheDevicesAndWhoIsAhead) {
   Submit("second", 2);
   Submit("third", 2);
   const v1::WhyReply why = Why(3);
-  EXPECT_THAT(Filtered(why), ElementsAre("3 leased to job 1 n1 n2"));
+  EXPECT_THAT(Filtered(why), ElementsAre("3 leased to job c1-j1 n1 n2"));
   EXPECT_EQ(why.devices_left(), 1u);
   ASSERT_EQ(why.ahead_size(), 2);
   EXPECT_EQ(why.ahead(0).name(), "first");
@@ -94,9 +94,10 @@ TEST_F(WhyTest, WhoHoldsTheDevicesAndWhoIsAhead) {
   EXPECT_EQ(why.ahead(0).devices(), 3u);
   EXPECT_EQ(why.ahead(1).phase(), v1::JOB_PHASE_QUEUED);
   EXPECT_FALSE(why.has_next_deadline());
-  EXPECT_EQ(why.summary(),
-            "job 3 waits for devices that are in use: it needs 2 CPU devices, and 1 of 4 known are "
-            "usable now (job 1 holds 3); 1 older job waits ahead of it, the first is job 2");
+  EXPECT_EQ(
+      why.summary(),
+      "job c1-j3 waits for devices that are in use: it needs 2 CPU devices, and 1 of 4 known are "
+      "usable now (job c1-j1 holds 3); 1 older job waits ahead of it, the first is job c1-j2");
 }
 
 TEST_F(WhyTest, AtMostTwentyAreNamedAndAllAreCounted) {
@@ -114,15 +115,17 @@ TEST_F(WhyTest, FewHoldersAreNamedAndAllDevicesAreCounted) {
   Submit("waits", 2);
   const v1::WhyReply why = Why(61);
   EXPECT_EQ(why.filtered_size(), 21);
-  EXPECT_EQ(Filtered(why).front(), "1 leased to job 1 n1");
+  EXPECT_EQ(Filtered(why).front(), "1 leased to job c1-j1 n1");
   EXPECT_EQ(Filtered(why).back(), "40 leased to 40 more");
   EXPECT_EQ(why.devices_left(), 0u);
   EXPECT_EQ(why.job().waiting_reasons_size(), 10);
   EXPECT_EQ(why.job().waiting_reasons(9), "52 CPU devices busy with 52 more");
-  EXPECT_EQ(why.summary(),
-            "job 61 waits for devices that are in use: it needs 2 CPU devices, and 0 of 60 known "
-            "are usable now (job 1 holds 1, job 2 holds 1, job 3 holds 1, job 4 holds 1, job 5 "
-            "holds 1 and 55 more hold the others)");
+  EXPECT_EQ(
+      why.summary(),
+      "job c1-j61 waits for devices that are in use: it needs 2 CPU devices, and 0 of 60 known "
+      "are usable now (job c1-j1 holds 1, job c1-j2 holds 1, job c1-j3 holds 1, job c1-j4 holds 1, "
+      "job c1-j5 "
+      "holds 1 and 55 more hold the others)");
 }
 
 TEST_F(WhyTest, AFreeDeviceMayBeAnotherJobsTurn) {
@@ -130,14 +133,14 @@ TEST_F(WhyTest, AFreeDeviceMayBeAnotherJobsTurn) {
   Submit("first", 1);
   Submit("both", 2);
   Submit("small", 1);
-  EXPECT_EQ(Why(3).summary(), "job 3 waits behind job 2, though its gang would fit now");
+  EXPECT_EQ(Why(3).summary(), "job c1-j3 waits behind job c1-j2, though its gang would fit now");
 }
 
 TEST_F(WhyTest, AGangThatNoKnownNodesHold) {
   Submit("early", 4, 2);
   EXPECT_EQ(
       Why(1).summary(),
-      "job 1 cannot start on the nodes known now: it needs 4 CPU devices, 2 on each node, and "
+      "job c1-j1 cannot start on the nodes known now: it needs 4 CPU devices, 2 on each node, and "
       "they have 0 in all; it waits until more join");
   ReportNode("n1", 1);
   ReportNode("n2", 3);
@@ -153,9 +156,10 @@ TEST_F(WhyTest, AJobAtWorkWaitsForARankAndHasADeadline) {
   Submit("work", 2);
   now_ += 2 * kSecond;
   const v1::WhyReply why = Why(1);
-  EXPECT_EQ(why.summary(),
-            "job 1 is at work: its ranks are being started on node n1, n2: waits until rank 0 on "
-            "node n1 (and 1 more) has started");
+  EXPECT_EQ(
+      why.summary(),
+      "job c1-j1 is at work: its ranks are being started on node n1, n2: waits until rank 0 on "
+      "node n1 (and 1 more) has started");
   EXPECT_EQ(why.next_deadline().what(), "the ranks must have met");
   EXPECT_EQ(why.next_deadline().in_ns(), 58 * kSecond);
   EXPECT_THAT(Filtered(why), ElementsAre("2 leased to this job n1 n2"));
@@ -182,7 +186,7 @@ TEST(WhyEnded, SaysWhatCameOfItAndThroughWhat) {
   job.set_job_id(4);
   job.set_runs_total(3);
   job.set_verdict(v1::VERDICT_PASS);
-  EXPECT_EQ(WhyEnded(job, {}), "job 4 ended with PASS: all of its 3 runs passed");
+  EXPECT_EQ(WhyEnded("c1", job, {}), "job c1-j4 ended with PASS: all of its 3 runs passed");
   std::vector<v1::RunStatus> runs(3);
   for (size_t i = 0; i < runs.size(); ++i) {
     runs[i].set_run_id(7 + i);
@@ -194,14 +198,16 @@ TEST(WhyEnded, SaysWhatCameOfItAndThroughWhat) {
   failure.set_device(1);
   failure.set_detail("signal 9");
   job.set_verdict(v1::VERDICT_ERROR);
-  EXPECT_EQ(WhyEnded(job, runs),
-            "job 4 ended with ERROR: run 8 ended with RANK_DIED on node n2 device 1: signal 9; "
-            "1 more run like it");
+  EXPECT_EQ(
+      WhyEnded("c1", job, runs),
+      "job c1-j4 ended with ERROR: run c1-r8 ended with RANK_DIED on node n2 device 1: signal 9; "
+      "1 more run like it");
   job.set_verdict(v1::VERDICT_INVALID);
   runs[2].set_verdict(v1::VERDICT_INVALID);
   runs[2].add_reasons("the load was not delivered");
-  EXPECT_EQ(WhyEnded(job, runs),
-            "job 4 ended with INVALID: run 9 was judged so because the load was not delivered");
+  EXPECT_EQ(
+      WhyEnded("c1", job, runs),
+      "job c1-j4 ended with INVALID: run c1-r9 was judged so because the load was not delivered");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "coordinator/serve/artifact_desk.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
@@ -9,8 +10,8 @@
 
 namespace rackmark {
 
-ArtifactDesk::ArtifactDesk(ArtifactStore* store, size_t waiting_max)
-    : store_(store), work_(waiting_max), thread_([this] { Run(); }) {}
+ArtifactDesk::ArtifactDesk(ArtifactStore* store, size_t waiting_max, Nanos idle_max)
+    : store_(store), idle_max_(idle_max), work_(waiting_max), thread_([this] { Run(); }) {}
 
 ArtifactDesk::~ArtifactDesk() { Stop(); }
 
@@ -25,11 +26,32 @@ void ArtifactDesk::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+void ArtifactDesk::Watch(std::weak_ptr<Idler> idler) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(idlers_, [](const auto& other) { return other.expired(); });
+  idlers_.push_back(std::move(idler));
+}
+
+void ArtifactDesk::EndIdlers() {
+  std::vector<std::weak_ptr<Idler>> idlers;
+  {
+    std::lock_guard lock(mutex_);
+    idlers = idlers_;
+  }
+  // Not under the lock: a stream that ends may be the last to hold itself.
+  for (const auto& idler : idlers) {
+    if (const auto stream = idler.lock()) {
+      stream->EndIfIdle(SystemClock().Monotonic() - idle_max_);
+    }
+  }
+}
+
 void ArtifactDesk::Run() {
   while (true) {
-    const std::vector<std::function<void()>> some = work_.PopUpTo(16, kSecond);
+    const std::vector<std::function<void()>> some = work_.PopUpTo(16, std::min(kSecond, idle_max_));
     if (some.empty() && work_.closed()) return;
     for (const auto& work : some) work();
+    EndIdlers();
   }
 }
 

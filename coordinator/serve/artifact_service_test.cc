@@ -107,6 +107,26 @@ TEST(Services, AnArtifactThatIsNotWhatItSaysIsRefused) {
   EXPECT_TRUE(Put(coordinator, Content(5 << 20)).ok());  // what was refused takes no room
 }
 
+TEST(Services, AnUploadThatStandsStillIsEndedAndTakesNoRoom) {
+  Coordinator coordinator(/*upload_idle_max=*/kMillisecond);
+  auto stub = v1::ClientService::NewStub(coordinator.channel());
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::PutArtifactReply reply;
+  auto stream = stub->PutArtifact(&context, &reply);
+  v1::PutArtifactRequest request;
+  *request.mutable_identity() = MakeIdentity("", 0, "cli");
+  const std::string content = Content(5 << 20);
+  request.set_sha256(Sha256Hex(content));
+  request.set_total_bytes(content.size());
+  stream->Write(request);  // and then nothing, not even that it is over
+  const absl::Status status = FromGrpc(stream->Finish());
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("send the file again"));
+  EXPECT_TRUE(std::filesystem::is_empty(coordinator.folder() + "/artifacts"));
+  EXPECT_EQ(coordinator.artifacts().BytesOver(), 0U);
+}
+
 TEST(Services, AJobWhoseTraceIsNotHereIsRefusedWithTheRemedy) {
   Coordinator coordinator;
   const std::string content = Content(1000);

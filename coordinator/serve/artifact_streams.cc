@@ -1,6 +1,8 @@
 #include "coordinator/serve/artifact_streams.h"
 
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -11,18 +13,28 @@
 namespace rackmark {
 namespace {
 
-class PutStream final : public grpc::ServerReadReactor<v1::PutArtifactRequest> {
+// Alive until gRPC is done with it, or while the desk looks at it.
+class PutStream final : public grpc::ServerReadReactor<v1::PutArtifactRequest>,
+                        public Idler,
+                        public std::enable_shared_from_this<PutStream> {
  public:
   PutStream(const ArtifactContext& context, v1::PutArtifactReply* reply)
       : context_(context), reply_(reply) {
     *reply_->mutable_identity() = context_.identity;
   }
   void Begin(const absl::Status& admitted) {
+    self_ = shared_from_this();
     if (!admitted.ok()) return Finish(ToGrpc(admitted));
-    StartRead(&request_);
+    context_.desk->Watch(weak_from_this());
+    Read();
   }
 
   void OnReadDone(bool ok) override {
+    {
+      std::lock_guard lock(mutex_);
+      reads_since_.reset();
+      if (given_up_) return;  // and finished
+    }
     absl::Status status;
     if (!ok) {  // the client has said everything, or is gone: then the bytes are too few
       status = Work(&PutStream::Commit);
@@ -34,20 +46,39 @@ class PutStream final : public grpc::ServerReadReactor<v1::PutArtifactRequest> {
     }
     if (!status.ok()) Finish(ToGrpc(status));
   }
-  void OnDone() override { delete this; }
+  void OnDone() override { self_.reset(); }
+
+  // Nothing of this stream is on the desk while it reads: the upload may go.
+  void EndIfIdle(Nanos since) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (given_up_ || !reads_since_ || *reads_since_ > since) return;
+      given_up_ = true;
+    }
+    upload_.reset();
+    Finish(ToGrpc(absl::DeadlineExceededError(
+        "the upload stood still for too long and was given up; send the file again")));
+  }
 
  private:
+  void Read() {
+    {
+      std::lock_guard lock(mutex_);
+      reads_since_ = SystemClock().Monotonic();
+    }
+    StartRead(&request_);
+  }
   // On the desk's thread; its status ends the stream unless it is OK.
   absl::Status Work(absl::Status (PutStream::*step)()) {
     return context_.desk->Post([this, step] {
       const absl::Status status = (this->*step)();
       if (!status.ok() || done_) return Finish(ToGrpc(status));
-      StartRead(&request_);
+      Read();
     });
   }
   absl::Status Open() {
     const std::string& sha256 = request_.sha256();
-    const std::optional<uint64_t> bytes = context_.desk->store().FindWhole(sha256);
+    ASSIGN_OR_RETURN(const auto bytes, context_.desk->store().FindWhole(sha256));
     if (bytes && *bytes == request_.total_bytes()) {
       reply_->set_was_there(true);
       done_ = true;
@@ -77,6 +108,10 @@ class PutStream final : public grpc::ServerReadReactor<v1::PutArtifactRequest> {
   v1::PutArtifactRequest request_;
   std::unique_ptr<ArtifactStore::Upload> upload_;
   bool done_ = false;
+  std::mutex mutex_;
+  std::optional<Nanos> reads_since_;  // while the client's next word is waited for
+  bool given_up_ = false;
+  std::shared_ptr<PutStream> self_;  // until OnDone
 };
 
 class GetStream final : public grpc::ServerWriteReactor<v1::ArtifactPiece> {
@@ -107,7 +142,7 @@ class GetStream final : public grpc::ServerWriteReactor<v1::ArtifactPiece> {
   absl::Status ReadPiece() {
     ArtifactStore& store = context_.desk->store();
     if (offset_ == 0) {
-      const std::optional<uint64_t> bytes = store.FindWhole(sha256_);
+      ASSIGN_OR_RETURN(const auto bytes, store.FindWhole(sha256_));
       if (!bytes) {
         return absl::NotFoundError(
             absl::StrCat("the coordinator does not have the file with sha256 ",
@@ -132,9 +167,9 @@ class GetStream final : public grpc::ServerWriteReactor<v1::ArtifactPiece> {
 grpc::ServerReadReactor<v1::PutArtifactRequest>* TakeArtifact(const ArtifactContext& context,
                                                               const absl::Status& admitted,
                                                               v1::PutArtifactReply* reply) {
-  auto* stream = new PutStream(context, reply);
+  const auto stream = std::make_shared<PutStream>(context, reply);
   stream->Begin(admitted);
-  return stream;
+  return stream.get();
 }
 
 grpc::ServerWriteReactor<v1::ArtifactPiece>* GiveArtifact(const ArtifactContext& context,

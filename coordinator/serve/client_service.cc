@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "common/utf8.h"
 #include "common/version.h"
 #include "coordinator/core/view.h"
 #include "coordinator/core/why.h"
@@ -134,7 +136,7 @@ grpc::ServerUnaryReactor* ClientService::Cancel(grpc::CallbackServerContext* con
   absl::Status status = principal.status();
   if (status.ok()) {
     const CancelJob cancel = {JobId{request->job_id()},
-                              request->reason().substr(0, kReasonBytesMax)};
+                              std::string(CutUtf8(request->reason(), kReasonBytesMax))};
     status = options_.loop->Post({*principal, cancel}, [reactor, reply](const Outcome& outcome) {
       if (outcome.status.ok()) {
         reply->set_was_running(std::get<Cancelled>(outcome.reply).was_running);
@@ -159,11 +161,12 @@ grpc::ServerUnaryReactor* ClientService::FindArtifact(grpc::CallbackServerContex
   absl::Status status = Admit("FindArtifact", *context, request->identity()).status();
   if (status.ok()) {
     status = options_.desk->Post([this, reactor, request, reply] {
-      if (const auto bytes = options_.desk->store().FindWhole(request->sha256())) {
+      const auto bytes = options_.desk->store().FindWhole(request->sha256());
+      if (bytes.ok() && *bytes) {
         reply->set_present(true);
-        reply->set_bytes(*bytes);
+        reply->set_bytes(**bytes);
       }
-      reactor->Finish(grpc::Status::OK);
+      reactor->Finish(ToGrpc(bytes.status()));
     });
   }
   if (!status.ok()) reactor->Finish(ToGrpc(status));
@@ -173,14 +176,19 @@ grpc::ServerUnaryReactor* ClientService::FindArtifact(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* ClientService::ListNodes(grpc::CallbackServerContext* context,
                                                    const v1::ListNodesRequest* request,
                                                    v1::ListNodesReply* reply) {
-  return Read("ListNodes", context, request, reply, [reply](const State& state, Now now) {
+  const NodeId after{request->after_node_id()};
+  return Read("ListNodes", context, request, reply, [reply, after](const State& state, Now now) {
+    const auto& nodes = state.hard.nodes;
     size_t bytes = 0;
-    for (const auto& [id, node] : state.hard.nodes) {
-      v1::NodeStatus* view = reply->add_nodes();
-      *view = ViewNode(state, id, now.monotonic);
-      bytes += view->ByteSizeLong();
-      if (IsFull(bytes)) break;
+    const Holders holders(state);
+    auto it = nodes.upper_bound(after);
+    for (; it != nodes.end(); ++it) {
+      v1::NodeStatus view = ViewNode(state, it->first, now.monotonic, holders);
+      bytes += view.ByteSizeLong();
+      if (reply->nodes_size() > 0 && IsFull(bytes)) break;
+      *reply->add_nodes() = std::move(view);
     }
+    reply->set_left_out(static_cast<uint32_t>(std::distance(it, nodes.end())));
     return absl::OkStatus();
   });
 }
@@ -249,17 +257,17 @@ grpc::ServerUnaryReactor* ClientService::ListRunsOf(JobId job, grpc::CallbackSer
   const auto open = [job, add](const State& state, Now now) mutable -> absl::StatusOr<bool> {
     const auto it = state.hard.jobs.find(job);
     if (it == state.hard.jobs.end() && !HasEnded(state.hard, job)) {
-      return absl::NotFoundError(absl::StrCat("there is no job ", job.value));
+      return NoSuchJob(state.hard.cluster_id, job);
     }
     if (it == state.hard.jobs.end()) return true;
     for (const RunId run : RunsOf(it->second)) add(ViewRun(state, run, now.monotonic));
     return false;
   };
-  const auto ended = [job, add](History& history) mutable -> absl::Status {
+  const auto ended = [job, add, cluster_id = options_.identity.cluster_id()](
+                         History& history) mutable -> absl::Status {
     ASSIGN_OR_RETURN(const auto record, history.Job(job.value));
     if (!record) {
-      return absl::NotFoundError(
-          absl::StrCat("job ", job.value, " has ended, and is no longer kept"));
+      return NoLongerKept(cluster_id, job);
     }
     for (const v1::RunRecord& run : record->runs()) add(ViewEnded(run));
     return absl::OkStatus();
@@ -276,19 +284,19 @@ grpc::ServerUnaryReactor* ClientService::Why(grpc::CallbackServerContext* contex
       return false;
     }
     if (HasEnded(state.hard, job)) return true;
-    return absl::NotFoundError(absl::StrCat("there is no job ", job.value));
+    return NoSuchJob(state.hard.cluster_id, job);
   };
-  const auto ended = [job, reply](History& history) -> absl::Status {
+  const auto ended =
+      [job, reply, cluster_id = options_.identity.cluster_id()](History& history) -> absl::Status {
     ASSIGN_OR_RETURN(const auto record, history.Job(job.value));
     if (!record) {
-      return absl::NotFoundError(
-          absl::StrCat("job ", job.value, " has ended, and is no longer kept"));
+      return NoLongerKept(cluster_id, job);
     }
     std::vector<v1::RunStatus> runs;
     for (const v1::RunRecord& run : record->runs()) runs.push_back(ViewEnded(run));
     *reply->mutable_job() = ViewEnded(record->job());
     *reply->mutable_gang() = record->job().job().spec().gang();
-    reply->set_summary(WhyEnded(reply->job(), runs));
+    reply->set_summary(WhyEnded(cluster_id, reply->job(), runs));
     return absl::OkStatus();
   };
   return ReadBoth("Why", context, request, reply, open, ended);

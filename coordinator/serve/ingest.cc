@@ -176,6 +176,16 @@ absl::Status Ingest::Sort(std::vector<Item>& items, std::vector<v1::Chunk>& good
   return absl::OkStatus();
 }
 
+void Ingest::TellEnded(const std::vector<v1::Chunk>& chunks,
+                       const std::map<StreamKey, uint64_t>& stored) const {
+  std::vector<StreamKey> ended;
+  for (const v1::Chunk& chunk : chunks) {
+    const StreamKey key = KeyOf(chunk.header());
+    if (chunk.header().last() && stored.at(key) >= chunk.header().seq()) ended.push_back(key);
+  }
+  if (!ended.empty()) options_.ended(ended);
+}
+
 void Ingest::Store(std::vector<Item> items) {
   std::vector<v1::Chunk> good;
   std::vector<std::map<StreamKey, std::string>> keys;
@@ -197,6 +207,7 @@ void Ingest::Store(std::vector<Item> items) {
   }
   std::map<StreamKey, uint64_t> stored;
   for (const StreamMark& mark : *marks) stored[mark.key] = mark.seq;
+  TellEnded(good, stored);
   for (size_t i = 0; i < items.size(); ++i) {
     v1::SampleAck ack;
     for (const auto& [key, refused] : keys[i]) {
@@ -213,7 +224,7 @@ void Ingest::Store(std::vector<Item> items) {
   // The live view may be thin: what holds up the disk's turn is not for it.
   for (const v1::Chunk& chunk : good) {
     if (IsBehind()) return;
-    options_.live->Add(chunk);
+    options_.live->Add(chunk, options_.clock->Monotonic());
   }
 }
 

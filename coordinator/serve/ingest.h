@@ -31,6 +31,8 @@ class Ingest {
     std::string cluster_id;
     // Whether committed state has started this attempt. Called on ingest's thread; may wait.
     std::function<absl::StatusOr<bool>(uint64_t run, uint32_t attempt)> knows;
+    // These streams are on disk to their end. Called on ingest's thread; must not wait.
+    std::function<void(const std::vector<StreamKey>&)> ended = [](const auto&) {};
     // The disk's state is unknown: must end the process.
     std::function<void(const absl::Status&)> fatal;
     // One transaction takes what comes within this, or begins when this much waits. The last chunk
@@ -39,8 +41,9 @@ class Ingest {
     size_t gather_bytes = 4 << 20;
     // What came while the former one was synced goes into one, up to this.
     size_t transaction_bytes = 16 << 20;
-    size_t bytes_max = 0;             // waiting, over all streams
-    uint64_t run_bytes_max = 0;       // stored, of one attempt of a run
+    size_t bytes_max = 0;        // waiting, over all streams
+    uint64_t run_bytes_max = 0;  // stored, of one attempt of a run
+    const Clock* clock = &SystemClock();
     Nanos stall_after = 2 * kSecond;  // a commit that took longer is a fault that people see
   };
   // The watermarks of all streams in the batch, after the commit.
@@ -78,6 +81,8 @@ class Ingest {
   std::vector<Item> Gather();
   bool IsBehind() const;
   void Store(std::vector<Item> items);
+  void TellEnded(const std::vector<v1::Chunk>& chunks,
+                 const std::map<StreamKey, uint64_t>& stored) const;
   std::string WhyUnfit(const v1::Chunk& chunk) const;
   absl::StatusOr<std::string> WhyRefused(const v1::Chunk& chunk);
   absl::StatusOr<std::string> WhyOverQuota(const Attempt& attempt, size_t bytes);

@@ -130,14 +130,14 @@ TEST(Ingest, NoAckBeforeTheCommit) {
   Answer answer = f.Offer(Batch({MakeChunk(1, 1)}));
   f.store.WaitUntilSomebodyIsInside();
   EXPECT_EQ(answer.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
-  EXPECT_FALSE(f.live.Figures(1).has_value());
+  EXPECT_FALSE(f.live.Figures(1, 1, SystemClock().Monotonic()).has_value());
   f.store.SetGate(true);
   const auto ack = answer.get();
   ASSERT_TRUE(ack.ok());
   EXPECT_EQ(ack->watermarks(0).seq(), 1U);
   EXPECT_EQ(ack->watermarks(0).run_id(), 1U);
   f.ingest->Stop();
-  EXPECT_EQ(f.live.Figures(1)->rss_bytes(), 42U);
+  EXPECT_EQ(f.live.Figures(1, 1, SystemClock().Monotonic())->rss_bytes(), 42U);
 }
 
 TEST(Ingest, AGapIsNotAckedPastAndASecondCopyIsAckedAgain) {

@@ -5,6 +5,7 @@
 
 #include "common/series.h"
 #include "coordinator/serve/ingest.h"
+#include "coordinator/serve/sample_stream.h"
 #include "coordinator/serve/worker_service.h"
 #include "coordinator/store/memory_store.h"
 #include "gtest/gtest.h"
@@ -41,6 +42,10 @@ class SampleStreamTest : public testing::Test {
                                                                       {},
                                                                       fatal,
                                                                       nullptr});
+    ours_.ingest = ingest_.get();
+    ours_.gate = &gate_;
+    ours_.identity = MakeIdentity("c1", 1, "c");
+    ours_.fatal = [this](const absl::Status& status) { fatal_.push_back(status); };
     listener_ =
         *Listener::Start({service_.get()}, {Endpoint::Kind::kUnix, folder_ + "/c.sock"}, {});
     stub_ = v1::WorkerService::NewStub(*Dial(*ParseEndpoint(listener_->address()), {}));
@@ -52,7 +57,7 @@ class SampleStreamTest : public testing::Test {
     ingest_->Stop();
   }
 
-  bool Send(uint64_t seq, bool last) {
+  static v1::SampleBatch Batch(uint64_t seq, bool last) {
     v1::ChunkPayload payload;
     PayloadBuilder(&payload).Add(SeriesId::kRankRss, 1, 42);
     v1::ChunkHeader header;
@@ -65,13 +70,16 @@ class SampleStreamTest : public testing::Test {
     v1::SampleBatch batch;
     *batch.mutable_identity() = MakeIdentity("c1", 1, "w");
     *batch.add_chunks() = *PackChunk(header, payload);
-    return stream_->Write(batch);
+    return batch;
   }
+  bool Send(uint64_t seq, bool last) { return stream_->Write(Batch(seq, last)); }
 
   std::string folder_ = testing::TempDir() + "/sample-stream-XXXXXX";
   MemorySampleStore store_;
   LiveBoard live_;
   const Gate gate_{*PeerPolicy::Create({}), "c1"};
+  WorkerService::Options ours_;  // of streams that the test plays gRPC for
+  std::vector<absl::Status> fatal_;
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<WorkerService> service_;
   std::unique_ptr<Listener> listener_;
@@ -121,6 +129,43 @@ TEST_F(SampleStreamTest, EndsWithWhatIngestSaysOfABatchThatWaits) {
   ingest_->Stop();  // whether it has the batch already or not: the stream must end, unacked
   EXPECT_FALSE(stream_->Read(&ack));
   EXPECT_EQ(stream_->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+// Not bound to any stream: what it asks gRPC for is kept, and the test says what came of it.
+class PlayedStream : public SampleStream {
+ public:
+  explicit PlayedStream(const WorkerService::Options& options) : SampleStream(options, {}) {}
+  void Read(v1::SampleBatch batch) {
+    batch_ = std::move(batch);
+    OnReadDone(true);
+  }
+};
+
+// gRPC may be done with the stream while ingest still has a batch of it.
+TEST_F(SampleStreamTest, LivesAsLongAsIngestHasABatchOfIt) {
+  auto stream = std::make_shared<PlayedStream>(ours_);
+  const std::weak_ptr<PlayedStream> watched = stream;
+  stream->Begin();
+  stream->Read(Batch(1, false));
+  PlayedStream* const grpcs = stream.get();
+  stream.reset();
+  grpcs->OnDone();
+  EXPECT_FALSE(watched.expired());
+  ingest_->Stop();  // the ack speaks to it
+  EXPECT_TRUE(watched.expired());
+}
+
+// What was on its way when the end was told is not taken: nothing may wait for its ack.
+TEST_F(SampleStreamTest, TakesNothingAfterItsEnd) {
+  auto stream = std::make_shared<PlayedStream>(ours_);
+  stream->Begin();
+  stream->Read(Batch(1, false));
+  ingest_->Stop();  // an ack that is an error: the stream is finished while it reads
+  v1::SampleBatch late = Batch(2, false);
+  late.mutable_identity()->set_epoch(99);  // taking it would be noticed
+  stream->Read(std::move(late));
+  EXPECT_TRUE(fatal_.empty());
+  stream->OnDone();
 }
 
 }  // namespace

@@ -121,6 +121,17 @@ TEST(Services, AnEndedJobIsListedWatchedAndCancelledAsBefore) {
   EXPECT_EQ(late[0].runs_size(), 1);
 }
 
+// A reason that is cut through the middle of a character would be the last event that this log
+// takes.
+TEST(Services, ALongReasonIsCutBetweenCharacters) {
+  Coordinator coordinator;
+  v1::CancelRequest cancel;
+  cancel.set_job_id(Submit(coordinator, "s1")->job_id());
+  cancel.set_reason(std::string(1023, 'a') + "\xc3\xbc");
+  const auto reply = Call<v1::CancelRequest, v1::CancelReply>(coordinator, &Stub::Cancel, cancel);
+  EXPECT_TRUE(reply.ok()) << reply.status();
+}
+
 TEST(Services, EachReportIsAnsweredWithItsStamps) {
   Coordinator coordinator;
   FakeWorker worker(coordinator, "boot-n1/1");
@@ -134,6 +145,32 @@ TEST(Services, EachReportIsAnsweredWithItsStamps) {
     EXPECT_GE(worker.reply().coordinator_send_ns(), worker.reply().coordinator_receive_ns());
     EXPECT_EQ(worker.reply().coordinator_boot_id(), "boot");
   }
+}
+
+TEST(Services, NodesThatDoNotFitIntoOneMessageAreOnThePageAfterIt) {
+  Coordinator coordinator;
+  std::vector<std::unique_ptr<FakeWorker>> workers;
+  for (int i = 1; i <= 5; ++i) {
+    workers.push_back(std::make_unique<FakeWorker>(coordinator, absl::StrCat("boot/", i)));
+    workers.back()->node().set_name(absl::StrCat("n", i));
+    workers.back()->node().mutable_environment()->set_os(std::string(1 << 20, 'x'));
+    workers.back()->SendReport();
+    ASSERT_TRUE(workers.back()->Receive());
+  }
+  std::vector<std::string> names;
+  v1::ListNodesRequest request;
+  uint32_t left_out = 0;
+  do {
+    const auto page =
+        Call<v1::ListNodesRequest, v1::ListNodesReply>(coordinator, &Stub::ListNodes, request);
+    ASSERT_TRUE(page.ok()) << page.status();
+    ASSERT_FALSE(page->nodes().empty());
+    for (const v1::NodeStatus& node : page->nodes()) names.push_back(node.info().name());
+    request.set_after_node_id(page->nodes().rbegin()->node_id());
+    left_out = page->left_out();
+    EXPECT_EQ(names.size() + left_out, 5U);
+  } while (left_out > 0);
+  EXPECT_THAT(names, testing::ElementsAre("n1", "n2", "n3", "n4", "n5"));
 }
 
 TEST(Services, ASecondStreamOfAWorkerCutsTheFirst) {
@@ -186,6 +223,55 @@ TEST(Services, AnUnknownJobIsNotFoundByEveryCallThatNamesOne) {
   v1::WatchJobReply reply;
   EXPECT_FALSE(stream->Read(&reply));
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST(Services, AWatcherIsNotToldWhatIsForReports) {
+  v1::RunStatus run;
+  run.mutable_failure()->set_detail("signal 9");
+  run.mutable_failure()->set_stderr_tail(std::string(4096, 'x'));
+  run.mutable_placement()->add_ranks()->set_node("n1");
+  v1::RunStatus told = ForWatcher(run);
+  EXPECT_EQ(told.failure().detail(), "signal 9");
+  EXPECT_EQ(told.failure().stderr_tail(), "");
+  EXPECT_EQ(told.placement().ranks_size(), 1);
+  for (int i = 0; i < 10'000; ++i) run.mutable_placement()->add_ranks()->set_node("node-1");
+  EXPECT_TRUE(ForWatcher(run).placement().ranks().empty());
+}
+
+// All runs at once are more than a message holds: those of one message are told, and the job.
+TEST(Services, AWatchedJobNeverExceedsAMessage) {
+  Coordinator coordinator;
+  v1::SubmitRequest request;
+  *request.mutable_job() = MakeJob();
+  request.set_submission_id("large");
+  v1::JobSpec& spec = *request.mutable_job()->mutable_spec();
+  (*spec.mutable_runs(0)->mutable_point())["x"] = std::string(6200, 'x');
+  while (spec.runs_size() < 600) *spec.add_runs() = spec.runs(0);
+  const auto submitted =
+      Call<v1::SubmitRequest, v1::SubmitReply>(coordinator, &Stub::Submit, request);
+  ASSERT_TRUE(submitted.ok()) << submitted.status();
+  auto stub = v1::ClientService::NewStub(coordinator.channel());
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::WatchJobRequest watch;
+  *watch.mutable_identity() = MakeIdentity("", 0, "cli");
+  watch.set_job_id(submitted->job_id());
+  auto stream = stub->WatchJob(&context, watch);
+  v1::WatchJobReply reply;
+  ASSERT_TRUE(stream->Read(&reply));
+  EXPECT_EQ(reply.runs_size(), 0);
+  v1::CancelRequest cancel;  // all 600 are to be judged, each with this reason: 4.4 MB
+  cancel.set_job_id(submitted->job_id());
+  cancel.set_reason(std::string(1024, 'y'));
+  ASSERT_TRUE((Call<v1::CancelRequest, v1::CancelReply>(coordinator, &Stub::Cancel, cancel)).ok());
+  do {
+    ASSERT_TRUE(stream->Read(&reply)) << stream->Finish().error_message();
+  } while (reply.runs_size() == 0);
+  EXPECT_GT(reply.runs_size(), 100);
+  EXPECT_LT(reply.runs_size(), 600);
+  EXPECT_EQ(reply.job().runs_total(), 600U);
+  context.TryCancel();
+  stream->Finish();
 }
 
 TEST(Services, AWatcherThatGoesAwayIsForgotten) {

@@ -13,6 +13,7 @@
 
 #include "common/series.h"
 #include "common/sha256.h"
+#include "common/test_folder.h"
 #include "coordinator/archive.h"
 #include "coordinator/live.h"
 #include "coordinator/loop.h"
@@ -55,9 +56,8 @@ inline v1::Job MakeJob() {
 // The whole coordinator in memory.
 class Coordinator {
  public:
-  Coordinator() {
-    std::string folder = testing::TempDir() + "rm_serve_XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+  explicit Coordinator(Nanos upload_idle_max = ArtifactDesk::kIdleMax) {
+    const std::string folder = TestFolders::New("rm_serve");
     const auto fatal = [](const absl::Status& status) { ADD_FAILURE() << status; };
     Loop::Options options;
     options.events = &events_;
@@ -108,7 +108,7 @@ class Coordinator {
     artifacts.folder = folder + "/artifacts";
     artifacts.total_bytes_max = 5 << 20;
     artifacts_ = *ArtifactStore::Open(artifacts);
-    desk_ = std::make_unique<ArtifactDesk>(artifacts_.get());
+    desk_ = std::make_unique<ArtifactDesk>(artifacts_.get(), 256, upload_idle_max);
     workers_ = std::make_unique<WorkerService>(WorkerService::Options{loop_.get(),
                                                                       ingest_.get(),
                                                                       gate_.get(),
@@ -189,6 +189,7 @@ class FakeWorker {
     report_.set_worker_send_ns(SystemClock().Monotonic());
     ASSERT_TRUE(stream_->Write(report_));
   }
+  v1::NodeInfo& node() { return *report_.mutable_node(); }
   // False at the end of the stream.
   bool Receive() { return stream_->Read(&reply_); }
   grpc::Status Finish() { return stream_->Finish(); }

@@ -9,6 +9,26 @@
 #include "rpc/status_bridge.h"
 
 namespace rackmark {
+namespace {
+
+// Of one message; the rest is for the job, the live figures, and what the writer merges.
+constexpr size_t kRunsBytesMax = kMessageBytesMax / 2;
+constexpr size_t kMergedBytesMax = size_t{kMessageBytesMax} * 9 / 10;
+// A placement of thousands of ranks is for the report.
+constexpr size_t kPlacementBytesMax = 64 << 10;
+
+bool IsAtWork(v1::RunPhase phase) {
+  return phase == v1::RUN_PHASE_PREPARING || phase == v1::RUN_PHASE_MEASURING ||
+         phase == v1::RUN_PHASE_DRAINING;
+}
+
+}  // namespace
+
+v1::RunStatus ForWatcher(v1::RunStatus run) {
+  if (run.has_failure()) run.mutable_failure()->clear_stderr_tail();
+  if (run.placement().ByteSizeLong() > kPlacementBytesMax) run.clear_placement();
+  return run;
+}
 
 class WatchStream final
     : public LatestWriter<grpc::ServerWriteReactor<v1::WatchJobReply>, v1::WatchJobReply> {
@@ -31,7 +51,7 @@ class WatchStream final
       return Send(std::move(reply));
     }
     if (!HasEnded(state.hard, job_)) {
-      return End(ToGrpc(absl::NotFoundError(absl::StrCat("there is no job ", job_.value))));
+      return End(ToGrpc(NoSuchJob(state.hard.cluster_id, job_)));
     }
     if (!asked_) AskArchive();  // it was over before this watcher looked
   }
@@ -52,9 +72,10 @@ class WatchStream final
     size_t bytes = 0;
     for (const v1::RunRecord& run : ended.runs()) {
       if (!ended_.insert(RunId{run.run_id()}).second) continue;
-      *reply.add_runs() = ViewEnded(run);
-      bytes += reply.runs().rbegin()->ByteSizeLong();
-      if (bytes > kMessageBytesMax / 2) break;  // `rackmark runs` has the others
+      v1::RunStatus status = ForWatcher(ViewEnded(run));
+      bytes += status.ByteSizeLong();
+      if (bytes > kRunsBytesMax) break;  // `rackmark runs` has the others
+      *reply.add_runs() = std::move(status);
     }
     SendLast(std::move(reply));
   }
@@ -69,8 +90,7 @@ class WatchStream final
       const auto ended = history->Job(self->job_.value);
       if (!ended.ok()) return self->End(ToGrpc(ended.status()));
       if (*ended) return self->TellEnd(**ended);
-      self->End(ToGrpc(absl::NotFoundError(
-          absl::StrCat("job ", self->job_.value, " has ended, and is no longer kept"))));
+      self->End(ToGrpc(NoLongerKept(self->hub_->options_.identity.cluster_id(), self->job_)));
     });
     if (!asked.ok()) End(ToGrpc(asked));
   }
@@ -79,17 +99,7 @@ class WatchStream final
     v1::WatchJobReply reply;
     *reply.mutable_identity() = hub_->options_.identity;
     *reply.mutable_job() = ViewJob(state, job_);
-    const bool first = seen_.empty();
-    for (const RunId run : RunsOf(job)) {
-      const RunState& at = state.hard.runs.at(run);
-      const bool ended = at.phase == v1::RUN_PHASE_ENDED;
-      if (at.phase == v1::RUN_PHASE_QUEUED) continue;
-      if (ended && !ended_.insert(run).second) continue;
-      if (ended && first) continue;  // before somebody looked: no news
-      *reply.add_runs() = ViewRun(state, run, now.monotonic);
-      if (at.phase != v1::RUN_PHASE_MEASURING) continue;
-      if (auto live = hub_->options_.live->Figures(run.value)) *reply.mutable_live() = *live;
-    }
+    AddRuns(state, job, now, reply);
     if (job.lease) {
       const auto lease = state.hard.leases.find(*job.lease);
       if (lease != state.hard.leases.end()) reply.set_lease_phase(lease->second.phase);
@@ -97,9 +107,45 @@ class WatchStream final
     return reply;
   }
 
+  // Those at work first, then what fits of the others. A run that ended and does not fit is told by
+  // a later message.
+  void AddRuns(const State& state, const JobState& job, Now now, v1::WatchJobReply& reply) {
+    const bool first = seen_.empty();
+    std::map<RunId, v1::RunStatus> chosen;
+    size_t bytes = 0;
+    for (const bool at_work : {true, false}) {
+      for (const RunId run : RunsOf(job)) {
+        if (bytes > kRunsBytesMax) break;
+        const RunState& at = state.hard.runs.at(run);
+        if (at.phase == v1::RUN_PHASE_QUEUED || IsAtWork(at.phase) != at_work) continue;
+        const bool ended = at.phase == v1::RUN_PHASE_ENDED;
+        if (ended && first) ended_.insert(run);  // before somebody looked: no news
+        if (ended && ended_.count(run) != 0) continue;
+        v1::RunStatus status = ForWatcher(ViewRun(state, run, now.monotonic));
+        bytes += status.ByteSizeLong();
+        if (bytes > kRunsBytesMax) break;
+        if (ended) ended_.insert(run);
+        chosen[run] = std::move(status);
+        if (at.phase != v1::RUN_PHASE_MEASURING) continue;
+        if (auto live = hub_->options_.live->Figures(run.value, at.attempt, now.monotonic)) {
+          *reply.mutable_live() = *std::move(live);
+        }
+      }
+    }
+    for (auto& [run, status] : chosen) *reply.add_runs() = std::move(status);
+  }
+
+  // On the thread that sends, as Build: what does not fit is told by a later message.
   void Merge(const v1::WatchJobReply& older, v1::WatchJobReply& newer) override {
+    size_t bytes = newer.ByteSizeLong();
     for (const v1::RunStatus& run : older.runs()) {
-      if (run.phase() == v1::RUN_PHASE_ENDED) *newer.add_runs() = run;
+      if (run.phase() != v1::RUN_PHASE_ENDED) continue;
+      bytes += run.ByteSizeLong();
+      if (bytes <= kMergedBytesMax) {
+        *newer.add_runs() = run;
+      } else {
+        ended_.erase(RunId{run.run_id()});
+      }
     }
   }
   void Stamp(v1::WatchJobReply&) override {}

@@ -25,6 +25,9 @@ namespace rackmark {
 
 class WatchStream;
 
+// What a message to a watcher holds of a run: not what only a report shows and may be large.
+v1::RunStatus ForWatcher(v1::RunStatus run);
+
 class WatchHub : public LoopListener {
  public:
   struct Options {

@@ -1,11 +1,11 @@
 #include "coordinator/serve/worker_service.h"
 
-#include <deque>
 #include <mutex>
 #include <utility>
 
 #include "coordinator/core/desired.h"
 #include "coordinator/serve/latest_writer.h"
+#include "coordinator/serve/sample_stream.h"
 #include "rpc/status_bridge.h"
 
 namespace rackmark {
@@ -107,144 +107,6 @@ class SyncStream final
   NodeId node_;
 };
 
-namespace {
-
-// Reads ahead while ingest waits for the disk, so that the next transaction is here when the former
-// one is on disk. Acks go out in the order of their batches.
-class SampleStream final : public grpc::ServerBidiReactor<v1::SampleBatch, v1::SampleAck> {
- public:
-  SampleStream(const WorkerService::Options& options, grpc::CallbackServerContext* context)
-      : options_(options), status_(options.gate->Admit("PushSamples", *context).status()) {
-    ended_ = !status_.ok();
-  }
-
-  void Begin() { Proceed(); }
-  void OnReadDone(bool ok) override {
-    absl::Status status;
-    if (ok) status = Take();
-    {
-      std::lock_guard lock(mutex_);
-      reading_ = false;
-      if (!ok || !status.ok()) End(std::move(status));
-    }
-    Proceed();
-  }
-  void OnWriteDone(bool ok) override {
-    {
-      std::lock_guard lock(mutex_);
-      writing_ = false;
-      if (!ok) Break();
-    }
-    Proceed();
-  }
-  void OnDone() override { delete this; }
-
- private:
-  enum class Next { kNothing, kRead, kWrite, kFinish };
-  static constexpr size_t kBatchesAhead = 4;  // the worker's window, 8 MiB, in its usual batches
-
-  absl::Status Take() {
-    RETURN_IF_ERROR(options_.gate->CheckProtocolOf(batch_.identity()));
-    RETURN_IF_ERROR(CheckEpoch());
-    {
-      std::lock_guard lock(mutex_);
-      ++in_ingest_;
-    }
-    const absl::Status status = options_.ingest->Offer(
-        std::move(batch_), [this](absl::StatusOr<v1::SampleAck> ack) { Ack(std::move(ack)); });
-    if (status.ok()) return status;
-    std::lock_guard lock(mutex_);
-    --in_ingest_;
-    return status;
-  }
-  // As of a Report: who has heard a later leader of our cluster ends us (law 1).
-  absl::Status CheckEpoch() const {
-    const v1::Identity& theirs = batch_.identity();
-    if (theirs.cluster_id() != options_.identity.cluster_id() ||
-        theirs.epoch() <= options_.identity.epoch()) {
-      return absl::OkStatus();
-    }
-    const absl::Status status = absl::AbortedError(
-        absl::StrCat("a worker that sends samples has heard a leader of epoch ", theirs.epoch(),
-                     ", this one has epoch ", options_.identity.epoch()));
-    options_.fatal(status);
-    return status;
-  }
-  // On ingest's thread, after the commit.
-  void Ack(absl::StatusOr<v1::SampleAck> ack) {
-    {
-      std::lock_guard lock(mutex_);
-      --in_ingest_;
-      if (ack.ok()) {
-        *ack->mutable_identity() = options_.identity;
-        if (!broken_) acks_.push_back(*std::move(ack));
-      } else {
-        End(ack.status());
-      }
-    }
-    Proceed();
-  }
-  // Locked. The first reason stays.
-  void End(absl::Status status) {
-    if (!ended_) status_ = std::move(status);
-    ended_ = true;
-  }
-  // Locked. Nobody hears acks any more.
-  void Break() {
-    broken_ = true;
-    acks_.clear();
-    End(absl::OkStatus());
-  }
-  // Locked. What ingest still has speaks to this stream, so that it may not be finished yet.
-  Next Choose() {
-    if (!writing_ && !acks_.empty()) {
-      ack_ = std::move(acks_.front());
-      acks_.pop_front();
-      writing_ = true;
-      return Next::kWrite;
-    }
-    if (ended_) return writing_ || in_ingest_ > 0 ? Next::kNothing : Next::kFinish;
-    const size_t ahead = in_ingest_ + acks_.size() + (writing_ ? 1 : 0);
-    if (reading_ || ahead >= kBatchesAhead || (ahead > 0 && !options_.ingest->HasRoom())) {
-      return Next::kNothing;
-    }
-    reading_ = true;
-    return Next::kRead;
-  }
-  // One thread at a time tells gRPC what is next, not under the lock; others leave it to that one.
-  void Proceed() {
-    std::unique_lock lock(mutex_);
-    if (proceeding_) return;
-    proceeding_ = true;
-    for (Next next = Choose(); next != Next::kNothing; next = Choose()) {
-      const grpc::Status status = ToGrpc(status_);
-      lock.unlock();
-      if (next == Next::kFinish) return Finish(status);  // and this may be gone
-      if (next == Next::kWrite) {
-        StartWrite(&ack_);
-      } else {
-        batch_.Clear();
-        StartRead(&batch_);
-      }
-      lock.lock();
-    }
-    proceeding_ = false;
-  }
-
-  const WorkerService::Options& options_;
-  v1::SampleBatch batch_;  // of the read that is under way
-  v1::SampleAck ack_;      // of the write that is under way
-  std::mutex mutex_;
-  absl::Status status_;
-  bool ended_ = false;   // nothing more is read
-  bool broken_ = false;  // nothing more is written
-  bool reading_ = false, writing_ = false, proceeding_ = false;
-  size_t in_ingest_ = 0;
-  std::deque<v1::SampleAck> acks_;
-};
-
-}  // namespace
-
 grpc::ServerBidiReactor<v1::Report, v1::SyncReply>* WorkerService::Sync(
     grpc::CallbackServerContext* context) {
   auto stream = std::make_shared<SyncStream>(this, context, ++streams_);
@@ -254,9 +116,10 @@ grpc::ServerBidiReactor<v1::Report, v1::SyncReply>* WorkerService::Sync(
 
 grpc::ServerBidiReactor<v1::SampleBatch, v1::SampleAck>* WorkerService::PushSamples(
     grpc::CallbackServerContext* context) {
-  auto* stream = new SampleStream(options_, context);
+  auto stream = std::make_shared<SampleStream>(
+      options_, options_.gate->Admit("PushSamples", *context).status());
   stream->Begin();
-  return stream;
+  return stream.get();
 }
 
 grpc::ServerWriteReactor<v1::ArtifactPiece>* WorkerService::GetArtifact(

@@ -15,6 +15,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kDamagedSuffix = ".damaged";
+
+bool IsSetAside(std::string_view name) {
+  return name.size() == 64 + kDamagedSuffix.size() && IsSha256Hex(name.substr(0, 64)) &&
+         name.substr(64) == kDamagedSuffix;
+}
+
 int64_t UnixNow() { return SystemClock().Unix(); }
 
 }  // namespace
@@ -33,7 +40,7 @@ absl::Status ArtifactStore::Scan() {
   fs::directory_iterator it(options_.folder, error);
   for (; !error && it != fs::directory_iterator(); it.increment(error)) {
     const std::string name = it->path().filename().string();
-    if (name.rfind(kPartialPrefix, 0) == 0) {
+    if (name.rfind(kPartialPrefix, 0) == 0 || IsSetAside(name)) {
       unlink(it->path().c_str());
       continue;
     }
@@ -113,9 +120,9 @@ std::optional<uint64_t> ArtifactStore::Find(std::string_view sha256) {
   return it->second.bytes;
 }
 
-std::optional<uint64_t> ArtifactStore::FindWhole(std::string_view sha256) {
+absl::StatusOr<std::optional<uint64_t>> ArtifactStore::FindWhole(std::string_view sha256) {
   const std::optional<uint64_t> bytes = Find(sha256);
-  if (!bytes) return std::nullopt;
+  if (!bytes) return bytes;
   {
     std::lock_guard lock(mutex_);
     const auto it = entries_.find(sha256);
@@ -123,21 +130,26 @@ std::optional<uint64_t> ArtifactStore::FindWhole(std::string_view sha256) {
   }
   const std::string path = PathOf(sha256);
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool gone = fd < 0 && errno == ENOENT;  // somebody else removed it
   const auto found = fd < 0 ? ErrnoStatus(errno, path) : HashOfFile(fd);
   if (fd >= 0) close(fd);
+  if (!found.ok() && !gone) {
+    return absl::UnavailableError(absl::StrCat(
+        "the coordinator cannot read its file: ", found.status().message(), "; look at its disk"));
+  }
   std::lock_guard lock(mutex_);
   const auto it = entries_.find(sha256);
-  if (it == entries_.end()) return std::nullopt;
-  if (found.ok() && *found == sha256) {
-    it->second.whole = true;
-    return bytes;
-  }
-  if (!it->second.whole) {
-    rename(path.c_str(), absl::StrCat(path, ".damaged").c_str());
-    total_bytes_ -= it->second.bytes;
-    entries_.erase(it);
-  }
-  return std::nullopt;
+  if (it == entries_.end()) return std::optional<uint64_t>();
+  if (found.ok() && *found == sha256) it->second.whole = true;
+  if (it->second.whole) return bytes;  // or uploaded anew since
+  if (!gone) rename(path.c_str(), absl::StrCat(path, ToAbsl(kDamagedSuffix)).c_str());
+  Forget(it);
+  return std::optional<uint64_t>();
+}
+
+void ArtifactStore::Forget(std::map<std::string, Entry, std::less<>>::iterator it) {
+  total_bytes_ -= it->second.bytes;
+  entries_.erase(it);
 }
 
 absl::StatusOr<std::string> ArtifactStore::Read(std::string_view sha256, uint64_t offset,
@@ -188,8 +200,7 @@ absl::StatusOr<bool> ArtifactStore::Remove(std::string_view sha256, int64_t unus
   if (it == entries_.end() || it->second.used_unix_ns >= unused_since_unix_ns) return false;
   const std::string path = PathOf(sha256);
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path);
-  total_bytes_ -= it->second.bytes;
-  entries_.erase(it);
+  Forget(it);
   return true;
 }
 

@@ -53,7 +53,7 @@ class ArtifactStore {
     bool committed_ = false;
   };
 
-  // Removes what an earlier process left half written.
+  // Removes what an earlier process left half written, and what it set aside as damaged.
   static absl::StatusOr<std::unique_ptr<ArtifactStore>> Open(Options options);
 
   // INVALID_ARGUMENT: no such hash or size. RESOURCE_EXHAUSTED: no room, with the remedy. The store
@@ -61,9 +61,10 @@ class ArtifactStore {
   absl::StatusOr<std::unique_ptr<Upload>> Begin(std::string_view sha256, uint64_t bytes);
   // Its size; missing if it is not here. Counts as a use.
   std::optional<uint64_t> Find(std::string_view sha256);
-  // As Find, but reads it once in this process's life and sets a damaged one aside, as
-  // <sha256>.damaged: it is missing then, and can be uploaded again.
-  std::optional<uint64_t> FindWhole(std::string_view sha256);
+  // As Find, but reads it once in this process's life and sets one whose hash is another aside, as
+  // <sha256>.damaged until the next start: it is missing then, and can be uploaded again.
+  // UNAVAILABLE: it cannot be read now, which says nothing about its bytes.
+  absl::StatusOr<std::optional<uint64_t>> FindWhole(std::string_view sha256);
   // At most `max` bytes from `offset`; fewer only at its end. NOT_FOUND if it is not here.
   absl::StatusOr<std::string> Read(std::string_view sha256, uint64_t offset, size_t max);
 
@@ -84,6 +85,7 @@ class ArtifactStore {
   explicit ArtifactStore(Options options) : options_(std::move(options)) {}
   absl::Status Scan();
   std::string PathOf(std::string_view sha256) const;
+  void Forget(std::map<std::string, Entry, std::less<>>::iterator it);
   void Ended(const Upload& upload);
 
   const Options options_;

@@ -52,7 +52,7 @@ TEST_F(ArtifactStoreTest, WhatIsCommittedIsThereAfterARestart) {
   ASSERT_TRUE(Put(b).ok());
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(store_->Find(Sha256Hex(a)), 40U);
-    EXPECT_EQ(store_->FindWhole(Sha256Hex(b)), 30U);
+    EXPECT_EQ(*store_->FindWhole(Sha256Hex(b)), 30U);
     EXPECT_EQ(*store_->Read(Sha256Hex(b), 10, 15), b.substr(10, 15));
     EXPECT_EQ(*store_->Read(Sha256Hex(b), 25, 15), b.substr(25));
     EXPECT_EQ(*store_->Read(Sha256Hex(b), 30, 15), "");
@@ -113,11 +113,42 @@ TEST_F(ArtifactStoreTest, ADamagedOneIsMissingAndCanBeUploadedAgain) {
   std::ofstream(path) << std::string(50, 'x');
   Reopen();
   EXPECT_EQ(store_->Find(Sha256Hex(content)), 50U);
-  EXPECT_EQ(store_->FindWhole(Sha256Hex(content)), std::nullopt);
+  EXPECT_EQ(*store_->FindWhole(Sha256Hex(content)), std::nullopt);
   EXPECT_EQ(store_->Find(Sha256Hex(content)), std::nullopt);
   EXPECT_TRUE(fs::exists(path + ".damaged"));
   ASSERT_TRUE(Put(content).ok());
-  EXPECT_EQ(store_->FindWhole(Sha256Hex(content)), 50U);
+  EXPECT_EQ(*store_->FindWhole(Sha256Hex(content)), 50U);
+  std::ofstream(options_.folder + "/notes.damaged") << "somebody's";
+  Reopen();
+  EXPECT_FALSE(fs::exists(path + ".damaged"));
+  EXPECT_TRUE(fs::exists(options_.folder + "/notes.damaged"));
+  EXPECT_EQ(*store_->FindWhole(Sha256Hex(content)), 50U);
+}
+
+// A folder in its place opens and does not read, for root too; as a disk's error does.
+TEST_F(ArtifactStoreTest, OneThatCannotBeReadNowIsLeftAsItIs) {
+  const std::string content(50, 'a');
+  const std::string path = options_.folder + "/" + Sha256Hex(content);
+  ASSERT_TRUE(Put(content).ok());
+  Reopen();
+  fs::rename(path, path + ".away");
+  fs::create_directory(path);
+  EXPECT_EQ(store_->FindWhole(Sha256Hex(content)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(fs::exists(path));
+  EXPECT_FALSE(fs::exists(path + ".damaged"));
+  fs::remove(path);
+  fs::rename(path + ".away", path);
+  EXPECT_EQ(*store_->FindWhole(Sha256Hex(content)), 50U);
+}
+
+TEST_F(ArtifactStoreTest, OneThatSomebodyRemovedIsMissingAndTakesNoRoom) {
+  const std::string content(60, 'a');
+  ASSERT_TRUE(Put(content).ok());
+  Reopen();
+  fs::remove(options_.folder + "/" + Sha256Hex(content));
+  EXPECT_EQ(*store_->FindWhole(Sha256Hex(content)), std::nullopt);
+  EXPECT_TRUE(store_->List().empty());
+  EXPECT_TRUE(Put(std::string(60, 'b')).ok());
 }
 
 TEST_F(ArtifactStoreTest, AUseIsRememberedOverRestarts) {

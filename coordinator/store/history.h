@@ -23,6 +23,12 @@ class History {
   virtual absl::StatusOr<std::optional<v1::RunRecord>> Run(uint64_t run) = 0;
   // By the wall clock, when the run's job ended. Missing: as above.
   virtual absl::StatusOr<std::optional<int64_t>> EndedAt(uint64_t run) = 0;
+  // Runs of the jobs that ended at `from` or later and before `before`, the oldest first.
+  struct RunRange {
+    uint64_t first = 0;
+    uint64_t count = 0;
+  };
+  virtual absl::StatusOr<std::vector<RunRange>> EndedBetween(int64_t from, int64_t before) = 0;
 };
 
 }  // namespace rackmark

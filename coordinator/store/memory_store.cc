@@ -44,6 +44,20 @@ absl::StatusOr<std::optional<int64_t>> MemoryHistory::EndedAt(uint64_t run) {
   return std::optional<int64_t>(jobs_.at(it->second.job_id()).job().ended_unix_ns());
 }
 
+absl::StatusOr<std::vector<History::RunRange>> MemoryHistory::EndedBetween(int64_t from,
+                                                                           int64_t before) {
+  std::lock_guard lock(mutex_);
+  std::multimap<int64_t, RunRange> by_end;
+  for (const auto& [id, job] : jobs_) {
+    const int64_t ended = job.job().ended_unix_ns();
+    if (ended < from || ended >= before) continue;
+    by_end.emplace(ended, RunRange{job.job().first_run_id(), job.job().runs_total()});
+  }
+  std::vector<RunRange> ranges;
+  for (const auto& [ended, range] : by_end) ranges.push_back(range);
+  return ranges;
+}
+
 void MemoryHistory::Add(const v1::EndedJob& ended) {
   std::lock_guard lock(mutex_);
   jobs_[ended.job().job_id()] = ended;

@@ -18,6 +18,7 @@ class MemoryHistory : public History {
   absl::StatusOr<std::optional<v1::EndedJob>> Job(uint64_t job) override;
   absl::StatusOr<std::optional<v1::RunRecord>> Run(uint64_t run) override;
   absl::StatusOr<std::optional<int64_t>> EndedAt(uint64_t run) override;
+  absl::StatusOr<std::vector<RunRange>> EndedBetween(int64_t from, int64_t before) override;
 
   void Add(const v1::EndedJob& ended);
   uint64_t Drop(int64_t before, uint64_t max);

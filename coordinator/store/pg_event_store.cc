@@ -7,6 +7,8 @@ namespace rackmark {
 namespace {
 
 constexpr uint64_t kEventsPerRead = 256;
+// A value may have 1 GiB less its header, and so may the message that brings it.
+constexpr uint64_t kSnapshotBytesMax = (uint64_t{1} << 30) - (uint64_t{1} << 16);
 
 // Serialised once, into the statement's own bytes.
 PgStatement InsertEvents(std::span<const v1::Event> events) {
@@ -103,6 +105,11 @@ absl::Status PgEventStore::DoLoad(uint64_t from_seq, const EventVisitor& visit) 
 }
 
 absl::Status PgEventStore::DoPutSnapshot(uint64_t seq, std::string_view bytes) {
+  if (bytes.size() > kSnapshotBytesMax) {
+    return absl::OutOfRangeError(absl::StrCat("the snapshot has ", bytes.size(),
+                                              " bytes, and PostgreSQL takes ", kSnapshotBytesMax,
+                                              " at most"));
+  }
   PgParams params;
   params.Int(seq).Int(Crc32(bytes)).Bytes(bytes);
   std::vector<PgStatement> statements;

@@ -91,6 +91,22 @@ absl::StatusOr<std::optional<int64_t>> PgHistory::EndedAt(uint64_t run) {
   return std::optional<int64_t>(static_cast<int64_t>(rows.Integer(0, 0)));
 }
 
+absl::StatusOr<std::vector<History::RunRange>> PgHistory::EndedBetween(int64_t from,
+                                                                       int64_t before) {
+  PgParams params;
+  params.Int(static_cast<uint64_t>(from)).Int(static_cast<uint64_t>(before));
+  std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const PgResult rows,
+                   reader_->Query("SELECT first_run, runs FROM job WHERE ended_unix_ns >= $1 AND "
+                                  "ended_unix_ns < $2 ORDER BY ended_unix_ns, id",
+                                  std::move(params)));
+  std::vector<RunRange> ranges;
+  for (size_t row = 0; row < rows.rows(); ++row) {
+    ranges.push_back({rows.Integer(row, 0), rows.Integer(row, 1)});
+  }
+  return ranges;
+}
+
 void InsertEnded(std::span<const v1::EndedJob> ended, std::vector<PgStatement>& statements) {
   std::vector<uint64_t> ids, ends, firsts, totals, checksums, run_ids, run_jobs, run_checksums;
   PgBytesArray payloads, sources, run_payloads;

@@ -22,6 +22,7 @@ class PgHistory : public History {
   absl::StatusOr<std::optional<v1::EndedJob>> Job(uint64_t job) override;
   absl::StatusOr<std::optional<v1::RunRecord>> Run(uint64_t run) override;
   absl::StatusOr<std::optional<int64_t>> EndedAt(uint64_t run) override;
+  absl::StatusOr<std::vector<RunRange>> EndedBetween(int64_t from, int64_t before) override;
 
  private:
   std::mutex mutex_;

@@ -138,7 +138,7 @@ absl::Status PgSampleStore::DoForEachChunk(uint64_t run, uint32_t attempt,
         return absl::DataLossError(
             absl::StrCat("a chunk of run ", run, " in the database is damaged"));
       }
-      RETURN_IF_ERROR(visit(chunk));
+      RETURN_IF_ERROR(visit(std::move(chunk)));
     }
     if (rows.rows() < kChunksPerRead) return absl::OkStatus();
     const size_t last = rows.rows() - 1;

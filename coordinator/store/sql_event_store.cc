@@ -79,6 +79,12 @@ absl::Status SqlEventStore::DoLoad(uint64_t from_seq, const EventVisitor& visit)
 }
 
 absl::Status SqlEventStore::DoPutSnapshot(uint64_t seq, std::string_view bytes) {
+  constexpr uint64_t kBeside = 64;  // the row's other columns and its header
+  if (bytes.size() + kBeside > db_->RowBytesMax()) {
+    return absl::OutOfRangeError(absl::StrCat("the snapshot has ", bytes.size(),
+                                              " bytes, and the event log's file takes ",
+                                              db_->RowBytesMax(), " at most"));
+  }
   ASSIGN_OR_RETURN(auto insert, db_->Prepare("INSERT OR REPLACE INTO snapshot (seq, crc32, "
                                              "payload) VALUES (?, ?, ?)"));
   RETURN_IF_ERROR(db_->Execute("BEGIN IMMEDIATE"));

@@ -83,6 +83,21 @@ absl::StatusOr<std::optional<int64_t>> SqlHistory::EndedAt(uint64_t run) {
   return std::optional<int64_t>(static_cast<int64_t>(select.Integer(0)));
 }
 
+absl::StatusOr<std::vector<History::RunRange>> SqlHistory::EndedBetween(int64_t from,
+                                                                        int64_t before) {
+  std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto select,
+                   reader_->Prepare("SELECT first_run, runs FROM job WHERE ended_unix_ns >= ? AND "
+                                    "ended_unix_ns < ? ORDER BY ended_unix_ns"));
+  select.Bind(static_cast<uint64_t>(from)).Bind(static_cast<uint64_t>(before));
+  std::vector<RunRange> ranges;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, select.Step());
+    if (!more) return ranges;
+    ranges.push_back({select.Integer(0), select.Integer(1)});
+  }
+}
+
 absl::Status InsertEnded(Database& db, const v1::EndedJob& ended) {
   v1::JobRecord job = ended.job();
   const std::string source = job.job().source();

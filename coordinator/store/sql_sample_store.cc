@@ -135,7 +135,7 @@ absl::Status SqlSampleStore::DoForEachChunk(uint64_t run, uint32_t attempt,
     if (!chunk.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
       return absl::DataLossError(absl::StrCat("a chunk of run ", run, " in samples.db is damaged"));
     }
-    RETURN_IF_ERROR(visit(chunk));
+    RETURN_IF_ERROR(visit(std::move(chunk)));
   }
 }
 

@@ -12,6 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "common/test_folder.h"
+#include "coordinator/store/sqlite_copy.h"
+#include "coordinator/store/sqlite_db.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "samples/chunk_codec.h"
@@ -22,11 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string NewFolder() {
-  std::string folder = testing::TempDir() + "rm_sql_XXXXXX";
-  EXPECT_NE(mkdtemp(folder.data()), nullptr);
-  return folder;
-}
+std::string NewFolder() { return TestFolders::New("rm_sql"); }
 
 std::string ReadAll(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -51,6 +50,39 @@ std::vector<v1::Event> MakeEvents(uint64_t seq, uint64_t n) {
   return events;
 }
 
+// The bytes behind it are never read: they are counted first.
+std::string_view Huge() {
+  static const char kByte = 'x';
+  return {&kByte, size_t{1500} << 20};
+}
+
+TEST(SqlStore, ASnapshotThatNoRowHoldsIsSkippedAndTheLogGoesOn) {
+  const std::string folder = NewFolder();
+  {
+    auto stores = *OpenSqlStores(folder);
+    ASSERT_TRUE(stores.events->Append(MakeEvents(1, 3)).ok());
+    EXPECT_EQ(stores.events->tail_events(), 3U);
+    EXPECT_EQ(stores.events->PutSnapshot(Huge()).code(), absl::StatusCode::kOutOfRange);
+    EXPECT_EQ(stores.events->tail_events(), 0U);  // not tried again at once
+    EXPECT_TRUE(stores.events->Snapshots()->empty());
+    EXPECT_TRUE(stores.events->Append(MakeEvents(4, 1)).ok());
+    EXPECT_TRUE(stores.events->PutSnapshot("small").ok());
+  }
+  auto again = *OpenSqlStores(folder);
+  EXPECT_EQ(again.events->last_seq(), 4U);
+  EXPECT_EQ(again.events->Snapshots()->size(), 1U);
+}
+
+TEST(SqlStore, AValueThatCannotBeBoundIsAnError) {
+  const std::string folder = NewFolder();
+  auto stores = *OpenSqlStores(folder);
+  auto db = *Database::OpenAgain(folder + "/events.db");
+  auto insert = *db->Prepare("INSERT INTO snapshot (seq, crc32, payload) VALUES (?, ?, ?)");
+  EXPECT_EQ(insert.Bind(1).Bind(2).BindBlob(Huge()).Run().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(insert.BindText(Huge()).Run().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_TRUE(insert.Bind(1).Bind(2).BindBlob("fits").Run().ok());
+}
+
 absl::StatusOr<uint64_t> CountEvents(const std::string& folder) {
   ASSIGN_OR_RETURN(auto stores, OpenSqlStores(folder));
   uint64_t n = 0;
@@ -60,6 +92,29 @@ absl::StatusOr<uint64_t> CountEvents(const std::string& folder) {
   }));
   EXPECT_EQ(n, stores.events->last_seq());
   return n;
+}
+
+// As a process leaves it that was killed: the file alone lacks what is in the log beside it.
+TEST(SqlStore, FoldingTheLogInMakesTheFileWhole) {
+  const std::string source = NewFolder();
+  auto stores = *OpenSqlStores(source);
+  ASSERT_TRUE(stores.events->Append(MakeEvents(1, 5)).ok());
+  const auto killed = [&] {
+    const std::string copy = NewFolder();
+    for (const char* name : {"/events.db", "/events.db-wal"}) fs::copy(source + name, copy + name);
+    return copy;
+  };
+  const std::string folded = killed(), moved = NewFolder();
+  ASSERT_TRUE(FoldLog(folded + "/events.db").ok());
+  fs::copy(folded + "/events.db", moved + "/events.db");
+  EXPECT_EQ(*CountEvents(moved), 5U);
+
+  const std::string read = killed();
+  auto reader = *Database::OpenAgain(read + "/events.db");
+  ASSERT_TRUE(reader->Execute("BEGIN").ok());
+  auto count = *reader->Prepare("SELECT count(*) FROM event");
+  ASSERT_TRUE(*count.Step());
+  EXPECT_FALSE(FoldLog(read + "/events.db").ok());  // not whole while somebody reads from it
 }
 
 // A copy of the files as a power cut would leave them: no close, no checkpoint.

@@ -51,4 +51,21 @@ absl::Status CopyDatabase(const std::string& from, const std::string& to) {
   return Failed(to, target.get(), absl::StrCat("copying ", from));
 }
 
+absl::Status FoldLog(const std::string& path) {
+  ASSIGN_OR_RETURN(const Handle db, OpenHandle(path, SQLITE_OPEN_READWRITE));
+  sqlite3_busy_timeout(db.get(), 0);
+  // Without a first look SQLite does not know yet that there is a log.
+  if (sqlite3_exec(db.get(), "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr) !=
+      SQLITE_OK) {
+    return Failed(path, db.get(), "cannot read");
+  }
+  int left = 0;
+  if (sqlite3_wal_checkpoint_v2(db.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, &left, nullptr) !=
+      SQLITE_OK) {
+    return Failed(path, db.get(), "its log cannot be folded in");
+  }
+  if (left <= 0) return absl::OkStatus();  // -1: it keeps no log
+  return absl::InternalError(absl::StrCat(path, ": its log still has ", left, " pages"));
+}
+
 }  // namespace rackmark

@@ -22,6 +22,7 @@ absl::Status SqlError(sqlite3* db, std::string_view path, std::string_view what)
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return absl::DataLossError(text);
+    case SQLITE_TOOBIG: return absl::OutOfRangeError(text);
     case SQLITE_FULL: return absl::ResourceExhaustedError(text);
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
@@ -86,29 +87,39 @@ Statement::Statement(Statement&& other) noexcept
     : db_(other.db_),
       statement_(std::exchange(other.statement_, nullptr)),
       path_(std::move(other.path_)),
-      next_(other.next_) {}
+      next_(other.next_),
+      bound_(other.bound_) {}
 
 Statement::~Statement() { sqlite3_finalize(statement_); }
 
 Statement& Statement::Bind(uint64_t value) {
-  RACKMARK_CHECK(sqlite3_bind_int64(statement_, next_++, static_cast<sqlite3_int64>(value)) ==
-                 SQLITE_OK);
-  return *this;
+  return NoteBound(sqlite3_bind_int64(statement_, next_++, static_cast<sqlite3_int64>(value)));
 }
 
 Statement& Statement::BindBlob(std::string_view bytes) {
-  RACKMARK_CHECK(sqlite3_bind_blob64(statement_, next_++, bytes.data(), bytes.size(),
-                                     SQLITE_STATIC) == SQLITE_OK);
-  return *this;
+  return NoteBound(
+      sqlite3_bind_blob64(statement_, next_++, bytes.data(), bytes.size(), SQLITE_STATIC));
 }
 
 Statement& Statement::BindText(std::string_view text) {
-  RACKMARK_CHECK(sqlite3_bind_text64(statement_, next_++, text.data(), text.size(), SQLITE_STATIC,
-                                     SQLITE_UTF8) == SQLITE_OK);
+  return NoteBound(sqlite3_bind_text64(statement_, next_++, text.data(), text.size(), SQLITE_STATIC,
+                                       SQLITE_UTF8));
+}
+
+// MISUSE and RANGE are our bugs; TOOBIG and NOMEM may come of what is bound.
+Statement& Statement::NoteBound(int rc) {
+  RACKMARK_CHECK(rc != SQLITE_MISUSE && rc != SQLITE_RANGE);
+  if (bound_ == SQLITE_OK) bound_ = rc;
   return *this;
 }
 
 absl::StatusOr<bool> Statement::Step() {
+  if (bound_ != SQLITE_OK) {
+    const std::string text =
+        absl::StrCat(path_, ": a value cannot be bound: ", sqlite3_errstr(bound_));
+    if (bound_ == SQLITE_TOOBIG) return absl::OutOfRangeError(text);
+    return absl::InternalError(text);
+  }
   switch (sqlite3_step(statement_)) {
     case SQLITE_ROW: return true;
     case SQLITE_DONE: return false;
@@ -139,6 +150,7 @@ void Statement::Reset() {
   sqlite3_reset(statement_);
   sqlite3_clear_bindings(statement_);
   next_ = 1;
+  bound_ = SQLITE_OK;
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::OpenFile(const std::string& path, int flags) {
@@ -296,6 +308,10 @@ absl::Status Database::Checkpoint() {
       sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
   if (rc == SQLITE_OK || rc == SQLITE_BUSY) return absl::OkStatus();
   return SqlError(db_, path_, "checkpoint failed");
+}
+
+uint64_t Database::RowBytesMax() const {
+  return static_cast<uint64_t>(sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, -1));
 }
 
 uint64_t Database::Changes() const { return static_cast<uint64_t>(sqlite3_changes64(db_)); }

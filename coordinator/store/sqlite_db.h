@@ -22,6 +22,8 @@ class Statement {
   Statement& operator=(Statement&&) = delete;
   ~Statement();
 
+  // What could not be bound is an error of the next Step or Run; OUT_OF_RANGE: longer than a row
+  // may be, and nothing was written.
   Statement& Bind(uint64_t value);
   // The bytes must live until Reset().
   Statement& BindBlob(std::string_view bytes);
@@ -38,10 +40,12 @@ class Statement {
  private:
   friend class Database;
   Statement(sqlite3* db, sqlite3_stmt* statement, std::string path);
+  Statement& NoteBound(int rc);
   sqlite3* db_;
   sqlite3_stmt* statement_;
   std::string path_;
   int next_ = 1;
+  int bound_ = 0;  // SQLite's word for the first value that could not be bound
 };
 
 class Database {
@@ -75,6 +79,8 @@ class Database {
   absl::Status Execute(const char* sql);
   absl::StatusOr<std::string> ClusterId();
   absl::Status SetClusterId(std::string_view cluster_id);
+  // What one row may hold.
+  uint64_t RowBytesMax() const;
   uint64_t Changes() const;  // rows that the last statement changed
 
   // From now on this connection's commits leave checkpoints to the caller.

@@ -1,11 +1,26 @@
 #include "coordinator/store/store.h"
 
+#include <memory>
 #include <utility>
+
+#include "google/protobuf/message.h"
 
 namespace rackmark {
 namespace {
 
 constexpr uint32_t kEventFormat = 1;
+
+// What serialises may still not parse, such as a string that is no UTF-8; and a log with such an
+// event in it loads never again. The process that made it must go, the log stays whole.
+absl::Status CheckReadsBack(const google::protobuf::Message& message) {
+  const std::string bytes = message.SerializeAsString();
+  const std::unique_ptr<google::protobuf::Message> read(message.New());
+  if (read->ParseFromString(bytes)) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat(
+      "a ", message.GetDescriptor()->name(), " of ", bytes.size(),
+      " bytes could not be read again, so it is not written; restart the coordinator, and report "
+      "this as a bug"));
+}
 
 }  // namespace
 
@@ -32,6 +47,8 @@ absl::Status EventStore::Append(std::span<const v1::Event> events,
   }
   RACKMARK_CHECK(!events.empty() || ended.empty());
   if (events.empty()) return absl::OkStatus();
+  for (const v1::Event& event : events) RETURN_IF_ERROR(CheckReadsBack(event));
+  for (const v1::EndedJob& job : ended) RETURN_IF_ERROR(CheckReadsBack(job));
   RETURN_IF_ERROR(poison_.Watch(DoAppend(events, ended)));
   for (const v1::Event& event : events) tail_bytes_ += event.ByteSizeLong();
   tail_events_ += events.size();
@@ -40,10 +57,11 @@ absl::Status EventStore::Append(std::span<const v1::Event> events,
 
 absl::Status EventStore::PutSnapshot(std::string_view bytes) {
   RETURN_IF_ERROR(poison_.Check());
-  RETURN_IF_ERROR(poison_.Watch(DoPutSnapshot(last_seq(), bytes)));
+  const absl::Status put = DoPutSnapshot(last_seq(), bytes);
+  if (!put.ok() && !absl::IsOutOfRange(put)) return poison_.Watch(put);
   tail_events_ = 0;
   tail_bytes_ = 0;
-  return absl::OkStatus();
+  return put;
 }
 
 absl::StatusOr<std::vector<uint64_t>> EventStore::Snapshots() {
@@ -96,6 +114,17 @@ absl::Status EventStore::Load(uint64_t from_seq, const EventVisitor& visit) {
     return visit(event);
   }));
   return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> EventStore::FirstSeq() {
+  RETURN_IF_ERROR(poison_.Check());
+  uint64_t first = 0;
+  const absl::Status read = DoLoad(0, [&first](const v1::Event& event) {
+    first = event.seq();
+    return absl::CancelledError("one is enough");
+  });
+  if (first == 0) RETURN_IF_ERROR(read);
+  return first;
 }
 
 StreamKey KeyOf(const v1::ChunkHeader& header) {

@@ -46,15 +46,19 @@ class EventStore {
   virtual ~EventStore() = default;
 
   // All of them or none, in one transaction, with the jobs that the events end. Their seqs must
-  // follow the last one without a gap.
+  // follow the last one without a gap. INTERNAL, and nothing written, if Load could not read them.
   absl::Status Append(std::span<const v1::Event> events, std::span<const v1::EndedJob> ended = {});
   // In order of seq, beginning with from_seq; stops at the visitor's first error. DATA_LOSS if an
   // event is damaged, of an unknown format, or missing.
   absl::Status Load(uint64_t from_seq, const EventVisitor& visit);
+  // The oldest event that is left; 0 = there is none.
+  absl::StatusOr<uint64_t> FirstSeq();
   virtual const std::string& cluster_id() const = 0;
   virtual uint64_t last_seq() const = 0;  // 0 = empty
 
-  // State after event last_seq, as bytes. The newest two snapshots are kept.
+  // State after event last_seq, as bytes. The newest two snapshots are kept. OUT_OF_RANGE: more
+  // than this store can keep; nothing was written, and the next try is as far off as after a
+  // success.
   absl::Status PutSnapshot(std::string_view bytes);
   // The seqs of the snapshots, newest first.
   absl::StatusOr<std::vector<uint64_t>> Snapshots();
@@ -76,7 +80,8 @@ class EventStore {
   // 0 = nothing is left to remove.
   absl::StatusOr<uint64_t> DropHistory(int64_t ended_before_unix_ns, uint64_t max);
 
-  // Since the newest snapshot, or ever: what a restart would have to replay.
+  // Since the newest snapshot was put or was too large, or ever: about what a restart would have to
+  // replay.
   uint64_t tail_events() const { return tail_events_; }
   uint64_t tail_bytes() const { return tail_bytes_; }
 
@@ -114,7 +119,8 @@ struct StreamMark {
 
 class SampleStore {
  public:
-  using ChunkVisitor = std::function<absl::Status(const v1::Chunk&)>;
+  // The chunk is the visitor's to keep.
+  using ChunkVisitor = std::function<absl::Status(v1::Chunk)>;
   virtual ~SampleStore() = default;
 
   // One transaction. A chunk that is there already is left as it is. Returns the mark of each

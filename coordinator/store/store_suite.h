@@ -1,14 +1,13 @@
 // What the suites share that every store must pass: memory, SQLite and PostgreSQL alike. For tests.
 #pragma once
 
-#include <stdlib.h>
-
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/test_folder.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/pg_leadership.h"
 #include "coordinator/store/pg_store.h"
@@ -58,8 +57,7 @@ struct MemoryMaker {
 
 struct SqlMaker {
   std::optional<SqlStores> Make(std::string&) {
-    folder = testing::TempDir() + "rm_store_XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder = TestFolders::New("rm_store");
     return Again();
   }
   static constexpr bool kLasts = true;

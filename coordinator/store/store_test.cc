@@ -17,6 +17,22 @@ template <typename Maker>
 class StoreSuite : public StoreSuiteBase<Maker> {};
 TYPED_TEST_SUITE(StoreSuite, StoreMakers);
 
+TYPED_TEST(StoreSuite, WhatCouldNotBeReadAgainIsNotWritten) {
+  const std::vector<v1::Event> good = {MakeEvent(1)};
+  ASSERT_TRUE(this->stores_.events->Append(good).ok());
+  std::vector<v1::Event> bad = {MakeEvent(2), MakeEvent(3)};
+  bad[1].mutable_job_cancel_requested()->set_reason("cut \xc3");
+  EXPECT_EQ(this->stores_.events->Append(bad).code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(this->stores_.events->last_seq(), 1U);
+  EXPECT_THAT(this->Seqs(1), ElementsAre(1));
+  v1::EndedJob ended;
+  ended.mutable_job()->set_cancel_reason("\xff");
+  const std::vector<v1::Event> next = {MakeEvent(2)};
+  EXPECT_EQ(this->stores_.events->Append(next, {&ended, 1}).code(), absl::StatusCode::kInternal);
+  EXPECT_TRUE(this->stores_.events->Append(next).ok());
+  EXPECT_THAT(this->Seqs(1), ElementsAre(1, 2));
+}
+
 TYPED_TEST(StoreSuite, EventsComeBackInOrderFromAnySeq) {
   EXPECT_EQ(this->stores_.events->last_seq(), 0U);
   EXPECT_THAT(this->Seqs(1), ElementsAre());

@@ -71,8 +71,7 @@ struct NcclCollective::Impl {
   }
 
   // Waits until the communicator took the calls and the stream has done them.
-  absl::Status Finish(std::string_view what) {
-    const Watch watch = WatchFor(limit);
+  absl::Status Finish(std::string_view what, const Watch& watch) {
     RETURN_IF_ERROR(Await(watch, what, [this] { return Settled(); }));
     return stream->AwaitIdle(watch, what, [this] { return Settled().status(); });
   }
@@ -80,16 +79,17 @@ struct NcclCollective::Impl {
   // One collective from its entry to its result. After an error the communicator is of no more use
   // to anybody, so it is aborted at once: the peers' kernels must not spin on.
   absl::StatusOr<CollectiveTiming> Call(std::string_view what, uint64_t bytes,
-                                        absl::FunctionRef<absl::Status()> queue) {
+                                        absl::FunctionRef<absl::Status(const Watch&)> queue) {
     if (!dead.ok()) return dead;
     const Nanos start = options.clock->Monotonic();
+    const Watch watch = WatchFor(limit);  // one limit for all that the call does
     absl::Status status;
     if (aborted()->load()) {
       status = absl::UnavailableError(absl::StrCat(ToAbsl(what), " was aborted"));
     } else {
-      status = queue();
+      status = queue(watch);
     }
-    if (status.ok()) status = Finish(what);
+    if (status.ok()) status = Finish(what, watch);
     if (!status.ok()) {
       End(status.message()).IgnoreError();
       return status;
@@ -100,31 +100,41 @@ struct NcclCollective::Impl {
     return timing;
   }
 
-  absl::Status End(absl::string_view why) {
+  absl::Status End(absl::string_view why, bool in_order = false) {
     if (!dead.ok()) return absl::OkStatus();
     dead = absl::UnavailableError(absl::StrCat("the NCCL communicator has ended: ", why));
     if (comm == nullptr) return absl::OkStatus();
     // Also in the middle of a run: a rank that hangs in an abort could not even tell its failure.
     Teardown teardown;
-    teardown.Add(TeardownStage::kWorldCommunicator, "the abort of the NCCL communicator", [this] {
-      return NCCL_STATUS(ncclCommAbort(std::exchange(comm, nullptr)), nullptr);
-    });
+    teardown.Add(TeardownStage::kWorldCommunicator, "the end of the NCCL communicator",
+                 [this, in_order] {
+                   if (in_order && Finalize().ok()) {
+                     return NCCL_STATUS(ncclCommDestroy(std::exchange(comm, nullptr)), nullptr);
+                   }
+                   return NCCL_STATUS(ncclCommAbort(std::exchange(comm, nullptr)), nullptr);
+                 });
     return teardown.Run(kTeardownLimit, options.on_stuck);
   }
 
+  // Only this flushes what a peer may still take from here; it needs all ranks, so it gets half the
+  // time and then the communicator is aborted.
+  absl::Status Finalize() {
+    RETURN_IF_ERROR(NCCL_STATUS(ncclCommFinalize(comm), comm));
+    return Await(WatchFor(kTeardownLimit / 2), "the last NCCL calls", [this] { return Settled(); });
+  }
+
+  size_t GatherPiece() const {
+    return std::max<size_t>(1, kGatherFloats / static_cast<size_t>(options.world));
+  }
+
   // Gathers a piece of everybody's data and adds it here, in the tree's order.
-  absl::Status QueueTreeSum(float* data, size_t n) {
-    const auto world = static_cast<size_t>(options.world);
-    const size_t piece = std::max<size_t>(1, kGatherFloats / world);
-    const size_t bytes = std::min(piece, n) * world * sizeof(float);
-    if (gathered.bytes() < bytes) {
-      ASSIGN_OR_RETURN(gathered, DeviceBuffer::Allocate(bytes, device->ordinal()));
-    }
+  absl::Status QueueTreeSum(float* data, size_t n, const Watch& watch) {
+    const size_t piece = GatherPiece();
     for (size_t at = 0; at < n; at += piece) {
       const size_t count = std::min(piece, n - at);
       RETURN_IF_ERROR(NCCL_STATUS(
           ncclAllGather(data + at, gathered.data(), count, ncclFloat, comm, stream->get()), comm));
-      RETURN_IF_ERROR(Await(WatchFor(limit), "an all-gather", [this] { return Settled(); }));
+      RETURN_IF_ERROR(Await(watch, "an all-gather", [this] { return Settled(); }));
       RETURN_IF_ERROR(ops->TreeSum(gathered.as<float>(), options.world, count, data + at));
     }
     return absl::OkStatus();
@@ -158,6 +168,12 @@ absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Connect(const Cu
   impl->ops = ops;
   impl->options = options;
   ASSIGN_OR_RETURN(impl->word, DeviceBuffer::Allocate(sizeof(float), device->ordinal()));
+  if (!options.native_order) {
+    // Here and not in the first call, which is timed.
+    const size_t floats = impl->GatherPiece() * static_cast<size_t>(options.world);
+    ASSIGN_OR_RETURN(impl->gathered,
+                     DeviceBuffer::Allocate(floats * sizeof(float), device->ordinal()));
+  }
   std::unique_ptr<NcclCollective> collective(new NcclCollective(std::move(impl)));
   const absl::Status met = collective->impl_->Meet();
   if (!met.ok()) {
@@ -171,13 +187,13 @@ int NcclCollective::rank() const { return impl_->options.rank; }
 int NcclCollective::world() const { return impl_->options.world; }
 void NcclCollective::SetCallLimit(Nanos limit) { impl_->limit = limit; }
 void NcclCollective::Abort() { impl_->aborted()->store(true); }
-absl::Status NcclCollective::Close() { return impl_->End("it was closed"); }
+absl::Status NcclCollective::Close() { return impl_->End("it was closed", true); }
 
 absl::StatusOr<CollectiveTiming> NcclCollective::AllReduceSum(float* data, size_t n) {
   Impl& impl = *impl_;
-  return impl.Call("an all-reduce", n * sizeof(float), [&]() -> absl::Status {
+  return impl.Call("an all-reduce", n * sizeof(float), [&](const Watch& watch) -> absl::Status {
     if (n == 0) return absl::OkStatus();
-    if (!impl.options.native_order) return impl.QueueTreeSum(data, n);
+    if (!impl.options.native_order) return impl.QueueTreeSum(data, n, watch);
     return NCCL_STATUS(
         ncclAllReduce(data, data, n, ncclFloat, ncclSum, impl.comm, impl.stream->get()), impl.comm);
   });
@@ -187,7 +203,7 @@ absl::StatusOr<CollectiveTiming> NcclCollective::AllGather(const void* mine, siz
                                                            void* all) {
   Impl& impl = *impl_;
   const uint64_t total = bytes * static_cast<uint64_t>(impl.options.world);
-  return impl.Call("an all-gather", total, [&] {
+  return impl.Call("an all-gather", total, [&](const Watch&) {
     return NCCL_STATUS(ncclAllGather(mine, all, bytes, ncclUint8, impl.comm, impl.stream->get()),
                        impl.comm);
   });
@@ -195,7 +211,7 @@ absl::StatusOr<CollectiveTiming> NcclCollective::AllGather(const void* mine, siz
 
 absl::StatusOr<CollectiveTiming> NcclCollective::Broadcast(int root, void* data, size_t bytes) {
   Impl& impl = *impl_;
-  return impl.Call("a broadcast", bytes, [&] {
+  return impl.Call("a broadcast", bytes, [&](const Watch&) {
     return NCCL_STATUS(
         ncclBroadcast(data, data, bytes, ncclUint8, root, impl.comm, impl.stream->get()),
         impl.comm);
@@ -204,7 +220,7 @@ absl::StatusOr<CollectiveTiming> NcclCollective::Broadcast(int root, void* data,
 
 absl::StatusOr<CollectiveTiming> NcclCollective::Barrier() {
   Impl& impl = *impl_;
-  return impl.Call("a barrier", 0, [&] {
+  return impl.Call("a barrier", 0, [&](const Watch&) {
     return NCCL_STATUS(ncclAllReduce(impl.word.data(), impl.word.data(), 1, ncclInt32, ncclSum,
                                      impl.comm, impl.stream->get()),
                        impl.comm);

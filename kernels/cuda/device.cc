@@ -42,6 +42,9 @@ class Pinned {
     return out;
   }
   void* data() const { return data_.get(); }
+  // Freeing waits for the device, without a limit. A copy that hung may still use the block, and
+  // the process is about to end: it takes the block with it.
+  void Abandon() { (void)data_.release(); }
 
  private:
   struct Deleter {
@@ -65,6 +68,9 @@ std::optional<int> Attribute(cudaDeviceAttr what, int ordinal) {
 
 absl::Status ToStatus(cudaError_t error, std::string_view expression, const CudaPlace& place) {
   if (error == cudaSuccess) return absl::OkStatus();
+  // The runtime remembers it for whoever asks next; a later launch would take it for its own. What
+  // has broken the context stays broken all the same.
+  (void)cudaGetLastError();
   const std::string text =
       absl::StrCat(ToAbsl(expression), Where(place), ": ", cudaGetErrorName(error), " (",
                    cudaGetErrorString(error), ")");
@@ -164,14 +170,17 @@ absl::StatusOr<double> CudaStream::Milliseconds(const CudaEvent& start,
 absl::Status CudaStream::CopyIn(void* device, const void* host, size_t bytes,
                                 const Watch& watch) const {
   if (bytes == 0) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const Pinned pinned, Pinned::Allocate(std::min(bytes, kCopyPiece), place()));
+  ASSIGN_OR_RETURN(Pinned pinned, Pinned::Allocate(std::min(bytes, kCopyPiece), place()));
   for (size_t at = 0; at < bytes; at += kCopyPiece) {
     const size_t piece = std::min(kCopyPiece, bytes - at);
     std::memcpy(pinned.data(), static_cast<const char*>(host) + at, piece);
     RETURN_IF_ERROR(CUDA_STATUS(cudaMemcpyAsync(static_cast<char*>(device) + at, pinned.data(),
                                                 piece, cudaMemcpyHostToDevice, stream_.get()),
                                 place()));
-    RETURN_IF_ERROR(AwaitIdle(watch, "a copy to the device"));
+    if (const absl::Status done = AwaitIdle(watch, "a copy to the device"); !done.ok()) {
+      pinned.Abandon();
+      return done;
+    }
   }
   return absl::OkStatus();
 }
@@ -179,14 +188,17 @@ absl::Status CudaStream::CopyIn(void* device, const void* host, size_t bytes,
 absl::Status CudaStream::CopyOut(void* host, const void* device, size_t bytes,
                                  const Watch& watch) const {
   if (bytes == 0) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const Pinned pinned, Pinned::Allocate(std::min(bytes, kCopyPiece), place()));
+  ASSIGN_OR_RETURN(Pinned pinned, Pinned::Allocate(std::min(bytes, kCopyPiece), place()));
   for (size_t at = 0; at < bytes; at += kCopyPiece) {
     const size_t piece = std::min(kCopyPiece, bytes - at);
     RETURN_IF_ERROR(
         CUDA_STATUS(cudaMemcpyAsync(pinned.data(), static_cast<const char*>(device) + at, piece,
                                     cudaMemcpyDeviceToHost, stream_.get()),
                     place()));
-    RETURN_IF_ERROR(AwaitIdle(watch, "a copy from the device"));
+    if (const absl::Status done = AwaitIdle(watch, "a copy from the device"); !done.ok()) {
+      pinned.Abandon();
+      return done;
+    }
     std::memcpy(static_cast<char*>(host) + at, pinned.data(), piece);
   }
   return absl::OkStatus();

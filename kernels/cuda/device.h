@@ -48,7 +48,6 @@ class DeviceBuffer {
     return static_cast<T*>(data_.get());
   }
   size_t bytes() const { return bytes_; }
-  void Free() { data_.reset(); }
 
  private:
   struct Deleter {

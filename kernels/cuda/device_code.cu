@@ -84,7 +84,7 @@ __device__ unsigned long long Word(unsigned low, unsigned high) {
   return (static_cast<unsigned long long>(high) << 32) | low;
 }
 
-// Four 16-byte loads in flight a thread: fewer do not fill the memory's pipes.
+// Four 16-byte loads in flight a thread, to fill the memory's pipes (not measured yet).
 __global__ void __launch_bounds__(kThreads)
     ReadSumKernel(const uint4* vectors, size_t count, const unsigned char* tail, int tail_bytes,
                   unsigned long long* sum) {

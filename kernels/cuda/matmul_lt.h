@@ -1,6 +1,6 @@
 // y (m, n) in fp32 = x (m, k) * W (n, k)^T, both bf16, by cuBLASLt with fp32 sums. Keeps one plan
-// (descriptors and the chosen kernel) per shape: to look for one again on every call costs more
-// than a small product. Owned by CudaOps; one thread.
+// (descriptors and the chosen kernel) per shape, so that no call looks for one again. Owned by
+// CudaOps; one thread.
 #pragma once
 
 #include <memory>

@@ -61,22 +61,23 @@ class Jobs(TestCase):
         why = self.ask("why", second)
         self.assertEqual(why["job"]["phase"], "QUEUED")
         self.assertEqual([(f["constraint"], f["devices"]) for f in why["filtered"]],
-                         [("leased to job 1", 2)])
+                         [(f"leased to job {first}", 2)])
         self.assertEqual(sorted(why["filtered"][0]["examples"]), ["local-0", "local-1"])
         self.assertEqual((why["devices_total"], why["devices_left"]), (2, 0))
         self.assertEqual([(a["job_id"], a["name"], a["phase"]) for a in why["ahead"]],
                          [(1, "first", "ACTIVE")])
-        self.assertIn("job 1 holds 2", why["summary"])
+        self.assertIn(f"job {first} holds 2", why["summary"])
         code, text = self.run_cli("why", second, *self.where)
         self.assertEqual(code, 0, text)
-        self.assertRegex(text, r"(?m)^job 2 waits for devices that are in use: it needs 1 CPU device")
-        self.assertRegex(text, r"(?m)^2 +leased to job 1 +local-[01], local-[01]$")
+        self.assertRegex(text, rf"(?m)^job {second} waits for devices that are in use: it needs 1 CPU")
+        self.assertRegex(text, rf"(?m)^2 +leased to job {first} +local-[01], local-[01]$")
         self.assertRegex(text, r"(?m)^0 +can be had now, of 2 known$")
         self.assertRegex(text, r"(?m)^\w{8}-j1 +first +active +2$")
 
         why = self.ask("why", first)
-        self.assertRegex(why["summary"], r"job 1 is at work: run 1 is being measured")
-        self.assertEqual(why["next_deadline"]["what"], "run 1 must be measured")
+        run = first.replace("-j", "-r")  # the first run of the first job
+        self.assertRegex(why["summary"], rf"job {first} is at work: run {run} is being measured")
+        self.assertEqual(why["next_deadline"]["what"], f"run {run} must be measured")
         self.assertGreater(why["next_deadline"]["in_ns"], 0)
 
         code, text = self.run_cli("cancel", first, "--reason", "enough \x1b[31mseen", *self.where)
@@ -86,7 +87,7 @@ class Jobs(TestCase):
         self.assertRegex(text, r"ended with CANCELLED; see rackmark report")
         code, text = self.run_cli("why", first, *self.where)
         self.assertEqual(code, 0, text)
-        self.assertRegex(text, r"^job 1 ended with CANCELLED: run 1 ended with CANCELLED")
+        self.assertRegex(text, rf"^job {first} ended with CANCELLED: run {run} ended with CANCELLED")
         self.assertNotIn("\x1b", text)
         code, text = self.run_cli("cancel", first, *self.where)
         self.assertEqual(code, 0, text)
@@ -95,13 +96,13 @@ class Jobs(TestCase):
         # The one behind it had to wait for nothing else.
         code, text = self.run_cli("watch", second, *self.where)
         self.assertEqual(code, 0, text)
-        self.assertRegex(self.ask("why", second)["summary"], r"job 2 ended with PASS")
+        self.assertRegex(self.ask("why", second)["summary"], rf"job {second} ended with PASS")
 
     def test_a_job_that_is_not_there(self):
         for command in ("watch", "why", "cancel", "report"):
             code, text = self.run_cli(command, "j99", *self.where)
             self.assertEqual(code, 2, f"{command}: {text}")
-            self.assertIn("no job 99", text)
+            self.assertRegex(text, r"there is no job \w{8}-j99; rackmark jobs lists those there are")
             code, text = self.run_cli(command, "xyz", *self.where)
             self.assertEqual(code, 2, f"{command}: {text}")
             self.assertIn("is no job; write it as rackmark jobs lists it", text)
@@ -159,6 +160,21 @@ class Jobs(TestCase):
         code, text = self.run_cli("compare", job, path)
         self.assertEqual(code, 2, text)
         self.assertIn("no coordinator is named", text)
+        code, text = self.run_cli("compare", path, "nofile.json", *self.where)
+        self.assertEqual(code, 2, text)
+        self.assertIn("nofile.json: cannot be read: No such file or directory; check the path", text)
+        code, text = self.run_cli("compare", path, self.write_job(serve_job()))
+        self.assertEqual(code, 2, text)
+        self.assertRegex(text, r"job.yaml: line 1, column 1: no JSON of a report; write one with rack")
+        # A place that cannot be written to is told before anything is asked for.
+        (self.dir / "taken").mkdir()
+        for place, reason in (("taken", "Is a directory"), ("none/x", "No such file or directory"),
+                              ("report.json/x", "Not a directory")):
+            code, text = self.run_cli("report", job, "--out", self.dir / place, "--coordinator",
+                                      "unix:/nowhere/at-all")
+            self.assertEqual(code, 2, text)
+            self.assertRegex(text, rf"--out .*{place}: cannot be written: {reason}; name a file")
+        self.assertEqual(sorted(p.name for p in self.dir.glob("*.part")), [])
 
     def test_completion_knows_the_jobs(self):
         job = self.submit(NULL % ("known", 1, "500ms"))
@@ -201,12 +217,14 @@ class Completion(TestCase):
         # No coordinator is named: nothing is offered, and nothing is said.
         self.assertEqual(complete(self, "rackmark why "), [])
 
-    def test_bash_completes_when_somebody_presses_tab(self):
+    def terminal(self, *argv):
+        """A shell at a terminal: (type, wait) of it."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(self.dir)
-            env = dict(self.env, TERM="dumb", PS1="> ", PATH=f"{BIN}:{os.environ['PATH']}")
-            os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"], env)
+            env = dict(self.env, TERM="dumb", PS1="> ", PATH=f"{BIN}:{os.environ['PATH']}",
+                       HOME=str(self.dir), ZDOTDIR=str(self.dir))
+            os.execvpe(argv[0], argv, env)
         self.addCleanup(os.close, terminal)
         self.addCleanup(os.waitpid, pid, 0)
         self.addCleanup(os.kill, pid, signal.SIGKILL)
@@ -222,29 +240,82 @@ class Completion(TestCase):
                     seen += os.read(terminal, 4096)
             seen = b""
 
+        return (lambda text: os.write(terminal, text)), wait
+
+    def test_bash_completes_when_somebody_presses_tab(self):
+        write, wait = self.terminal("bash", "--norc", "--noprofile", "-i")
         wait(rb"> ")
-        os.write(terminal, b"source <(rackmark completion bash); echo rea''dy\n")
+        write(b"source <(rackmark completion bash); echo rea''dy\n")
         wait(rb"ready\r\n")
-        os.write(terminal, b"rackmark comple\t")
+        write(b"rackmark comple\t")
         wait(rb"completion ")
-        os.write(terminal, b"fi\t")
+        write(b"fi\t")
         wait(rb"sh ")
 
-    def test_other_shells_take_the_script(self):
-        checked = 0
+    @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed; see scripts/packages test")
+    def test_zsh_completes_when_somebody_presses_tab(self):
+        (self.dir / "some-job.yaml").write_text("")
+        write, wait = self.terminal("zsh", "-f", "-i")
+        wait(rb"> ")
+        write(b"autoload -Uz compinit; compinit -u -D; source <(rackmark completion zsh); "
+              b"echo rea''dy\n")
+        wait(rb"ready\r\n")
+        for typed, completed in ((b"rackmark comple\t", rb"completion "), (b"fi\t", rb"sh "),
+                                 (b"\x15rackmark run some\t", rb"some-job\.yaml "),
+                                 (b"--loc\t", rb"--local "),
+                                 (b"\x15rackmark report --output ju\t", rb"junit "),
+                                 (b"\x15rackmark cancel --rea\t", rb"--reason "),
+                                 (b"\x15rackmark help resto\t", rb"restore ")):
+            write(typed)
+            wait(completed)
+
+    @unittest.skipUnless(shutil.which("fish"), "fish is not installed; see scripts/packages test")
+    def test_fish_offers_commands_flags_values_and_files(self):
+        (self.dir / "some-job.yaml").write_text("")
+        (self.dir / "some-folder").mkdir()
+        script = self.dir / "rackmark.fish"
+        script.write_text(self.run_cli("completion", "fish")[1] + "\n")
+        asked = ["", "val", "help comp", "cancel --rea", "nodes --output ", "report j1 --output ju",
+                 "nodes --loc", "run --loc", "validate some", "run x --out some", "completion ",
+                 "schema ", "nodes ", "why "]
+        # `complete -C LINE` prints what a tab would offer, each with its description.
+        lines = "".join(f"echo == ; complete -C 'rackmark {line}'\n" for line in asked)
+        done = subprocess.run(["fish", "--no-config", "-c", f"source {script}\n{lines}"],
+                              env=dict(self.env, HOME=str(self.dir),
+                                       PATH=f"{BIN}:{os.environ['PATH']}"),
+                              cwd=self.dir, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        offers = [[line.split("\t")[0] for line in part.splitlines() if line]
+                  for part in done.stdout.split("==\n")[1:]]
+        offered = dict(zip(asked, offers, strict=True))
+        self.assertIn("why", offered.pop(""))
+        self.assertCountEqual(offered.pop("validate some"), ["some-folder/", "some-job.yaml"])
+        self.assertCountEqual(offered.pop("nodes --output "), ["table", "json", "yaml"])
+        self.assertCountEqual(offered.pop("completion "), ["bash", "zsh", "fish"])
+        self.assertEqual(offered, {
+            "val": ["validate"], "help comp": ["compare", "completion"],
+            "cancel --rea": ["--reason"], "report j1 --output ju": ["junit"], "nodes --loc": [],
+            "run --loc": ["--local"], "run x --out some": ["some-folder/"], "schema ": ["job"],
+            # No coordinator is named: nothing is offered, and nothing is said.
+            "nodes ": [], "why ": []})
+        # A quote in a description ends no string of the script.
+        self.assertIn("backup\tCopy a coordinator's databases, in use or not.", done.stdout)
+
+    def test_every_shell_takes_its_script(self):
+        missing = []
         for shell, check in (("bash", ["-n"]), ("zsh", ["-n"]), ("fish", ["--no-execute"])):
             code, text = self.run_cli("completion", shell)
             self.assertEqual(code, 0, text)
             path = self.dir / ("completion." + shell)
             path.write_text(text + "\n")
             if shutil.which(shell) is None:
+                missing.append(shell)
                 continue
             done = subprocess.run([shell, *check, path], capture_output=True, text=True, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ""), shell)
-            checked += shell != "bash"
         self.assertEqual(self.run_cli("completion", "tcsh")[0], 2)
-        if not checked:
-            self.skipTest("neither zsh nor fish is installed; bash has checked its own script")
+        if missing:
+            self.skipTest(f"not installed: {', '.join(missing)}; see scripts/packages test")
 
 
 class Files(TestCase):
@@ -282,6 +353,12 @@ class Files(TestCase):
         self.assertEqual(files[2]["errors"][0]["line"], None)
         self.assertRegex(files[2]["errors"][0]["message"], r"cannot be read")
         self.assertEqual(self.run_cli("validate")[0], 2)
+        code, text = self.run_cli("validate", self.dir)
+        self.assertEqual(code, 10, text)
+        self.assertIn("cannot be read: it is a folder; name a file in it", text)
+        code, text = self.run_cli("validate", good, "--set", "spec.load.rate=1/s")
+        self.assertEqual(code, 10, text)
+        self.assertIn("write --set load.rate=1/s", text)
 
     def test_schema_and_help(self):
         code, text = self.run_cli("schema", "job")
@@ -293,6 +370,8 @@ class Files(TestCase):
         code, text = self.run_cli("help", "cancel")
         self.assertEqual(code, 0, text)
         self.assertIn("--reason", text)
+        for command in ("backup", "restore"):
+            self.assertEqual(self.run_cli("help", command)[1].count("[rackmark-data]"), 1)
         code, text = self.run_cli("help", "cancle")
         self.assertEqual(code, 2, text)
         self.assertIn('did you mean "cancel"?', text)

@@ -152,6 +152,8 @@ class Cluster(TestCase):
         if name not in self.workers:
             # Nodes get their ids, and gangs their ranks, in the order of joining.
             self.wait_joined(len(self.workers))
+        if "--interface" not in args:
+            args = ("--interface", "lo", *args)
         self.workers[name] = self.start(
             "rackmark-worker", "--coordinator", self.worker_endpoint or self.endpoint, "--name", name,
             "--data", self.dir / name, "--cpu-slots", 1, *self.credentials.get("worker", []), *args,

@@ -17,14 +17,16 @@ import time
 import unittest
 
 from cluster import FENCE_SECONDS, VERDICTS, Cluster, outlives, wait_gone
+from harness import serve_job
 
 PHASES = ["placed", "starting", "rendezvous", "preparing", "measuring", "verifying", "draining",
           "judging"]
-VICTIMS = ["coordinator", "worker", "rank", "cli"]
+VICTIMS = ["coordinator", "worker", "rank", "cli", "worker0", "rank0"]
 STRIKES = ["kill", "pause", "freeze"]
 
-# What is struck is rank 1's: worker w1, or its rank. Each cell: the attempts that the run needed, and
-# why the first one, or the first lease, failed: None, or (kind, who is blamed). All end in PASS.
+# "worker" and "rank" are w1 and its rank 1; "worker0" and "rank0" are w0 and its rank 0, which makes
+# the segment, plans the steps and leads. Each cell: the attempts that the run needed, and why the
+# first one, or the first lease, failed: None, or (kind, who is blamed). All end in PASS.
 FINE = (1, None)
 
 
@@ -38,6 +40,9 @@ def again(kind, blame):
 
 
 NODE, RANK, NOBODY = "w1", ("w1", 1), ""
+NODE0, RANK0 = "w0", ("w0", 0)
+# No rank can be struck while its lease is only placed: no worker has been told, so none lives.
+IMPOSSIBLE = None
 TABLE = {
     # (victim, strike): placed, starting, rendezvous | preparing, measuring, verifying | draining, judging
     ("coordinator", "kill"): [FINE] * 8,
@@ -48,15 +53,23 @@ TABLE = {
                         + [FINE],
     ("worker", "pause"): [FINE] * 8,
     ("worker", "freeze"): [setup("NODE_LOST", NODE)] * 3 + [again("NODE_LOST", NODE)] * 4 + [FINE],
-    # In placed no rank lives yet; in judging they have all been told to end.
-    ("rank", "kill"): [FINE] + [setup("RANK_DIED", RANK)] * 2 + [again("RANK_DIED", RANK)] * 3
+    # In judging they have all been told to end.
+    ("rank", "kill"): [IMPOSSIBLE] + [setup("RANK_DIED", RANK)] * 2 + [again("RANK_DIED", RANK)] * 3
                       + [FINE] * 2,
-    ("rank", "pause"): [FINE] * 8,
-    ("rank", "freeze"): [FINE] + [setup("RANK_FAILED", RANK)] * 2 + [again("RANK_FAILED", RANK)] * 3
+    ("rank", "pause"): [IMPOSSIBLE] + [FINE] * 7,
+    ("rank", "freeze"): [IMPOSSIBLE] + [setup("RANK_FAILED", RANK)] * 2 + [again("RANK_FAILED", RANK)] * 3
                         + [FINE] * 2,
     ("cli", "kill"): [FINE] * 8,
     ("cli", "pause"): [FINE] * 8,
     ("cli", "freeze"): [FINE] * 8,
+    # A pause of these is that of the others: nothing ends, and nobody can tell them apart.
+    ("worker0", "kill"): [setup("NODE_RESTARTED", NODE0)] * 3 + [again("NODE_RESTARTED", NODE0)] * 4
+                         + [FINE],
+    ("worker0", "freeze"): [setup("NODE_LOST", NODE0)] * 3 + [again("NODE_LOST", NODE0)] * 4 + [FINE],
+    ("rank0", "kill"): [IMPOSSIBLE] + [setup("RANK_DIED", RANK0)] * 2
+                       + [again("RANK_DIED", RANK0)] * 3 + [FINE] * 2,
+    ("rank0", "freeze"): [IMPOSSIBLE] + [setup("RANK_FAILED", RANK0)] * 2
+                         + [again("RANK_FAILED", RANK0)] * 3 + [FINE] * 2,
 }
 
 # A cell whose first attempt fails is never held twice, so its hold may be long. One that survives
@@ -83,9 +96,10 @@ class TooLate(Exception):
 class Cell:
     def __init__(self, victim, phase, strike):
         self.victim, self.phase, self.strike = victim, phase, strike
+        self.node = "w0" if victim.endswith("0") else "w1"
         self.attempts, self.failure = TABLE[victim, strike][PHASES.index(phase)]
         # A rank that is DONE may be frozen, and ended for it, while its run is drained.
-        outlasts = (victim, phase, strike) == ("rank", "draining", "freeze")
+        outlasts = (phase, strike) == ("draining", "freeze") and victim.startswith("rank")
         self.hold = LONG_HOLD if self.failure else 2 * FENCE_SECONDS if outlasts else SHORT_HOLD
 
     def __str__(self):
@@ -95,7 +109,7 @@ class Cell:
         for _ in range(3):
             cluster = Cluster()
             try:
-                cluster.open()
+                self.open(cluster)
                 return self.play(cluster)
             except TooLate:
                 continue
@@ -103,14 +117,20 @@ class Cell:
                 cluster.close()
         raise AssertionError("three times the machine was too slow to strike within the hold")
 
+    def open(self, cluster):
+        cluster.open()
+
+    def job(self):
+        return JOB % (self.phase, self.hold)
+
     def play(self, cluster):
         self.cluster = cluster
         self.began = time.monotonic()
-        self.cli = cluster.run_job(JOB % (self.phase, self.hold))
+        self.cli = cluster.run_job(self.job())
         self.await_phase()
         acked = cluster.chunks()
         names = cluster.segments_of_ranks()
-        getattr(self, "strike_" + self.victim)()
+        getattr(self, "strike_" + self.victim.rstrip("0"))()
         self.check_end(acked, names)
 
     def await_phase(self):
@@ -130,7 +150,7 @@ class Cell:
         if self.phase == "measuring":
             self.cluster.wait(self.cluster.chunks, "an acked chunk")
         if self.phase == "starting":
-            self.cluster.wait(lambda: self.cluster.rank_of("w1"), "rank 1's process")
+            self.cluster.wait(lambda: self.cluster.rank_of(self.node), "the rank's process")
 
     def struck(self):
         if time.monotonic() > self.began + self.hold:
@@ -162,12 +182,12 @@ class Cell:
             victim.signal(signal.SIGCONT)
 
     def strike_worker(self):
-        cluster, victim = self.cluster, self.cluster.workers["w1"]
+        cluster, victim = self.cluster, self.cluster.workers[self.node]
         if self.strike == "kill":
             victim.signal(signal.SIGKILL)
             self.struck()
             victim.wait_exit(30)
-            cluster.start_worker("w1")
+            cluster.start_worker(self.node)
             return
         cluster.freeze(victim.pid)
         self.struck()
@@ -176,19 +196,18 @@ class Cell:
 
     def strike_rank(self):
         cluster = self.cluster
-        victim = cluster.rank_of("w1")
-        if self.phase == "placed":
-            cluster.assertIsNone(victim, "a rank lives before the workers were told")
-        if victim is None or self.phase == "judging":
+        victim = cluster.rank_of(self.node)
+        if self.phase == "judging":
             # It is ending, or has ended; a strike may still find it.
             if victim is not None:
                 os.kill(victim, signal.SIGKILL if self.strike == "kill" else signal.SIGSTOP)
             return
+        cluster.assertIsNotNone(victim, "there is no rank to strike")
         if self.strike == "kill":
             os.kill(victim, signal.SIGKILL)
             self.struck()
         elif self.strike == "pause":
-            self.stop_for(victim, 1, cluster.workers["w1"].pid)
+            self.stop_for(victim, 1, cluster.workers[self.node].pid)
         else:
             cluster.freeze(victim)
             self.struck()
@@ -238,6 +257,33 @@ class Cell:
         self.cluster.assertEqual(names, ["LeaseReleasing"] + run, story)
 
 
+class GlooCell(Cell):
+    """Real work between two ranks over Gloo: who is killed takes its peer's collective with it."""
+
+    def __init__(self, victim):
+        super().__init__(victim, "measuring", "kill")
+        self.hold = 4  # the measured window: nothing is held
+
+    def __str__(self):
+        return super().__str__() + " serve over Gloo"
+
+    def open(self, cluster):
+        cluster.open(workers=0)
+        for name in ("w0", "w1"):
+            cluster.start_worker(name, "--transport", "gloo")
+        cluster.wait_joined(2)
+
+    def job(self):
+        return serve_job(duration=f"{self.hold}s", rate="3/s", attempts=2)
+
+    def await_phase(self):
+        # Asked before it measures, so that the window is not over when the strike comes.
+        self.cluster.wait_event("RunPreparing")
+        self.began = time.monotonic()
+        self.cluster.wait_event("RunMeasuring")
+        self.cluster.wait(self.cluster.chunks, "an acked chunk")
+
+
 class LocalCell:
     """The CLI of a private cluster takes everything with it when it is killed."""
 
@@ -267,7 +313,8 @@ class LocalCell:
 
 def cells():
     wanted = re.compile(os.environ.get("RACKMARK_CELLS", ""))
-    every = [Cell(v, p, s) for v in VICTIMS for p in PHASES for s in STRIKES]
+    every = [Cell(v, p, s) for v, s in TABLE for p, row in zip(PHASES, TABLE[v, s]) if row]
+    every += [GlooCell("rank"), GlooCell("rank0")]
     every += [LocalCell(p) for p in PHASES]
     # The long ones first, so that none is left over for the end.
     every.sort(key=lambda c: -getattr(c, "hold", 0))
@@ -276,9 +323,12 @@ def cells():
 
 class Matrix(unittest.TestCase):
     def test_table_is_complete(self):
-        for victim in VICTIMS:
-            for strike in STRIKES:
-                self.assertEqual(len(TABLE[victim, strike]), len(PHASES), (victim, strike))
+        wanted = {(v, s) for v in VICTIMS for s in STRIKES if not (v.endswith("0") and s == "pause")}
+        self.assertEqual(set(TABLE), wanted)
+        for (victim, strike), row in TABLE.items():
+            self.assertEqual(len(row), len(PHASES), (victim, strike))
+            missing = [phase for phase, cell in zip(PHASES, row) if cell is IMPOSSIBLE]
+            self.assertEqual(missing, ["placed"] if victim.startswith("rank") else [])
 
     def test_every_cell(self):
         def timed(cell):
@@ -292,7 +342,7 @@ class Matrix(unittest.TestCase):
             print(f"{cell}: {verdict} ({time.monotonic() - start:.1f} s)", flush=True)
             return cell, problem
 
-        with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("RACKMARK_CELLS_AT_ONCE", 4))) as pool:
+        with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("RACKMARK_CELLS_AT_ONCE", 6))) as pool:
             results = list(pool.map(timed, cells()))
         self.assertTrue(results)
         for cell, problem in results:

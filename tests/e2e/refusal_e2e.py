@@ -1,10 +1,21 @@
 """Bad input and bad surroundings: one clear sentence with place and remedy, a distinct exit status,
 nothing lost, nothing started."""
 import json
+import re
 import signal
 import unittest
 
 from harness import TestCase, serve_job
+
+
+IDLE = """\
+apiVersion: rackmark/v1
+kind: Job
+metadata: {name: idle}
+spec:
+  gang: {devices: 1, device: cpu}
+  workload: {"null": {duration: 500ms}}
+"""
 
 
 class BadJobs(TestCase):
@@ -125,6 +136,52 @@ class BadSurroundings(TestCase):
                             "--name", "odd", "--data", self.dir / "w", "--protocol", 9)
         self.assertEqual(worker.wait_exit(30), 15, worker.text())
         self.assertRegex(worker.text(), r"protocol.*9")
+
+    def test_out_that_cannot_be_written_is_told_before_the_job_is_submitted(self):
+        (self.dir / "taken").write_text("")
+        for place, reason in (("taken", "Not a directory"), ("taken/x", "Not a directory"),
+                              ("holds", "Is a directory")):
+            (self.dir / "holds" / "report.md").mkdir(parents=True, exist_ok=True)
+            cli = self.start("rackmark", "run", self.write_job(IDLE), "--local", 1, "--data",
+                             self.dir / "data", "--out", self.dir / place)
+            self.assertEqual(cli.wait_exit(60), 2, cli.text())
+            self.assertRegex(cli.text(), rf"^rackmark: --out .*{place}.*: {reason}; name a folder "
+                                         "that you may write to$")
+            self.assert_nothing_left()
+        cluster = self.start("rackmark", "local", 1, "--data", self.dir / "data")
+        where = ["--coordinator", cluster.wait_line(r"^unix:")]
+        self.assertEqual(self.lists("jobs", *where), [])
+
+    def test_a_report_that_cannot_be_written_at_the_end_is_not_lost(self):
+        cli = self.start("rackmark", "run", self.write_job(IDLE), "--local", 1, "--data",
+                         self.dir / "data", "--out", self.dir / "out")
+        job = re.search(r"\w{8}-j1", cli.wait_line(r"^job \w{8}-j1: ")).group()
+        (self.dir / "out" / "report.json").mkdir()
+        self.assertEqual(cli.wait_exit(90), 4, cli.text())
+        self.assertRegex(cli.text(), rf"report.json: cannot be written: Is a directory; get the report "
+                                     rf"again: start rackmark local 1 --data .*, then rackmark report {job} ")
+        # As it was told.
+        cluster = self.start("rackmark", "local", 1, "--data", self.dir / "data")
+        code, text = self.run_cli("report", job, "--output", "html", "--out", self.dir / "r.html",
+                                  "--coordinator", cluster.wait_line(r"^unix:"))
+        self.assertEqual((code, text), (0, ""))
+        self.assertIn("<!DOCTYPE html>", (self.dir / "r.html").read_text())
+
+    def test_worker_with_a_word_that_is_none(self):
+        for flag, allowed in (("transport", "auto, shm or gloo"), ("gpus", "auto or none"),
+                              ("log-level", "debug, info, warning or error")):
+            worker = self.start("rackmark-worker", "--coordinator", "unix:/nowhere", "--data",
+                                self.dir / "w", "--" + flag, "frob")
+            self.assertEqual(worker.wait_exit(30), 2, worker.text())
+            self.assertIn(f'--{flag} "frob" is unknown; write {allowed}', worker.text())
+
+    def test_worker_on_a_network_that_is_not_there(self):
+        worker = self.start("rackmark-worker", "--coordinator", f"unix:{self.dir / 'c.sock'}",
+                            "--data", self.dir / "w", "--interface", "nope0")
+        self.assertEqual(worker.wait_exit(20), 2, worker.text())
+        self.assertRegex(worker.text(), r"^rackmark-worker: --interface: nope0: .*; use one of .*\blo\b")
+        self.assertEqual(len(worker.text().strip().splitlines()), 1, worker.text())
+        self.assertFalse((self.dir / "w").exists(), "something was started")
 
     def test_beyond_loopback_without_tls(self):
         process = self.start("rackmark-coordinator", "--data", self.dir / "data", "--listen",

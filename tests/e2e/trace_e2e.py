@@ -169,7 +169,7 @@ class Refusals(TestCase):
     def test_no_such_file_and_the_flag_that_named_it(self):
         none = self.dir / "none.csv"
         self.refuse(AZURE_HEAD, rf"--set load\.trace={none}: spec\.load\.trace: {none}: cannot be "
-                    r"read; check the path", "bad.csv", "--set", f"load.trace={none}")
+                    r"read: No such file or directory; check the path", "bad.csv", "--set", f"load.trace={none}")
 
     def test_contradiction_names_the_key(self):
         path = self.dir / "good.csv"

@@ -195,5 +195,14 @@ TEST_F(GpuOps, TooMuchMemoryIsAnErrorThatNamesCallAndDevice) {
   EXPECT_TRUE(DeviceBuffer::Allocate(16, 0).ok());
 }
 
+// The runtime keeps the last error for whoever asks next, and a launch asks.
+TEST_F(GpuOps, ARefusedAllocationIsNotTheNextLaunchsError) {
+  EXPECT_FALSE(DeviceBuffer::Allocate(size_t{1} << 50, 0).ok());
+  const auto rows = RandomFloats(2 * 64, 8);
+  const DeviceBuffer in = Put(rows), out = Poisoned(64);
+  const absl::Status sum = ops().TreeSum(in.as<float>(), 2, 64, out.as<float>());
+  EXPECT_TRUE(sum.ok()) << sum;
+}
+
 }  // namespace
 }  // namespace rackmark

@@ -181,8 +181,15 @@ def check_links(name, needed):
         yield f"{name} links {match.group(0)}; it would not start without the toolkit"
 
 
+# The others are built where a toolkit is found.
+PROGRAMS = ["rackmark", "rackmark-coordinator", "rackmark-worker", "rackmark-rank"]
+
+
 def check_programs(folder):
-    for program in sorted(folder.glob("rackmark*")):
+    for name in PROGRAMS:
+        if not (folder / name).is_file():
+            yield f"{folder}/{name} is not there, so nobody knows what it links; build it first"
+    for program in sorted(p for p in folder.glob("rackmark*") if p.is_file()):
         # A GPU program's own needs, not those of the libraries that it brings.
         tool = ["readelf", "-d"] if "cuda" in program.name else ["ldd"]
         out = subprocess.run([*tool, str(program)], capture_output=True, text=True, check=True)

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
 """Each rule of the lint catches a planted fault, and lets the right thing pass."""
+import pathlib
+import shutil
+import tempfile
 import unittest
 
 import rooms
@@ -44,6 +47,18 @@ class Lint(unittest.TestCase):
         self.assertEqual("", links("rackmark-worker", "libc.so.6 libgrpc++.so.1.51"))
         self.assertIn("libcudart.so.13", links("rackmark-worker", "libcudart.so.13 => /x"))
         self.assertIn("libcublas", links("rackmark", "[libcublasLt.so.13]"))
+
+    def test_a_program_that_is_not_there_is_a_problem(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder)
+            self.assertEqual(len(list(rooms.check_programs(path))), len(rooms.PROGRAMS))
+            self.assertEqual(len(list(rooms.check_programs(path / "none"))), len(rooms.PROGRAMS))
+            for name in rooms.PROGRAMS[1:]:
+                shutil.copy("/bin/true", path / name)
+            (path / "rackmark-data").mkdir()  # somebody ran it there
+            found_all = list(rooms.check_programs(path))
+            self.assertEqual(len(found_all), 1, found_all)
+            self.assertIn("/rackmark is not there", found_all[0])
 
     def test_pure_rooms_have_no_clock(self):
         self.assertIn("clock", found("coordinator/core/a.cc", "auto now = SystemClock().Unix();\n"))

@@ -48,11 +48,14 @@ void FakeWorker::StepRank(const v1::DesiredLease& desired, Rank& rank) {
     rank.run = desired.run().run_id();
     rank.attempt = desired.run().attempt();
     rank.phase = v1::RANK_PHASE_PREPARING;
+    rank.streams[{rank.run, rank.attempt}] = false;
   }
   if (rank.phase == v1::RANK_PHASE_PREPARING) return to(v1::RANK_PHASE_PREPARED);
   if (desired.run().goal() != v1::RUN_GOAL_DONE) return;
+  std::erase_if(rank.streams, [&](const auto& stream) { return stream.first.first != rank.run; });
   if (rank.phase == v1::RANK_PHASE_PREPARED) return to(v1::RANK_PHASE_MEASURING);
-  if (rank.phase == v1::RANK_PHASE_MEASURING) return to(v1::RANK_PHASE_DONE);
+  if (rank.phase == v1::RANK_PHASE_MEASURING) to(v1::RANK_PHASE_DONE);
+  rank.streams[{rank.run, rank.attempt}] = rank.phase == v1::RANK_PHASE_DONE;
 }
 
 void FakeWorker::Step() {
@@ -85,25 +88,23 @@ void FakeWorker::Step() {
 }
 
 void FakeWorker::AddStreams(const Lease& lease, v1::Report& report) const {
-  bool first = true;
-  for (const auto& entry : lease.ranks) {
-    const uint32_t index = entry.first;
-    const Rank& rank = entry.second;
-    if (rank.run == 0) continue;
-    const auto add = [&](v1::StreamKind kind, uint32_t stream) {
-      v1::StreamReport* said = report.add_streams();
-      said->set_run_id(rank.run);
-      said->set_attempt(rank.attempt);
-      said->set_kind(kind);
-      said->set_stream(stream);
-      said->set_closed(rank.phase == v1::RANK_PHASE_DONE);
-      said->set_drained(said->closed() && drains &&
-                        (kind == v1::STREAM_KIND_NODE || refused.empty()));
-      if (kind == v1::STREAM_KIND_RANK) said->set_refused(refused);
-      said->set_dropped_results(kind == v1::STREAM_KIND_RANK ? dropped_results : 0);
-    };
-    add(v1::STREAM_KIND_RANK, index);
-    if (std::exchange(first, false)) add(v1::STREAM_KIND_NODE, index);
+  for (const auto& [index, rank] : lease.ranks) {
+    const uint32_t lowest = lease.ranks.begin()->first;
+    for (const auto& [key, closed] : rank.streams) {
+      for (const v1::StreamKind kind : {v1::STREAM_KIND_RANK, v1::STREAM_KIND_NODE}) {
+        const bool of_rank = kind == v1::STREAM_KIND_RANK;
+        if (!of_rank && index != lowest) continue;
+        v1::StreamReport* said = report.add_streams();
+        said->set_run_id(key.first);
+        said->set_attempt(key.second);
+        said->set_kind(kind);
+        said->set_stream(index);
+        said->set_closed(closed);
+        said->set_drained(closed && drains && (!of_rank || refused.empty()));
+        if (of_rank) said->set_refused(refused);
+        said->set_dropped_results(of_rank ? dropped_results : 0);
+      }
+    }
   }
 }
 

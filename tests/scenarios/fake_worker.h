@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "rackmark/v1/cluster.pb.h"
 #include "rackmark/v1/worker_api.pb.h"
@@ -44,6 +45,8 @@ class FakeWorker {
     uint64_t run = 0;
     uint32_t attempt = 0;
     std::optional<v1::Failure> failure;
+    // Of its runs, by run and attempt: whether they are closed. Gone when a later one is measured.
+    std::map<std::pair<uint64_t, uint32_t>, bool> streams;
   };
   struct Lease {
     uint32_t generation = 0;

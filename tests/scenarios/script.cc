@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -182,6 +183,19 @@ void Script::AddCommands() {
     const bool open = at != sim_.state().hard.runs.end();
     const uint32_t attempt = line.Count("attempt", open ? at->second.attempt : 0);
     Report(sim_.Do({{}, JudgeRun{run, attempt, verdict, "hash", {}}}).status());
+  };
+  // Ingest has all of the run's streams on disk to their end.
+  handlers_["stored"] = [this](const Line& line) {
+    const RunState& run = sim_.state().hard.runs.at(RunId{Number(line.Word(0))});
+    StreamsStored stored;
+    std::set<uint64_t> nodes;
+    for (const v1::RankPlace& place : run.placement.ranks()) {
+      const uint32_t attempt = line.Count("attempt", run.attempt);
+      stored.streams.push_back({run.id, attempt, v1::STREAM_KIND_RANK, place.rank()});
+      if (!nodes.insert(place.node_id()).second) continue;
+      stored.streams.push_back({run.id, attempt, v1::STREAM_KIND_NODE, place.rank()});
+    }
+    Report(sim_.Do({{}, stored}).status());
   };
   handlers_["sync"] = [this](const Line& line) { SyncNodes(Names(line, 0), line.Count("x", 1)); };
   handlers_["advance"] = [this](const Line& line) { Advance(line); };

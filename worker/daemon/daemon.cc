@@ -161,7 +161,7 @@ void Daemon::Loop::Turn() {
   Beat(now);
   run_streams_.Tick(now);
   streams_.Tick(now);
-  streams_.Drop(now, [this](const StreamKey& key) { return run_streams_.Needed(key); });
+  streams_.Drop(now, [this](const StreamKey& key) { return run_streams_.InterestIn(key); });
   uplink_.Pump(session_.Identity(), now);
   SendReport();
 }

@@ -103,7 +103,7 @@ class FakeCoordinator : public v1::WorkerService::Service {
     std::lock_guard lock(mutex_);
     change(*this);
   }
-  // The first Report, from now on, that reflects the last desired state and satisfies `predicate`.
+  // The Report at hand or a later one that satisfies `predicate`.
   template <typename F>
   testing::AssertionResult Wait(F predicate) {
     std::unique_lock lock(mutex_);

@@ -147,6 +147,38 @@ TEST_F(DaemonTest, AKilledRanksSegmentIsRemoved) {
   }));
 }
 
+// It says the name on its stderr only, which the daemon does not understand.
+TEST_F(DaemonTest, ASegmentThatADeadRankHadNotSpokenOfIsRemoved) {
+  setenv("FAKE_RANK", "leak-unsaid", 1);
+  StartDaemon();
+  fake_.Want(OneLease());
+  ASSERT_TRUE(fake_.Wait(BothIn(v1::RANK_PHASE_EXITED)));
+  EXPECT_TRUE(fake_.Wait([](const v1::Report& report) {
+    for (const v1::RankReport& rank : report.leases(0).ranks()) {
+      if (rank.has_card() || !IsSegmentName(rank.failure().stderr_tail())) return false;
+      if (std::filesystem::exists("/dev/shm" + rank.failure().stderr_tail())) return false;
+    }
+    return true;
+  }));
+}
+
+// SIGTERM would wait until somebody lets it go on.
+TEST_F(DaemonTest, AStoppedRankDoesNotOutliveItsDaemon) {
+  StartDaemon();
+  ToReady();
+  std::vector<int> pids;
+  ASSERT_TRUE(fake_.Wait([&](const v1::Report& report) {
+    pids = Pids(report);
+    return pids.size() == 2;
+  }));
+  for (const int pid : pids) ASSERT_EQ(kill(pid, SIGSTOP), 0);
+  StopDaemon();
+  for (const int pid : pids) {
+    EXPECT_EQ(kill(pid, 0), -1) << "pid " << pid << " is still there";
+    EXPECT_EQ(errno, ESRCH);
+  }
+}
+
 TEST_F(DaemonTest, ARankOfAnotherBuildIsRefusedByName) {
   setenv("FAKE_RANK", "other-protocol", 1);
   StartDaemon();

@@ -2,7 +2,8 @@
 // each run, and misbehaves on request. Environment: FAKE_RANK = "", "die-preparing" (prints a last
 // word and exits 3), "deaf" (ignores RankStop), "fail-run" (FAILED instead of PREPARED, by its own
 // doing), "bystander" (the same by a peer's, and its last samples come after it), "leak-segment"
-// (is killed with the segment on its card still there), "other-protocol" (speaks none of ours).
+// (is killed with the segment on its card still there), "leak-unsaid" (the same before it sent the
+// card), "other-protocol" (speaks none of ours).
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -27,6 +28,7 @@ namespace {
 
 constexpr int kFd = 3;
 uint64_t g_files_begun = 0;
+std::string g_segment;  // its name, as the daemon wants it
 
 void Send(v1::FromRank frame) {
   const char* mode = std::getenv("FAKE_RANK");
@@ -119,8 +121,13 @@ void Take(const v1::ToRank& frame, const std::string& mode) {
     card.mutable_card()->set_shm_name("rank" + std::to_string(frame.init().rank()));
     g_rank = frame.init().rank();
     if (mode == "leak-segment") {
-      card.mutable_card()->set_shm_name("/rackmark-" + RandomHex(16));
-      shm_open(card.card().shm_name().c_str(), O_CREAT | O_RDWR, 0600);
+      card.mutable_card()->set_shm_name(g_segment);
+      shm_open(g_segment.c_str(), O_CREAT | O_RDWR, 0600);
+    }
+    if (mode == "leak-unsaid") {
+      shm_open(g_segment.c_str(), O_CREAT | O_RDWR, 0600);
+      std::fputs(g_segment.c_str(), stderr);
+      raise(SIGKILL);
     }
     Send(card);
     SendStatus(v1::RANK_PHASE_CARDED, {});
@@ -158,4 +165,9 @@ int Main() {
 }  // namespace
 }  // namespace rackmark
 
-int main() { return rackmark::Main(); }
+int main(int argc, char** argv) {
+  for (int i = 1; i + 1 < argc; ++i) {
+    if (std::string_view(argv[i]) == "--segment") rackmark::g_segment = argv[i + 1];
+  }
+  return rackmark::Main();
+}

@@ -1,6 +1,7 @@
 #include "worker/daemon/leftovers.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/shm_name.h"
 #include "worker/device/telemetry.h"
 
 namespace rackmark {
@@ -43,17 +45,20 @@ absl::StatusOr<Leftovers> Leftovers::Open(std::string folder, MachineFiles files
       std::filesystem::remove(item.path(), ignored);
       continue;
     }
+    file >> entry.segment;
+    if (!IsSegmentName(entry.segment)) entry.segment.clear();
     leftovers.old_[pid] = entry;
   }
   if (error) return ErrnoStatus(error.value(), absl::StrCat("read folder ", leftovers.folder_));
   return leftovers;
 }
 
-absl::Status Leftovers::Add(int pid, uint64_t lease_id, uint32_t device) {
+absl::Status Leftovers::Add(int pid, uint64_t lease_id, uint32_t device,
+                            const std::string& segment) {
   const auto start = ProcessStart(files_, pid);
   if (!start) return absl::OkStatus();  // over already: the reaping will say how
   std::ofstream file(PathOf(pid));
-  file << kFormat << ' ' << *start << ' ' << lease_id << ' ' << device << '\n';
+  file << kFormat << ' ' << *start << ' ' << lease_id << ' ' << device << ' ' << segment << '\n';
   file.close();
   if (!file) return absl::InternalError(absl::StrCat("cannot write ", PathOf(pid)));
   return absl::OkStatus();
@@ -66,6 +71,8 @@ std::map<uint32_t, uint64_t> Leftovers::KillAndCheck() {
   for (auto it = old_.begin(); it != old_.end();) {
     const auto start = ProcessStart(files_, it->first);
     if (!start || *start != it->second.start_ticks) {
+      // SIGKILL leaves no last words, to a rank and its daemon at once least of all.
+      if (!it->second.segment.empty()) shm_unlink(it->second.segment.c_str());
       Remove(it->first);
       it = old_.erase(it);
       continue;

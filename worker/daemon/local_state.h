@@ -24,6 +24,7 @@ struct RunKey {
 struct LocalRank {
   uint32_t device = 0;
   int pid = 0;
+  std::string segment;  // in /dev/shm, if it makes one and is killed before all have attached
   v1::RankPhase phase = v1::RANK_PHASE_STARTING;
   RunKey run;  // that `phase` speaks of
   std::optional<v1::AddressCard> card;

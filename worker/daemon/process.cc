@@ -71,7 +71,7 @@ class Processes : public ProcessRunner {
   Processes(RankPrograms programs, std::vector<std::string> arguments)
       : programs_(std::move(programs)), arguments_(std::move(arguments)) {}
 
-  absl::StatusOr<RankProcess> Start(v1::DeviceKind kind) override {
+  absl::StatusOr<RankProcess> Start(v1::DeviceKind kind, const std::string& segment) override {
     const bool gpu = kind == v1::DEVICE_KIND_GPU;
     const std::string& program = gpu ? programs_.gpu : programs_.cpu;
     if (access(program.c_str(), X_OK) != 0) {
@@ -100,7 +100,7 @@ class Processes : public ProcessRunner {
 
     std::vector<std::string> words = {program};
     words.insert(words.end(), arguments_.begin(), arguments_.end());
-    words.insert(words.end(), {"--fd", std::to_string(kRankFd)});
+    words.insert(words.end(), {"--fd", std::to_string(kRankFd), "--segment", segment});
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);

@@ -23,9 +23,9 @@ struct RankProcess {
 class ProcessRunner {
  public:
   virtual ~ProcessRunner() = default;
-  // A rank of the program for that kind of device. FAILED_PRECONDITION, with the remedy, if that
-  // program is not there.
-  virtual absl::StatusOr<RankProcess> Start(v1::DeviceKind kind) = 0;
+  // A rank of the program for that kind of device, which calls its shared-memory segment, if it
+  // makes one, `segment`. FAILED_PRECONDITION, with the remedy, if that program is not there.
+  virtual absl::StatusOr<RankProcess> Start(v1::DeviceKind kind, const std::string& segment) = 0;
   // SIGKILL to the whole process group of a child that was not reaped yet.
   virtual void Kill(pid_t pid) = 0;
   // How it ended, in words ("exit status 3", "killed by signal 11 (Segmentation fault)"); missing
@@ -39,7 +39,8 @@ struct RankPrograms {
   std::string gpu;  // rackmark-rank-cuda
 };
 
-// program `arguments`... `--fd 3`, in its own process group, with nothing else of ours open.
+// program `arguments`... `--fd 3 --segment NAME`, in its own process group, with nothing else of
+// ours open.
 std::unique_ptr<ProcessRunner> RealProcesses(RankPrograms programs,
                                              std::vector<std::string> arguments);
 

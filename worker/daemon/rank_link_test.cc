@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "common/program.h"
+#include "common/test_folder.h"
 #include "common/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -128,10 +129,10 @@ bool WaitFor(F done) {
 }
 
 TEST(Process, RunsWithPipeAndLastWordsAndIsReapedOnce) {
-  // A shell stands in for the program: "--fd 3" become its $0 and $1.
+  // A shell stands in for the program: "--fd 3 --segment NAME" become its $0 to $3.
   const auto runner =
-      RealProcesses({.cpu = "/bin/sh", .gpu = ""}, {"-c", "cat <&3; echo gone >&2; exit 7"});
-  const auto process = runner->Start(v1::DEVICE_KIND_CPU);
+      RealProcesses({.cpu = "/bin/sh", .gpu = ""}, {"-c", "cat <&3; echo gone $3 >&2; exit 7"});
+  const auto process = runner->Start(v1::DEVICE_KIND_CPU, "/rackmark-ab");
   ASSERT_TRUE(process.ok()) << process.status();
   EXPECT_EQ(runner->Reap(process->pid), std::nullopt);
   EXPECT_EQ(getpgid(process->pid), process->pid);
@@ -142,13 +143,13 @@ TEST(Process, RunsWithPipeAndLastWordsAndIsReapedOnce) {
   ASSERT_TRUE(WaitFor([&] { return (how = runner->Reap(process->pid)).has_value(); }));
   EXPECT_EQ(*how, "exit status 7");
   link.ReadStderr();
-  EXPECT_EQ(link.StderrTail(), "hello\ngone\n");
+  EXPECT_EQ(link.StderrTail(), "hello\ngone /rackmark-ab\n");
 }
 
 TEST(Process, KillTakesTheWholeGroup) {
   const auto runner =
       RealProcesses({.cpu = "/bin/sh", .gpu = ""}, {"-c", "sleep 1000 & echo $!; wait"});
-  const auto process = runner->Start(v1::DEVICE_KIND_CPU);
+  const auto process = runner->Start(v1::DEVICE_KIND_CPU, "/rackmark-ab");
   ASSERT_TRUE(process.ok());
   RankLink link(process->pipe_fd, process->stderr_fd);
   ASSERT_TRUE(WaitFor([&] {
@@ -165,27 +166,27 @@ TEST(Process, KillTakesTheWholeGroup) {
 
 TEST(Process, AnAbsentProgramIsAPreconditionWithARemedyForItsKind) {
   const auto runner = RealProcesses({.cpu = "/nowhere/rank", .gpu = "/nowhere/rank-cuda"}, {});
-  const absl::Status cpu = runner->Start(v1::DEVICE_KIND_CPU).status();
+  const absl::Status cpu = runner->Start(v1::DEVICE_KIND_CPU, "/rackmark-ab").status();
   EXPECT_TRUE(absl::IsFailedPrecondition(cpu));
   EXPECT_THAT(std::string(cpu.message()), HasSubstr("CPU ranks, /nowhere/rank: "));
   EXPECT_THAT(std::string(cpu.message()), HasSubstr("--rank-program"));
-  const absl::Status gpu = runner->Start(v1::DEVICE_KIND_GPU).status();
+  const absl::Status gpu = runner->Start(v1::DEVICE_KIND_GPU, "/rackmark-ab").status();
   EXPECT_TRUE(absl::IsFailedPrecondition(gpu));
   EXPECT_THAT(std::string(gpu.message()), HasSubstr("GPU ranks, /nowhere/rank-cuda: "));
   EXPECT_THAT(std::string(gpu.message()), HasSubstr("RACKMARK_CUDA=ON"));
 }
 
 TEST(Leftovers, AreKilledAndHoldTheirDeviceUntilTheyAreGone) {
-  const std::string folder = testing::TempDir() + "rm_left_" + std::to_string(getpid());
+  const std::string folder = TestFolders::New("rm_left");
   std::filesystem::remove_all(folder);
   const auto runner = RealProcesses({.cpu = "/bin/sh", .gpu = ""}, {"-c", "sleep 1000"});
-  const auto process = runner->Start(v1::DEVICE_KIND_CPU);
+  const auto process = runner->Start(v1::DEVICE_KIND_CPU, "/rackmark-ab");
   ASSERT_TRUE(process.ok());
   const RankLink link(process->pipe_fd, process->stderr_fd);
   {
     auto mine = Leftovers::Open(folder, MachineFiles());
     ASSERT_TRUE(mine.ok());
-    ASSERT_TRUE(mine->Add(process->pid, 42, 3).ok());
+    ASSERT_TRUE(mine->Add(process->pid, 42, 3, "/rackmark-ab").ok());
     EXPECT_TRUE(mine->KillAndCheck().empty());  // its own ranks are no leftovers
   }
   std::ofstream(folder + "/123x") << "rackmark-rank-1 torn";

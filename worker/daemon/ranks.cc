@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/ids.h"
 #include "common/log.h"
 #include "common/shm_name.h"
 #include "common/text.h"
@@ -21,10 +22,10 @@ constexpr Nanos kStall = 2 * kSecond;
 // Ranks say something once a second: less than a few of those is no silence.
 constexpr Nanos kSilenceMin = 5 * kSecond;
 
-// A rank removes its segment's name itself, unless SIGKILL takes it before all have attached.
+// A rank removes its segment's name itself, unless SIGKILL takes it before all have attached. We
+// chose the name, so nothing of it needs to have been heard.
 void RemoveSegment(const LocalRank& rank) {
-  if (!rank.card || !IsSegmentName(rank.card->shm_name())) return;
-  if (shm_unlink(rank.card->shm_name().c_str()) != 0) return;
+  if (rank.segment.empty() || shm_unlink(rank.segment.c_str()) != 0) return;
   Log(LogLevel::kInfo,
       absl::StrCat("removed the shared-memory segment that pid ", rank.pid, " left"));
 }
@@ -167,6 +168,7 @@ void Ranks::Start(const StartRank& action, Nanos dead_man) {
   lease.world_size = action.world_size;
   LocalRank& rank = lease.ranks[action.ref.rank];
   rank.device = action.device;
+  const std::string segment = std::string(kSegmentPrefix) + RandomHex(16);
   absl::StatusOr<RankProcess> process = absl::InternalError("");
   if (action.device >= static_cast<uint32_t>(options_.node.devices_size()) ||
       options_.node.devices(static_cast<int>(action.device)).kind() != action.kind) {
@@ -174,7 +176,7 @@ void Ranks::Start(const StartRank& action, Nanos dead_man) {
                                                          v1::DeviceKind_Name(action.kind),
                                                          " device ", action.device));
   } else {
-    process = options_.processes->Start(action.kind);
+    process = options_.processes->Start(action.kind, segment);
   }
   if (!process.ok()) {
     const bool absent = process.status().code() == absl::StatusCode::kFailedPrecondition;
@@ -185,11 +187,12 @@ void Ranks::Start(const StartRank& action, Nanos dead_man) {
     return;
   }
   rank.pid = process->pid;
+  rank.segment = segment;
   live_[action.ref] = {process->pid,
                        std::make_unique<RankLink>(process->pipe_fd, process->stderr_fd),
                        std::nullopt, std::max(dead_man, kSilenceMin), std::nullopt};
   const absl::Status noted =
-      options_.leftovers->Add(process->pid, action.ref.lease_id, action.device);
+      options_.leftovers->Add(process->pid, action.ref.lease_id, action.device, segment);
   if (!noted.ok()) Log(LogLevel::kError, FromAbsl(noted.message()));
   v1::ToRank frame;
   v1::RankInit* init = frame.mutable_init();
@@ -275,6 +278,11 @@ bool Ranks::Dying() const {
 void Ranks::CheckSilence(const RankRef& ref, const Live& live, Nanos now) {
   const LocalRank* rank = Find(ref);
   if (rank == nullptr || rank->killed_at || now - *live.heard_at < live.silence_max) return;
+  if (DumpsCore(options_.files, live.pid)) {
+    // It has crashed, and the kernel is still writing its memory out. That had its time: ended, it
+    // says which signal it was.
+    return options_.processes->Kill(live.pid);
+  }
   Fail(ref, v1::FAILURE_KIND_RANK_FAILED,
        absl::StrCat("the rank's process said nothing for ", FormatDuration(live.silence_max),
                     ": it was stopped, or could not run"));

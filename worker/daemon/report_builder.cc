@@ -24,6 +24,36 @@ void AddLease(uint64_t lease_id, const LocalLease& lease, v1::Report* report) {
   }
 }
 
+size_t GlooBytes(const v1::LeaseReport& lease) {
+  size_t bytes = 0;
+  for (const v1::RankReport& rank : lease.ranks()) bytes += rank.card().gloo_addresses().size();
+  return bytes;
+}
+
+// A card of n ranks names n - 1 addresses, so that some hundred ranks here would fill the message.
+// Who has met the others needs none any more; then leases go without, the newest first: their ranks
+// can meet in shared memory, or say why not.
+void LimitCards(const LocalState& state, v1::Report* report) {
+  size_t bytes = 0;
+  for (const v1::LeaseReport& lease : report->leases()) bytes += GlooBytes(lease);
+  if (bytes <= kGlooBytesMax) return;
+  for (v1::LeaseReport& lease : *report->mutable_leases()) {
+    const LocalLease& local = state.leases.at(lease.lease_id());
+    for (v1::RankReport& rank : *lease.mutable_ranks()) {
+      if (!rank.has_card() || !local.ranks.at(rank.rank()).met) continue;
+      bytes -= rank.card().gloo_addresses().size();
+      rank.mutable_card()->clear_gloo_addresses();
+    }
+  }
+  for (int i = report->leases_size(); i-- > 0 && bytes > kGlooBytesMax;) {
+    v1::LeaseReport& lease = *report->mutable_leases(i);
+    bytes -= GlooBytes(lease);
+    for (v1::RankReport& rank : *lease.mutable_ranks()) {
+      if (rank.has_card()) rank.mutable_card()->clear_gloo_addresses();
+    }
+  }
+}
+
 // Why the device must not be used, or empty.
 std::string Unhealthy(const LocalState& state, uint32_t device, Nanos now) {
   for (const auto& lease : state.leases) {
@@ -45,6 +75,7 @@ std::string Unhealthy(const LocalState& state, uint32_t device, Nanos now) {
 v1::Report BuildReport(const LocalState& state, std::vector<v1::StreamReport> streams, Nanos now) {
   v1::Report report;
   for (const auto& [lease_id, lease] : state.leases) AddLease(lease_id, lease, &report);
+  LimitCards(state, &report);
   for (uint32_t device = 0; device < state.device_count; ++device) {
     v1::DeviceReport* line = report.add_devices();
     line->set_index(device);

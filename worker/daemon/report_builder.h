@@ -1,6 +1,7 @@
 // Makes the Report of what this worker is doing. Pure. Loop thread.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ namespace rackmark {
 
 // A process that is still there that long after SIGKILL makes its device unhealthy.
 constexpr Nanos kUnkillable = 5 * kSecond;
+
+// What all cards of a Report may hold of Gloo: the rest of the message is for all else.
+constexpr size_t kGlooBytesMax = 5 << 19;
 
 // Leases, devices and streams; identity, node and stamps are the session's.
 v1::Report BuildReport(const LocalState& state, std::vector<v1::StreamReport> streams, Nanos now);

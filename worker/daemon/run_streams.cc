@@ -18,6 +18,8 @@ void RunStreams::OnTold(const RankRef& ref, const RunKey& run) {
   streams_->Open(RankKey(ref, run));
   const auto lease = state_->leases.find(ref.lease_id);
   if (lease == state_->leases.end() || lease->second.ranks.empty()) return;
+  std::erase_if(lease_of_, [this](const auto& e) { return state_->leases.count(e.second) == 0; });
+  lease_of_[run] = ref.lease_id;
   const uint32_t lowest = lease->second.ranks.begin()->first;
   if (node_streams_.empty()) telemetry_->Reset();
   NodeStream& node = node_streams_[{ref.lease_id, run}];
@@ -62,14 +64,21 @@ std::optional<Nanos> RunStreams::NextTick() const {
   return telemetry_->due();
 }
 
-bool RunStreams::Needed(const StreamKey& key) const {
-  for (const auto& lease : state_->leases) {
-    for (const auto& entry : lease.second.ranks) {
-      const auto& told = entry.second.told;
-      if (told && told->run_id() == key.run && told->attempt() == key.attempt) return true;
-    }
+// To measure is told only when the run before is drained or given up: then it is no matter any
+// more.
+Interest RunStreams::InterestIn(const StreamKey& key) const {
+  const auto found = lease_of_.find({key.run, key.attempt});
+  if (found == lease_of_.end()) return Interest::kPerhaps;
+  const auto lease = state_->leases.find(found->second);
+  if (lease == state_->leases.end()) return Interest::kPerhaps;
+  Interest interest = Interest::kPerhaps;
+  for (const auto& entry : lease->second.ranks) {
+    const auto& told = entry.second.told;
+    if (!told) continue;
+    if (told->run_id() == key.run && told->attempt() == key.attempt) return Interest::kWanted;
+    if (told->goal() == v1::RUN_GOAL_DONE) interest = Interest::kOver;
   }
-  return false;
+  return interest;
 }
 
 }  // namespace rackmark

@@ -30,9 +30,7 @@ class RunStreams : public RankListener {
   // Telemetry into every node stream that is open.
   void Tick(Nanos now);
   std::optional<Nanos> NextTick() const;
-  // Whether the coordinator may still ask about the stream: its run is the last one told on a lease
-  // that is still here.
-  bool Needed(const StreamKey& key) const;
+  Interest InterestIn(const StreamKey& key) const;
 
  private:
   struct NodeStream {
@@ -44,6 +42,7 @@ class RunStreams : public RankListener {
   const LocalState* state_;
   const Clock* clock_;
   std::map<std::pair<uint64_t, RunKey>, NodeStream> node_streams_;  // by lease and run
+  std::map<RunKey, uint64_t> lease_of_;  // of runs that were told on leases that are still here
 };
 
 }  // namespace rackmark

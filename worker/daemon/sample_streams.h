@@ -24,6 +24,13 @@ constexpr Nanos kSealInterval = kSecond;
 constexpr Nanos kReportLinger = 60 * kSecond;
 constexpr size_t kSealBytes = 256 << 10;
 
+// Whether the coordinator may still ask what became of a stream.
+enum class Interest {
+  kWanted,   // its run is the last one that its lease was told
+  kPerhaps,  // nobody knows: Reports have it for kReportLinger more
+  kOver,     // the coordinator has gone on to measure the next run
+};
+
 class SampleStreams {
  public:
   struct Provenance {
@@ -49,10 +56,9 @@ class SampleStreams {
 
   // One per stream that is open, unacked, or not yet dropped.
   std::vector<v1::StreamReport> Reports() const;
-  // Drops what nobody needs any more: streams that were drained (or set aside) kReportLinger ago,
-  // unless `keep`.
-  template <typename Predicate>
-  void Drop(Nanos now, Predicate keep);
+  // Drops what nobody needs any more, of what was drained (or set aside). `interest(key)`.
+  template <typename Question>
+  void Drop(Nanos now, Question interest);
   uint64_t orphan_payloads() const { return orphan_payloads_; }
 
  private:
@@ -81,8 +87,8 @@ class SampleStreams {
   uint64_t orphan_payloads_ = 0;
 };
 
-template <typename Predicate>
-void SampleStreams::Drop(Nanos now, Predicate keep) {
+template <typename Question>
+void SampleStreams::Drop(Nanos now, Question interest) {
   for (auto it = streams_.begin(); it != streams_.end();) {
     Open_& stream = it->second;
     const auto spooled = spool_->streams().find(it->first);
@@ -90,7 +96,9 @@ void SampleStreams::Drop(Nanos now, Predicate keep) {
     if (stream.closed && !stream.over_at && (gone || spooled->second.drained())) {
       stream.over_at = now;
     }
-    if (!stream.over_at || now - *stream.over_at < kReportLinger || keep(it->first)) {
+    const Interest left = stream.over_at ? interest(it->first) : Interest::kWanted;
+    const bool lingers = left == Interest::kPerhaps && now - *stream.over_at < kReportLinger;
+    if (left == Interest::kWanted || lingers) {
       ++it;
       continue;
     }

@@ -266,14 +266,31 @@ TEST_F(SpoolTest, StreamsSealAtOneSecondAtSizeAndAtTheEnd) {
   EXPECT_FALSE(streams.Reports()[0].drained());
   spool->Ack(kKey, 3);
   EXPECT_TRUE(streams.Reports()[0].drained());
-  const auto drop = [&](Nanos now, bool needed) {
-    streams.Drop(now, [needed](const StreamKey&) { return needed; });
+  const auto drop = [&](Nanos now, Interest interest) {
+    streams.Drop(now, [interest](const StreamKey&) { return interest; });
   };
-  drop(14 * kSecond, false);
-  drop(14 * kSecond + kReportLinger, true);
+  drop(14 * kSecond, Interest::kPerhaps);
+  drop(14 * kSecond + kReportLinger, Interest::kWanted);
   EXPECT_EQ(streams.Reports().size(), 1U);
-  drop(14 * kSecond + kReportLinger, false);
+  drop(14 * kSecond + kReportLinger, Interest::kPerhaps);
   EXPECT_TRUE(streams.Reports().empty());
+}
+
+TEST_F(SpoolTest, AStreamOfARunThatIsOverIsKeptUntilItIsDrainedAndNoLonger) {
+  auto spool = Open();
+  SampleStreams streams(spool.get());
+  streams.SetProvenance({kCluster, 4, "boot"});
+  streams.Open(kKey);
+  streams.Close(kKey);
+  const auto drop = [&] {
+    streams.Drop(kSecond, [](const StreamKey&) { return Interest::kOver; });
+  };
+  drop();
+  ASSERT_EQ(streams.Reports().size(), 1U);
+  spool->Ack(kKey, 1);
+  drop();
+  EXPECT_TRUE(streams.Reports().empty());
+  EXPECT_TRUE(spool->streams().empty());
 }
 
 TEST_F(SpoolTest, TelemetryIsDroppedBeforeResultsAndBothAreCounted) {

@@ -74,4 +74,9 @@ std::optional<uint64_t> ProcessStart(const MachineFiles& files, int pid) {
   return stat->start_ticks;
 }
 
+bool DumpsCore(const MachineFiles& files, int pid) {
+  const auto status = files.Read(absl::StrCat("/proc/", pid, "/status"));
+  return status && status->find("\nCoreDumping:\t1\n") != std::string::npos;
+}
+
 }  // namespace rackmark

@@ -44,5 +44,7 @@ class Telemetry {
 std::optional<uint64_t> ProcessRss(const MachineFiles& files, int pid);
 // Start time of a live process in ticks since boot; missing if it is gone or a zombie.
 std::optional<uint64_t> ProcessStart(const MachineFiles& files, int pid);
+// The process has crashed and its memory is being written to a core file.
+bool DumpsCore(const MachineFiles& files, int pid);
 
 }  // namespace rackmark

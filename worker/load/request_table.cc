@@ -25,6 +25,10 @@ absl::StatusOr<RequestTable> RequestTable::Create(const std::vector<Arrival>& sc
   return table;
 }
 
+void RequestTable::Begin(Nanos t0) {
+  for (Request& request : requests_) request.t_sched += t0;
+}
+
 void RequestTable::Issue(size_t index, Nanos now) {
   Request& request = requests_[index];
   RACKMARK_CHECK(!request.issued && !has_ended(index));

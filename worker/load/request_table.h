@@ -22,7 +22,10 @@ constexpr size_t kRequestTableBytesMax = size_t{1} << 30;
 class RequestTable {
  public:
   // t_sched of request i is t0 + schedule[i].offset_ns.
-  static absl::StatusOr<RequestTable> Create(const std::vector<Arrival>& schedule, Nanos t0);
+  static absl::StatusOr<RequestTable> Create(const std::vector<Arrival>& schedule, Nanos t0 = 0);
+  // Moves all t_sched by t0, before the first request is issued: making a large table takes longer
+  // than its T0 lies ahead, so T0 is chosen after it.
+  void Begin(Nanos t0);
 
   size_t size() const { return requests_.size(); }
   Nanos t_sched(size_t index) const { return requests_[index].t_sched; }

@@ -19,6 +19,7 @@
 
 #include "common/frame.h"
 #include "common/ids.h"
+#include "common/shm_name.h"
 #include "common/time.h"
 #include "rackmark/v1/rank_frame.pb.h"
 
@@ -46,7 +47,8 @@ class FakeDaemon {
     pid_ = fork();
     if (pid_ == 0) {
       dup2(fds[1], 3);
-      execl(RACKMARK_RANK_PROGRAM, "rackmark-rank", "--fd", "3", nullptr);
+      execl(RACKMARK_RANK_PROGRAM, "rackmark-rank", "--fd", "3", "--segment", segment_.c_str(),
+            nullptr);
       _exit(127);
     }
     close(fds[1]);
@@ -122,6 +124,8 @@ class FakeDaemon {
     }
     return std::nullopt;
   }
+  // What the rank's segment is to be called.
+  const std::string& segment() const { return segment_; }
   std::optional<v1::AddressCard> AwaitCard() {
     const auto frame = Await([](const v1::FromRank& f) { return f.has_card(); });
     if (!frame) return std::nullopt;
@@ -153,6 +157,7 @@ class FakeDaemon {
   const std::vector<v1::FromRank>& frames() const { return frames_; }
 
  private:
+  const std::string segment_ = std::string(kSegmentPrefix) + RandomHex(16);
   int fd_ = -1;
   pid_t pid_ = -1;
   FrameReader reader_;

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "common/gloo_card.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "kernels/collective_hier.h"
@@ -97,6 +98,19 @@ HostTransport::HostTransport(const v1::RankInit& init, SegmentName* name)
                                                                : init.transport()),
       name_(name) {}
 
+std::vector<std::string> GlooAddressesOf(const std::vector<v1::AddressCard>& cards, int rank,
+                                         size_t card_bytes) {
+  std::vector<std::string> addresses;
+  for (const v1::AddressCard& card : cards) {
+    const std::string& bytes = card.gloo_addresses();
+    addresses.push_back(IsGlooSlice(bytes)
+                            ? WidenGlooSlice(bytes, card_bytes, cards.size(), card.rank(),
+                                             static_cast<uint32_t>(rank))
+                            : bytes);
+  }
+  return addresses;
+}
+
 absl::Status HostTransport::FillCard(v1::AddressCard* card) {
   if (World() == 1) return absl::OkStatus();  // there is nobody to meet
   if (!MayShare()) no_memory_ = "its worker's --transport is gloo";
@@ -119,6 +133,7 @@ absl::Status HostTransport::OfferMemory(v1::AddressCard* card) {
   struct stat shm {};
   if (stat(kShmFolder, &shm) != 0) return ErrnoStatus(errno, kShmFolder);
   ASSIGN_OR_RETURN(promise_, ShmSegment::Promise());
+  if (!name_->given().empty()) promise_.name = name_->given();
   // Only rank 0 makes its segment now. Who leads another host is known with the cards.
   if (Rank() == 0) RETURN_IF_ERROR(MakeSegment(World()));
   card->set_shm_device(shm.st_dev);
@@ -128,9 +143,14 @@ absl::Status HostTransport::OfferMemory(v1::AddressCard* card) {
 }
 
 absl::Status HostTransport::OfferGloo(v1::AddressCard* card) {
+  if (static_cast<size_t>(World()) > kGlooRanksMax) {
+    return absl::UnimplementedError(
+        absl::StrCat("Gloo meets at most ", kGlooRanksMax, " ranks, and these are ", World()));
+  }
   interface_ = init_.interface();
   if (interface_.empty()) {
-    ASSIGN_OR_RETURN(interface_, DefaultInterface());
+    // A machine that is in no network can still be several nodes.
+    interface_ = DefaultInterface().value_or("lo");
   }
   ASSIGN_OR_RETURN(auto mesh, GlooMesh::Create({Rank(), World(), interface_, kMeetingLimit}));
   if (Rank() == 0) {
@@ -174,7 +194,7 @@ void HostTransport::DropGloo() {
   listener_.reset();
   std::lock_guard lock(mutex_);
   if (mesh_ == nullptr) return;
-  // Its threads take 10 ms to notice, which no run should wait for.
+  // Its threads notice only when their poll returns, which no run should wait for.
   goodbye_ = std::thread([mesh = std::move(mesh_)]() mutable { mesh.reset(); });
 }
 
@@ -189,14 +209,31 @@ absl::Status HostTransport::NoTransport(const std::vector<v1::AddressCard>& card
     if (!card.gloo_addresses().empty()) continue;
     const bool own = static_cast<int>(card.rank()) == Rank();
     absl::StrAppend(&text, ", and rank ", card.rank(), " offers no Gloo",
-                    own ? absl::StrCat(" (", no_gloo_, ")")
-                        : " (see --transport and --interface of its worker)");
+                    own && !no_gloo_.empty()
+                        ? absl::StrCat(" (", no_gloo_, ")")
+                        : " (see --transport and --interface of its worker; more ranks than its "
+                          "addresses fit into a message for need fewer of them on a node)");
     break;
   }
   return absl::UnimplementedError(text);
 }
 
 absl::Status HostTransport::Connect(const std::vector<v1::AddressCard>& cards) {
+  const absl::Status met = Meet(cards);
+  // What cannot be is found by each rank itself.
+  if (!met.ok() && !absl::IsUnimplemented(met)) GiveUp(cards);
+  return met;
+}
+
+// The peers must not wait for a rank that will not come.
+void HostTransport::GiveUp(const std::vector<v1::AddressCard>& cards) {
+  Abort();
+  listener_.reset();
+  if (mesh_ == nullptr) return;
+  mesh_->Connect(GlooAddressesOf(cards, Rank(), mesh_->addresses().size())).IgnoreError();
+}
+
+absl::Status HostTransport::Meet(const std::vector<v1::AddressCard>& cards) {
   if (World() == 1) {
     collective_ = MakeSoloCollective();
     return absl::OkStatus();
@@ -249,9 +286,7 @@ absl::Status HostTransport::MeetInMemory(const v1::AddressCard& leader, Nanos li
 
 absl::Status HostTransport::MeetOverGloo(const std::vector<v1::AddressCard>& cards,
                                          HostGroups groups, std::string why) {
-  std::vector<std::string> addresses;
-  for (const v1::AddressCard& card : cards) addresses.push_back(card.gloo_addresses());
-  RETURN_IF_ERROR(mesh_->Connect(std::move(addresses)));
+  RETURN_IF_ERROR(mesh_->Connect(GlooAddressesOf(cards, Rank(), mesh_->addresses().size())));
   RETURN_IF_ERROR(ProveGroups(cards, groups, why));
   std::unique_ptr<Collective> local;
   std::unique_ptr<HostChannel> ring;

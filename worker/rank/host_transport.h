@@ -34,6 +34,10 @@ constexpr Nanos kCollectiveLimit = 60 * kSecond;
 // Why these two cannot share memory, as far as cards tell; missing if they may try.
 std::optional<std::string> WhyApart(const v1::AddressCard& a, const v1::AddressCard& b);
 
+// By rank, each as large as this rank's own: of what was sliced only its own address stands in it.
+std::vector<std::string> GlooAddressesOf(const std::vector<v1::AddressCard>& cards, int rank,
+                                         size_t card_bytes);
+
 // Ranks whose cards say that they may share memory, by host. `cards` are by rank.
 HostGroups CandidateGroups(const std::vector<v1::AddressCard>& cards);
 
@@ -73,6 +77,8 @@ class HostTransport {
   absl::Status Attach(const v1::AddressCard& leader, int local_rank);
   void DropSegment();
   void DropGloo();
+  absl::Status Meet(const std::vector<v1::AddressCard>& cards);
+  void GiveUp(const std::vector<v1::AddressCard>& cards);
   // All ranks in one segment. An error other than UNAVAILABLE: none of them uses it.
   absl::Status MeetInMemory(const v1::AddressCard& leader, Nanos limit, bool else_gloo);
   absl::Status MeetOverGloo(const std::vector<v1::AddressCard>& cards, HostGroups groups,

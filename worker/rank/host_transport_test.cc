@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "common/gloo_card.h"
 #include "worker/rank/fake_daemon.h"
 #include "worker/rank/interface.h"
 
@@ -44,6 +47,24 @@ TEST(HostTransport, GroupsAreInTheOrderOfTheirFirstRanks) {
   EXPECT_EQ(CandidateGroups({Card(0), Card(1)}), (HostGroups{{0, 1}}));
 }
 
+TEST(HostTransport, SlicesAndWholeCardsAreBothUnderstood) {
+  std::vector<v1::AddressCard> cards = {Card(0), Card(1), Card(2)};
+  for (v1::AddressCard& card : cards) {
+    std::string whole;
+    for (uint32_t visitor = 0; visitor < 3; ++visitor) {
+      if (visitor != card.rank()) absl::StrAppend(&whole, card.rank(), ">", visitor);
+    }
+    card.set_gloo_addresses(whole);
+  }
+  EXPECT_EQ(GlooAddressesOf(cards, 1, 6), (std::vector<std::string>{"0>10>2", "1>01>2", "2>02>1"}));
+  for (v1::AddressCard& card : cards) {
+    card.set_gloo_addresses(SliceGlooCard(card.gloo_addresses(), 3, card.rank(), {0, 1}));
+  }
+  const std::string none(3, '\0');
+  EXPECT_EQ(GlooAddressesOf(cards, 1, 6),
+            (std::vector<std::string>{"0>1" + none, "", none + "2>1"}));
+}
+
 TEST(Interface, IsThatOfTheDefaultRouteWithTheLeastMetric) {
   const std::string head =
       "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n";
@@ -59,13 +80,57 @@ TEST(Interface, IsThatOfTheDefaultRouteWithTheLeastMetric) {
   EXPECT_THAT(std::string(DefaultInterfaceIn("", "").status().message()), HasSubstr("--interface"));
 }
 
+// So that it can remove the name if this process is killed before it has said anything.
+TEST(HostTransport, TheSegmentIsCalledAsTheDaemonWantsIt) {
+  FakeDaemon rank({.rank = 0, .world = 2, .transport = v1::TRANSPORT_POLICY_SHM});
+  const auto card = rank.AwaitCard();
+  ASSERT_TRUE(card.has_value());
+  EXPECT_EQ(card->shm_name(), rank.segment());
+  EXPECT_TRUE(std::filesystem::exists("/dev/shm" + rank.segment()));
+}
+
+// As ranks of a large gang: rank 0 on one node, the others on another, each node with its slice.
+TEST(HostTransport, RanksMeetOverGlooWithNothingButTheirSlices) {
+  constexpr uint32_t kWorld = 3;
+  std::vector<std::unique_ptr<FakeDaemon>> ranks;
+  std::vector<v1::AddressCard> cards;
+  for (uint32_t rank = 0; rank < kWorld; ++rank) {
+    ranks.push_back(std::make_unique<FakeDaemon>(FakeDaemon::Place{
+        .rank = rank, .world = kWorld, .transport = v1::TRANSPORT_POLICY_GLOO, .interface = "lo"}));
+  }
+  for (const auto& rank : ranks) {
+    const auto card = rank->AwaitCard();
+    ASSERT_TRUE(card.has_value());
+    cards.push_back(*card);
+  }
+  for (uint32_t rank = 0; rank < kWorld; ++rank) {
+    const std::vector<uint32_t> node =
+        rank == 0 ? std::vector<uint32_t>{0} : std::vector<uint32_t>{1, 2};
+    std::vector<v1::AddressCard> sliced = cards;
+    for (v1::AddressCard& card : sliced) {
+      card.set_gloo_addresses(SliceGlooCard(card.gloo_addresses(), kWorld, card.rank(), node));
+      ASSERT_TRUE(IsGlooSlice(card.gloo_addresses()));
+    }
+    ranks[rank]->Connect(sliced);
+  }
+  for (const auto& rank : ranks) {
+    const auto ready = rank->AwaitPhase(v1::RANK_PHASE_READY);
+    ASSERT_TRUE(ready.has_value());
+    EXPECT_EQ(ready->phase(), v1::RANK_PHASE_READY) << ready->failure().detail();
+    EXPECT_THAT(ready->transport(), HasSubstr("Gloo over lo"));
+  }
+}
+
 TEST(HostTransport, AnInterfaceThatIsNotThereIsSaidWithGlooForced) {
   FakeDaemon rank(
       {.rank = 0, .world = 2, .transport = v1::TRANSPORT_POLICY_GLOO, .interface = "no-such-net"});
   const auto failed = rank.AwaitPhase(v1::RANK_PHASE_CARDED);
   ASSERT_TRUE(failed.has_value());
   EXPECT_EQ(failed->failure().kind(), v1::FAILURE_KIND_UNSUPPORTED);
-  EXPECT_THAT(failed->failure().detail(), HasSubstr("no-such-net"));
+  // In our words: what is wrong and what would do, no place in Gloo's sources.
+  EXPECT_THAT(failed->failure().detail(),
+              HasSubstr("no-such-net: there is no such network interface here; use one of "));
+  EXPECT_THAT(failed->failure().detail(), testing::Not(HasSubstr("enforce")));
 }
 
 }  // namespace

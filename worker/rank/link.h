@@ -1,7 +1,7 @@
 // The reading half of the socket pair, on a thread of its own: frames go to the inbox, every frame
 // renews the dead-man timer. End of file, an expired timer or a broken stream end the *process* at
 // once, in the middle of whatever the runner does: it may be inside a collective whose peers are
-// dead. The only thing done before that is `last_words`.
+// dead. The only thing done before that is `end_process`.
 #pragma once
 
 #include <functional>

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "common/ids.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "common/shm_name.h"
 #include "common/time.h"
 #include "worker/rank/accelerator.h"
 #include "worker/rank/emitter.h"
@@ -34,12 +36,12 @@ int Complain(int exit_code, std::string_view why) {
   return exit_code;
 }
 
-int RunRank(int fd) {
+int RunRank(int fd, const std::string& segment_name) {
   EndWithDaemon();
   const absl::StatusOr<std::string> boot_id = BootId();
   if (!boot_id.ok()) return Complain(kExitError, FromAbsl(boot_id.status().message()));
   const Clock& clock = SystemClock();
-  SegmentName segment;
+  SegmentName segment(segment_name);
   const std::unique_ptr<Accelerator> accelerator = MakeAccelerator();
   Inbox inbox;
   Artifacts artifacts;
@@ -80,6 +82,8 @@ int Main(int argc, char** argv) {
               "One rank of a gang. rackmark-worker starts it; it is not for people.");
   std::optional<int64_t> fd;
   flags.Add("fd", &fd, "inherited socket to the worker daemon", 3, 1 << 20);
+  std::string segment;
+  flags.Add("segment", &segment, "the name of a shared-memory segment of this rank");
   if (const auto exit_code = flags.ParseMain(argc, argv)) return *exit_code;
   if (!fd) {
     return Complain(kExitUsage,
@@ -92,8 +96,14 @@ int Main(int argc, char** argv) {
                                              " is no open socket; this program is "
                                              "started by rackmark-worker, which gives it one"));
   }
+  if (!segment.empty() && !IsSegmentName(segment)) {
+    return Complain(kExitUsage, absl::StrCat("--segment ", segment, " is no name of a segment: ",
+                                             ToAbsl(kSegmentPrefix), " and hex digits"));
+  }
+  // Gloo writes to peers that may be dead; that is an error to report, not this rank's end.
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT: nothing of this program could use it
   InitLog(RankProgramName(), LogLevel::kInfo);
-  return RunRank(static_cast<int>(*fd));
+  return RunRank(static_cast<int>(*fd), segment);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ void Recorder::CountDropped(SeriesId series) {
 }
 
 double MeasureNsPerSample(const Clock& clock) {
-  // Short, because runs that follow each other wait for it: half a millisecond in all.
+  // Short, because runs that follow each other wait for it.
   constexpr size_t kSamples = 2048;
   std::array<double, 9> passes{};
   for (double& pass : passes) {

@@ -72,10 +72,8 @@ TEST(RecorderTest, CountsWhatDoesNotFitByClass) {
   EXPECT_FALSE(recorder.Pop(&sample));
 }
 
-TEST(RecorderTest, OneSampleCostsLessThanAMicrosecondAndMoreThanNothing) {
-  const double ns = MeasureNsPerSample(SystemClock());
-  EXPECT_GT(ns, 0.5);
-  EXPECT_LT(ns, 5000);  // sanitizers and busy machines included
+TEST(RecorderTest, OneSampleCostsMoreThanNothing) {
+  EXPECT_GT(MeasureNsPerSample(SystemClock()), 0.5);
 }
 
 TEST(RequestLogTest, HandsOverEveryEndedRequestOnce) {

@@ -148,7 +148,7 @@ absl::Status Runner::Keep(const v1::Hold& hold, v1::HoldPhase phase) {
 
 absl::Status Runner::Prepare(const v1::RunSpec& spec) {
   if (gang_->aborted()) {
-    return absl::FailedPreconditionError(
+    return absl::UnavailableError(  // by whom is told already: not this rank's failure
         "this gang's communicator was aborted by an earlier failure; it needs a new lease");
   }
   ASSIGN_OR_RETURN(const WorkloadEntry* entry, FindWorkload(spec));

@@ -5,11 +5,17 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace rackmark {
 
 class SegmentName {
  public:
+  SegmentName() = default;
+  // The daemon chose the name, so that it can remove it whatever becomes of this process.
+  explicit SegmentName(std::string given) : given_(std::move(given)) {}
+  const std::string& given() const { return given_; }  // empty: none was
+
   void Made(std::string_view name);
   // All have attached: the name is gone.
   void Gone();
@@ -17,6 +23,7 @@ class SegmentName {
   void Remove();
 
  private:
+  const std::string given_;
   std::mutex mutex_;
   std::string name_;  // empty: nothing to remove
 };

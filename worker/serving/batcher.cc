@@ -88,55 +88,81 @@ void Batcher::AddChunk(uint32_t slot, const SequenceView& sequence, StepPlan& pl
   budget.prefill -= end - sequence.done;
 }
 
-// The tokens of the prompt's beginning that are there already, in whole blocks; the last token is
-// always computed, because it gives the first output.
-uint32_t Batcher::AttachShared(const EngineRequest& request, uint32_t slot, StepPlan& plan,
-                               Budget& budget) {
-  std::vector<uint64_t>& names = names_[slot];
-  names.clear();
-  if (!request.share || !options_.names) return 0;
-  options_.names(request, names);
-  const uint32_t block_tokens = options_.limits.block_tokens;
-  const size_t most = std::min<size_t>(names.size(), (request.prompt_tokens - 1) / block_tokens);
-  uint32_t blocks = 0;
-  // What is left must hold a chunk with its first block.
-  constexpr size_t kLeave = kPlanChunkBytes + kPlanBlockBytes;
-  while (blocks < most && budget.bytes >= kLeave + kPlanBlockBytes) {
-    const std::optional<uint32_t> shared = cache_.Share(names[blocks]);
-    if (!shared) break;
-    RACKMARK_CHECK(budget.Spend(kPlanBlockBytes));
-    plan.shares.push_back({*shared, static_cast<uint16_t>(slot)});
-    ++blocks;
+uint64_t Batcher::WorstOf(uint32_t prompt_tokens, uint32_t output_tokens) const {
+  return BlocksFor(KvPositions(prompt_tokens, output_tokens), options_.limits.block_tokens);
+}
+
+// Blocks in use, and those that the running sequences may still take.
+uint64_t Batcher::Promised(const StepPlan& plan) const {
+  uint64_t promised = cache_.held();
+  for (const uint16_t slot : state_.order()) {
+    const SequenceView& s = state_.slot(slot);
+    promised += WorstOf(s.prompt_tokens, s.output_tokens) - state_.table(slot).size();
   }
-  return blocks * block_tokens;
+  return promised - plan.blocks.size();  // in use by now, and in no table yet
+}
+
+const std::vector<uint64_t>& Batcher::NamesOfHead() {
+  if (!head_names_) {
+    head_names_.emplace();
+    if (queue_.front().share && options_.names) options_.names(queue_.front(), *head_names_);
+  }
+  return *head_names_;
+}
+
+// In whole blocks, as many as fit the plan; the last token is always computed, because it gives the
+// first output.
+Batcher::Beginning Batcher::FindShared(const Budget& budget) {
+  const std::vector<uint64_t>& names = NamesOfHead();
+  const uint32_t prompt = queue_.front().prompt_tokens;
+  // What is left must hold a chunk with its first block.
+  constexpr size_t kLeave = kPlanAdmitBytes + kPlanChunkBytes + kPlanBlockBytes;
+  const size_t most = std::min({names.size(), size_t{(prompt - 1) / options_.limits.block_tokens},
+                                (budget.bytes - std::min(budget.bytes, kLeave)) / kPlanBlockBytes});
+  Beginning found;
+  while (found.blocks < most) {
+    const std::optional<bool> held = cache_.Held(names[found.blocks]);
+    if (!held) break;
+    ++found.blocks;
+    if (!*held) ++found.idle;
+  }
+  return found;
+}
+
+void Batcher::AttachShared(const Beginning& shared, uint32_t slot, StepPlan& plan, Budget& budget) {
+  names_[slot] = NamesOfHead();
+  for (uint32_t b = 0; b < shared.blocks; ++b) {
+    const std::optional<uint32_t> block = cache_.Share(names_[slot][b]);
+    RACKMARK_CHECK(block && budget.Spend(kPlanBlockBytes));
+    plan.shares.push_back({*block, static_cast<uint16_t>(slot)});
+  }
 }
 
 void Batcher::Admit(StepPlan& plan, Budget& budget) {
   const PlanLimits& limits = options_.limits;
-  uint64_t reserved = 0;
-  for (const uint16_t slot : state_.order()) {
-    const SequenceView& s = state_.slot(slot);
-    reserved += BlocksFor(KvPositions(s.prompt_tokens, s.output_tokens), limits.block_tokens);
-  }
+  uint64_t promised = Promised(plan);
   uint32_t slot = 0;
   while (!queue_.empty() && budget.prefill > 0) {
     while (slot < limits.max_batch && state_.slot(slot).active) ++slot;
     if (slot == limits.max_batch) return;
-    const EngineRequest& next = queue_.front();
-    const uint64_t worst =
-        BlocksFor(KvPositions(next.prompt_tokens, next.output_tokens), limits.block_tokens);
-    // The head of the queue waits for room; nobody overtakes it.
-    if (reserved + worst > limits.blocks) return;
     if (budget.bytes < kPlanAdmitBytes + kPlanChunkBytes + kPlanBlockBytes) return;
+    const EngineRequest& next = queue_.front();
+    const Beginning shared = FindShared(budget);
+    const uint64_t more =
+        WorstOf(next.prompt_tokens, next.output_tokens) - (shared.blocks - shared.idle);
+    // The head of the queue waits for room; nobody overtakes it.
+    if (promised + more > limits.blocks) return;
     budget.bytes -= kPlanAdmitBytes;
     plan.admits.push_back(
         {next.index, next.prompt_tokens, next.output_tokens, static_cast<uint16_t>(slot)});
-    const uint32_t cached = AttachShared(next, slot, plan, budget);
+    AttachShared(shared, slot, plan, budget);
+    const uint32_t cached = shared.blocks * limits.block_tokens;
     const SequenceView fresh{next.index, next.prompt_tokens, next.output_tokens, cached, 0, true,
                              cached};
     AddChunk(slot, fresh, plan, budget);
-    reserved += worst;
+    promised += more;
     queue_.pop_front();
+    head_names_.reset();
     ++slot;
   }
 }
@@ -186,6 +212,7 @@ bool Batcher::PlanNext(StepPlan& plan) {
 
 StepPlan Batcher::PlanEnd() {
   queue_.clear();
+  head_names_.reset();
   cache_ = BlockCache(options_.limits.blocks);  // the next phase begins with an empty cache
   StepPlan plan;
   plan.kind = PlanKind::kEndPhase;

@@ -1,15 +1,18 @@
 // Decides what each step runs: continuous batching with chunked prefill. Rank 0 only, pure logic:
 // no tokens, no clocks, no memory of its own beyond counts, so it is tested without an engine.
 //
-// A request is admitted, first come first served, only when a slot is free and its worst case of KV
-// blocks (prompt + output) fits beside the worst cases of those that run; blocks are then given as
-// they are needed. So a running sequence never lacks a block and nothing can deadlock. What it
-// shares with another is reserved too, as if it had it alone: sharing saves prefill, not admission.
+// A request is admitted, first come first served, only when a slot is free and there is room:
+//   blocks in use + blocks that those who run may still take + the new one's <= all blocks,
+// where the new one's are its worst case (prompt + output), less what it shares with those who run.
+// Blocks are then given as they are needed: each adds one in use and takes one off what may still
+// be taken, and an end gives back what nobody else holds, so the sum never grows but by an
+// admission. A running sequence never lacks a block, and nothing can deadlock.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "common/status.h"
@@ -57,8 +60,16 @@ class Batcher {
   void GiveDecodeBlocks(StepPlan& plan, Budget& budget);
   void AddChunk(uint32_t slot, const SequenceView& sequence, StepPlan& plan, Budget& budget);
   void Admit(StepPlan& plan, Budget& budget);
-  uint32_t AttachShared(const EngineRequest& request, uint32_t slot, StepPlan& plan,
-                        Budget& budget);
+  // What of a prompt's beginning is there already.
+  struct Beginning {
+    uint32_t blocks = 0;
+    uint32_t idle = 0;  // of these, held by nobody: they would be in use again
+  };
+  const std::vector<uint64_t>& NamesOfHead();
+  Beginning FindShared(const Budget& budget);
+  void AttachShared(const Beginning& shared, uint32_t slot, StepPlan& plan, Budget& budget);
+  uint64_t WorstOf(uint32_t prompt_tokens, uint32_t output_tokens) const;
+  uint64_t Promised(const StepPlan& plan) const;
   void Apply(StepPlan& plan);
 
   const BatcherOptions options_;
@@ -67,6 +78,7 @@ class Batcher {
   std::vector<std::vector<uint64_t>> names_;  // (max_batch): of the slot's prompt, if it shares
   std::vector<uint16_t> running_;             // slots that a plan may end; scratch
   std::deque<EngineRequest> queue_;
+  std::optional<std::vector<uint64_t>> head_names_;  // of the queue's first, once they are known
 };
 
 }  // namespace rackmark

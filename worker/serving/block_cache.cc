@@ -29,13 +29,23 @@ uint32_t BlockCache::Fresh() {
     blocks_[block].name.reset();
   }
   blocks_[block].holders = 1;
+  ++held_;
   return block;
+}
+
+std::optional<bool> BlockCache::Held(uint64_t name) const {
+  const auto it = by_name_.find(name);
+  if (it == by_name_.end()) return std::nullopt;
+  return blocks_[it->second].holders > 0;
 }
 
 std::optional<uint32_t> BlockCache::Share(uint64_t name) {
   const auto it = by_name_.find(name);
   if (it == by_name_.end()) return std::nullopt;
-  if (blocks_[it->second].holders++ == 0) Unlink(it->second);
+  if (blocks_[it->second].holders++ == 0) {
+    Unlink(it->second);
+    ++held_;
+  }
   return it->second;
 }
 
@@ -48,6 +58,7 @@ void BlockCache::Name(uint32_t block, uint64_t name) {
 void BlockCache::Release(uint32_t block) {
   RACKMARK_CHECK(blocks_[block].holders > 0);
   if (--blocks_[block].holders > 0) return;
+  --held_;
   if (!blocks_[block].name) return blank_.push_back(block);
   const auto anchor = static_cast<uint32_t>(blocks_.size() - 1);
   blocks_[block].after = anchor;

@@ -122,6 +122,7 @@ class Engine::Impl {
   StepPlan current;
   StepPlan next;           // leader: planned and sent, not run
   bool have_next = false;  // leader
+  bool was_idle = true;    // leader: nothing ran since work ran out
   std::string message;
   StepResult result;
   Nanos plan_wait = 0;  // of the step that comes
@@ -266,10 +267,13 @@ absl::StatusOr<const StepResult*> Engine::Step() {
   impl.CloseStep(begin);
   if (!impl.have_next) {
     if (!impl.batcher.PlanNext(impl.next)) {
+      impl.was_idle = true;
       impl.ClearResult(true);
       return &impl.result;
     }
-    impl.next.after_idle = true;
+    // Followers do not count a wait for work as a wait for the plan; but one that nobody was idle
+    // before counts.
+    impl.next.after_idle = impl.was_idle;
     RETURN_IF_ERROR(impl.Send(impl.next));
   }
   std::swap(impl.current, impl.next);
@@ -277,6 +281,7 @@ absl::StatusOr<const StepResult*> Engine::Step() {
   impl.have_next = impl.batcher.PlanNext(impl.next);
   if (impl.have_next) RETURN_IF_ERROR(impl.Send(impl.next));
   impl.host += impl.Now() - begin;
+  impl.was_idle = false;
   RETURN_IF_ERROR(impl.RunPlan(impl.current));
   return &impl.result;
 }
@@ -299,6 +304,7 @@ absl::StatusOr<PhaseEnd> Engine::EndPhase() {
   RETURN_IF_ERROR(impl.Send(plan));
   RETURN_IF_ERROR(impl.state.Apply(plan, nullptr));
   impl.plan_wait = impl.host = 0;
+  impl.was_idle = true;
   impl.open_since.reset();
   return end;
 }

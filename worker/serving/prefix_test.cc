@@ -2,6 +2,7 @@
 // values: whatever is planned, a sequence must find its own tokens in its blocks.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -129,6 +130,17 @@ class Player {
   std::vector<uint64_t> content_;  // (blocks, block_tokens)
 };
 
+// Blocks in use and those that the running sequences may still need, in the worst case.
+uint64_t Promised(const PlanState& mirror) {
+  uint64_t sum = mirror.pool().used();
+  for (const uint16_t slot : mirror.order()) {
+    const SequenceView& s = mirror.slot(slot);
+    sum += BlocksFor(KvPositions(s.prompt_tokens, s.output_tokens), mirror.limits().block_tokens) -
+           mirror.table(slot).size();
+  }
+  return sum;
+}
+
 struct Totals {
   uint64_t prompts = 0;
   uint64_t cached = 0;
@@ -162,9 +174,13 @@ void Chaos(uint64_t seed, Totals& totals) {
     }
     for (uint64_t steps = random.Between(0, 6); steps > 0 && batcher.PlanNext(plan); --steps) {
       ASSERT_NO_FATAL_FAILURE(player.Run(plan));
+      ASSERT_LE(Promised(player.mirror()), options.limits.blocks) << "a sequence may lack a block";
     }
   }
-  while (batcher.PlanNext(plan)) ASSERT_NO_FATAL_FAILURE(player.Run(plan));
+  while (batcher.PlanNext(plan)) {
+    ASSERT_NO_FATAL_FAILURE(player.Run(plan));
+    ASSERT_LE(Promised(player.mirror()), options.limits.blocks) << "a sequence may lack a block";
+  }
   EXPECT_EQ(player.emitted, wanted);
   EXPECT_EQ(player.prefilled + player.cached, prompt_tokens);
   EXPECT_EQ(player.mirror().pool().used(), 0u);
@@ -180,6 +196,52 @@ TEST(PrefixReuse, ASequenceAlwaysFindsItsOwnTokens) {
     if (testing::Test::HasFatalFailure()) return;
   }
   EXPECT_GT(totals.cached, totals.prompts / 10) << "hardly anything was shared";
+}
+
+// How many run at once of so many equal requests in a cache that is small for them.
+uint32_t MostAtOnce(bool share, const PlanLimits& limits, uint32_t prompt, uint32_t output) {
+  Prompts prompts;
+  prompts.families = 1;
+  prompts.alike = prompt;
+  BatcherOptions options;
+  options.limits = limits;
+  options.prefill_chunk = prompt;
+  options.context_max = prompt + output;
+  options.queue_max = 100;
+  options.names = prompts.Names(limits.block_tokens);
+  Batcher batcher(options);
+  Player player(limits, prompts);
+  StepPlan plan;
+  std::map<uint64_t, uint32_t> wanted;
+  for (uint64_t i = 0; i < limits.max_batch; ++i) {
+    EXPECT_TRUE(batcher.Submit({i, prompt, output, share}).ok());
+    wanted[i] = output;
+  }
+  uint32_t most = 0;
+  while (batcher.PlanNext(plan)) {
+    player.Run(plan);
+    if (testing::Test::HasFatalFailure()) return 0;
+    EXPECT_LE(Promised(player.mirror()), limits.blocks);
+    most = std::max(most, player.mirror().active());
+  }
+  EXPECT_EQ(player.emitted, wanted) << "everybody ends";
+  return most;
+}
+
+// Of 9 blocks each, 8 are alike: alone they fill the cache, together each takes one more.
+TEST(PrefixReuse, WhatIsSharedIsReservedOnce) {
+  const PlanLimits limits{8, 4, 14};
+  EXPECT_EQ(MostAtOnce(false, limits, 33, 4), 1u);
+  EXPECT_EQ(MostAtOnce(true, limits, 33, 4), 6u);
+}
+
+// As full as it can be: a whole prompt that is there but held by nobody takes its room again.
+TEST(PrefixReuse, WhatNobodyHoldsIsCountedWhenItIsSharedAgain) {
+  for (uint32_t blocks = 9; blocks < 20; ++blocks) {
+    SCOPED_TRACE(blocks);
+    const uint32_t most = MostAtOnce(true, {20, 4, blocks}, 33, 4);
+    EXPECT_EQ(most, 1 + (blocks - 9));
+  }
 }
 
 TEST(PrefixReuse, ThePhasesEndForgetsWhatWasThere) {

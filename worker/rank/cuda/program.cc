@@ -53,7 +53,8 @@ class CudaAccelerator : public Accelerator {
     // Before the first call into CUDA or NCCL, which read them once. By UUID, because NVML's
     // numbers (which the daemon's are) need not be CUDA's.
     Set("CUDA_VISIBLE_DEVICES", init.device().uuid(), true);
-    Set("NCCL_SOCKET_IFNAME", init.interface(), false);
+    // "=": this one, not all whose names begin so.
+    if (!init.interface().empty()) Set("NCCL_SOCKET_IFNAME", "=" + init.interface(), false);
     RETURN_IF_ERROR(AsUnsupported(OpenDevice()));
     if (rank_ != 0) return absl::OkStatus();
     ASSIGN_OR_RETURN(*card->mutable_nccl_unique_id(), MakeNcclId());
@@ -70,7 +71,7 @@ class CudaAccelerator : public Accelerator {
     options.on_stuck = EndStuckProcess;
     ASSIGN_OR_RETURN(collective_,
                      NcclCollective::Connect(device_.get(), &*stream_, ops_.get(), options));
-    teardown_.Add(TeardownStage::kWorldCommunicator, "abort of the NCCL communicator",
+    teardown_.Add(TeardownStage::kWorldCommunicator, "the end of the NCCL communicator",
                   [this] { return collective_->Close(); });
     collective_->SetCallLimit(kCallLimit);
     RETURN_IF_ERROR(collective_->Verify(kProofSeed, kProofFloats));

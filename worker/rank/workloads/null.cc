@@ -25,6 +25,10 @@ class NullWorkload : public Workload {
 
   absl::Status Measure() override {
     context_.progress->Phase(v1::RANK_PHASE_WARMING);
+    // All ranks know how long one of them will hold, so none loses patience with it.
+    if (spec_.hold().phase() == v1::HOLD_PHASE_MEASURING) {
+      context_.gang->collective().SetCallLimit(kCollectiveLimit + spec_.hold().duration_ns());
+    }
     RETURN_IF_ERROR(context_.gang->Barrier());
     context_.progress->Phase(v1::RANK_PHASE_MEASURING);
     // A hold makes this rank's window longer; its peers wait at the barrier behind theirs.

@@ -204,11 +204,14 @@ absl::Status ServeWorkload::MeasureWindow(double rate) {
   Record(SeriesId::kRequestsScheduled, static_cast<double>(schedule.size()));
   context_.progress->Phase(v1::RANK_PHASE_MEASURING);
   context_.progress->Note(absl::StrCat("load ", FormatCount(rate), " requests/s"));
+  const auto share = static_cast<Nanos>(kGraceShare * static_cast<double>(load_.duration_ns()));
+  // The table first: a large one takes longer to make than the lead, and the first requests would
+  // be late by it.
+  ASSIGN_OR_RETURN(RequestTable table, RequestTable::Create(schedule));
+  log_ = std::make_shared<RequestLog>(std::move(table));
   const Nanos t0 = context_.clock->Monotonic() + kLead;
   const Nanos t1 = t0 + load_.duration_ns();
-  const auto share = static_cast<Nanos>(kGraceShare * static_cast<double>(load_.duration_ns()));
-  ASSIGN_OR_RETURN(RequestTable table, RequestTable::Create(schedule, t0));
-  log_ = std::make_shared<RequestLog>(std::move(table));
+  log_->table().Begin(t0);
   context_.emitter->WatchRequests(log_);
   const bool shares = trace_ && trace_->shares_prefixes();
   OpenLoop loop(engine_.get(), log_.get(), {t0, t1, t1 + std::max(kGraceMin, share), shares},
