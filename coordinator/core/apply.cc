@@ -1,8 +1,11 @@
 // Apply: what an event means. No rule lives here, only consequences; rules are in check.cc.
+#include "coordinator/core/apply_suite.h"
 #include "coordinator/core/decide.h"
+#include "coordinator/core/observe.h"
 #include "coordinator/core/record.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/tables.h"
+#include "coordinator/plan/share.h"
 
 namespace rackmark {
 namespace {
@@ -38,6 +41,37 @@ void On(HardState& hard, const v1::NodeChanged& change) {
   node.reason = change.reason();
 }
 
+void On(HardState& hard, const v1::NodeCordoned& change) {
+  NodeState& node = hard.nodes.at(NodeId{change.node_id()});
+  node.cordoned = change.cordoned();
+  node.drain = change.drain();
+  node.cordon_reason = change.reason();
+  node.drain_grace.reset();
+  if (change.has_grace_ns()) node.drain_grace = change.grace_ns();
+}
+
+void On(HardState& hard, const v1::NodeStandingChanged& change) {
+  NodeState& node = hard.nodes.at(NodeId{change.node_id()});
+  node.standing = change.standing();
+  node.standing_reason = change.reason();
+  node.tested = 0;
+  if (change.standing() == v1::STANDING_GOOD) node.offences.clear();
+}
+
+// What broke under the job is remembered: of the node, and for where the job goes next.
+void Remember(HardState& hard, const Event& event, JobState& job, const v1::Failure& failure) {
+  const auto id = hard.node_by_name.find(failure.node());
+  if (!IsOffence(failure) || id == hard.node_by_name.end()) return;
+  job.avoid.insert(id->second);
+  NodeState& node = hard.nodes.at(id->second);
+  if (node.offences.size() == kOffencesKept) node.offences.pop_front();
+  v1::Offence& offence = node.offences.emplace_back();
+  offence.set_unix_ns(event.unix_ns());
+  offence.set_kind(failure.kind());
+  if (failure.has_device()) offence.set_device(failure.device());
+  offence.set_job_id(job.id.value);
+}
+
 void On(HardState& hard, const Event& event, const v1::JobSubmitted& change) {
   JobState& job = hard.jobs[JobId{change.job_id()}];
   job.id = JobId{change.job_id()};
@@ -63,8 +97,9 @@ void On(HardState& hard, const v1::JobCancelRequested& change) {
   job.cancel_reason = change.reason();
 }
 
-void On(HardState& hard, const v1::JobEnded& change) {
+void On(HardState& hard, const Event& event, const v1::JobEnded& change) {
   const auto job = hard.jobs.find(JobId{change.job_id()});
+  NoteJobEnded(hard, event, job->second);
   for (RunId run : RunsOf(job->second)) hard.runs.erase(run);
   hard.ended_submissions.push_back(job->second.submission_id);
   hard.jobs.erase(job);
@@ -96,22 +131,38 @@ void On(HardState& hard, const v1::LeaseActive& change) {
   hard.jobs.at(lease.job).setup_failures = 0;
 }
 
-void On(HardState& hard, const v1::LeaseReleasing& change) {
+void On(HardState& hard, const Event& event, const v1::LeaseReleasing& change) {
   LeaseState& lease = hard.leases.at(LeaseId{change.lease_id()});
   JobState& job = hard.jobs.at(lease.job);
   if (change.has_failure()) lease.failure = change.failure();
   const bool was_active = lease.phase == v1::LEASE_PHASE_ACTIVE;
-  if (!was_active && change.has_failure() &&
-      change.failure().kind() != v1::FAILURE_KIND_CANCELLED) {
+  if (!was_active && change.has_failure() && CountsAsFailedSetup(change.failure().kind())) {
     ++job.setup_failures;
     job.setup_failure = change.failure();
   }
+  if (change.has_failure()) Remember(hard, event, job, change.failure());
   Enter(lease, Event::kLeaseReleasing);
   job.lease.reset();
 }
 
-void On(HardState& hard, const v1::LeaseEnded& change) {
+// What the lease took of its owner's share, of the job's budget.
+void Charge(HardState& hard, const Event& event, const LeaseState& lease, Nanos held) {
+  JobState& job = hard.jobs.at(lease.job);
+  job.held += held;
+  const double seconds = static_cast<double>(held) / static_cast<double>(kSecond);
+  job.node_seconds += seconds * static_cast<double>(NodesOf(lease.placement).size());
+  plan::Ledger ledger(kShareHalfLife);
+  OwnerUsage& usage = hard.usage[job.by.name()];
+  ledger.Restore(job.by.name(), {usage.used, 0, usage.tick});
+  const auto devices = static_cast<uint32_t>(lease.placement.ranks_size());
+  ledger.End(job.by.name(), 0, plan::CostOf(devices, held), event.unix_ns());
+  const plan::Ledger::Entry& entry = ledger.entries().at(job.by.name());
+  usage = {entry.used, entry.tick};
+}
+
+void On(HardState& hard, const Event& event, const v1::LeaseEnded& change) {
   const auto found = hard.leases.find(LeaseId{change.lease_id()});
+  Charge(hard, event, found->second, change.held_ns());
   for (const v1::RankPlace& place : found->second.placement.ranks()) {
     hard.nodes.at(NodeId{place.node_id()}).leases.erase(found->first);
   }
@@ -150,6 +201,7 @@ void On(HardState& hard, const v1::RunRequeued& change) {
   Enter(run, Event::kRunRequeued);
   run.earlier.push_back(change.failure());
   if (IsOwnDoing(change.failure().kind())) ++run.lease_kills;
+  if (change.failure().kind() == v1::FAILURE_KIND_PREEMPTED) ++run.preempted;
   LeaveLease(hard, run);
 }
 
@@ -169,6 +221,7 @@ void On(HardState& hard, const v1::RunJudged& change) {
   run.verdict = change.verdict();
   run.evidence_sha256 = change.evidence_sha256();
   run.reasons.assign(change.reasons().begin(), change.reasons().end());
+  for (NodeId node : NodesOf(run.placement)) ++hard.nodes.at(node).tested;
 }
 
 void ApplyChange(HardState& hard, const Event& event) {
@@ -182,14 +235,14 @@ void ApplyChange(HardState& hard, const Event& event) {
     case Event::kNodeChanged: On(hard, event.node_changed()); break;
     case Event::kJobSubmitted: On(hard, event, event.job_submitted()); break;
     case Event::kJobCancelRequested: On(hard, event.job_cancel_requested()); break;
-    case Event::kJobEnded: On(hard, event.job_ended()); break;
+    case Event::kJobEnded: On(hard, event, event.job_ended()); break;
     case Event::kLeasePlaced: On(hard, event.lease_placed()); break;
     case Event::kLeaseGo:
       Enter(hard.leases.at(LeaseId{event.lease_go().lease_id()}), Event::kLeaseGo);
       break;
     case Event::kLeaseActive: On(hard, event.lease_active()); break;
-    case Event::kLeaseReleasing: On(hard, event.lease_releasing()); break;
-    case Event::kLeaseEnded: On(hard, event.lease_ended()); break;
+    case Event::kLeaseReleasing: On(hard, event, event.lease_releasing()); break;
+    case Event::kLeaseEnded: On(hard, event, event.lease_ended()); break;
     case Event::kRunPreparing: On(hard, event.run_preparing()); break;
     case Event::kRunMeasuring:
       Enter(hard.runs.at(RunId{event.run_measuring().run_id()}), Event::kRunMeasuring);
@@ -199,6 +252,17 @@ void ApplyChange(HardState& hard, const Event& event) {
     case Event::kRunJudging: On(hard, event.run_judging()); break;
     case Event::kRunJudged: On(hard, event.run_judged()); break;
     case Event::kClusterRestored: hard.cluster_id = event.cluster_restored().cluster_id(); break;
+    case Event::kNodeCordoned: On(hard, event.node_cordoned()); break;
+    case Event::kNodeStandingChanged: On(hard, event.node_standing_changed()); break;
+    case Event::kLeaseYielding:
+      hard.leases.at(LeaseId{event.lease_yielding().lease_id()}).yielding = event.lease_yielding();
+      break;
+    case Event::kSuiteSubmitted:
+    case Event::kSuiteChecked:
+    case Event::kSuiteEnded:
+    case Event::kScheduleSet:
+    case Event::kScheduleRemoved:
+    case Event::kScheduleDecided: ApplySuiteChange(hard, event); break;
     case Event::CHANGE_NOT_SET: break;
   }
 }

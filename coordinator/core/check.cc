@@ -2,6 +2,7 @@
 // or foreign log is an error with a place and never a broken State.
 #include <set>
 
+#include "coordinator/core/apply_suite.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/tables.h"
 
@@ -151,6 +152,22 @@ absl::Status CheckReleasing(const HardState& hard, const v1::LeaseReleasing& cha
   return absl::OkStatus();
 }
 
+absl::Status Check(const HardState& hard, const v1::NodeStandingChanged& change) {
+  RETURN_IF_ERROR(CheckNode(hard, change.node_id()));
+  if (change.standing() == v1::STANDING_UNKNOWN || !v1::Standing_IsValid(change.standing())) {
+    return Bad("a node without a standing");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Check(const HardState& hard, const v1::LeaseYielding& change) {
+  const auto lease = hard.leases.find(LeaseId{change.lease_id()});
+  if (lease == hard.leases.end()) return Bad(absl::StrCat("no lease ", change.lease_id()));
+  if (lease->second.phase == v1::LEASE_PHASE_RELEASING) return Bad("a released lease yields");
+  if (change.cause() == v1::YIELD_CAUSE_UNKNOWN) return Bad("YIELD_CAUSE_UNKNOWN");
+  return absl::OkStatus();
+}
+
 // Only a drained run is judged without a failure.
 absl::Status CheckJudging(const HardState& hard, const v1::RunJudging& change) {
   RETURN_IF_ERROR(CheckRun(hard, change.run_id(), Event::kRunJudging));
@@ -192,6 +209,15 @@ absl::Status CheckChange(const HardState& hard, const Event& event) {
     case Event::kRunJudging: return CheckJudging(hard, event.run_judging());
     case Event::kRunJudged: return CheckJudged(hard, event.run_judged());
     case Event::kClusterRestored: return Check(hard, event.cluster_restored());
+    case Event::kNodeCordoned: return CheckNode(hard, event.node_cordoned().node_id());
+    case Event::kNodeStandingChanged: return Check(hard, event.node_standing_changed());
+    case Event::kLeaseYielding: return Check(hard, event.lease_yielding());
+    case Event::kSuiteSubmitted:
+    case Event::kSuiteChecked:
+    case Event::kSuiteEnded:
+    case Event::kScheduleSet:
+    case Event::kScheduleRemoved:
+    case Event::kScheduleDecided: return CheckSuiteChange(hard, event);
     case Event::CHANGE_NOT_SET: break;
   }
   return Bad("a change that this version does not know");

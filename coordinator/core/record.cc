@@ -4,13 +4,16 @@
 
 #include <utility>
 
+#include "coordinator/core/record_suite.h"
+
 namespace rackmark {
 namespace {
 
 constexpr uint32_t kFormat = 1;
 
 v1::NodeRecord RecordOf(const NodeState& node) {
-  const auto& [id, incarnation, retired, info, phase, reason, leases] = node;
+  const auto& [id, incarnation, retired, info, phase, reason, leases, cordoned, drain,
+               cordon_reason, drain_grace, standing, standing_reason, offences, tested] = node;
   static_cast<void>(leases);  // follows from the leases
   v1::NodeRecord record;
   record.set_node_id(id.value);
@@ -19,13 +22,21 @@ v1::NodeRecord RecordOf(const NodeState& node) {
   *record.mutable_info() = info;
   record.set_phase(phase);
   record.set_reason(reason);
+  record.set_cordoned(cordoned);
+  record.set_drain(drain);
+  record.set_cordon_reason(cordon_reason);
+  if (drain_grace.has_value()) record.set_drain_grace_ns(*drain_grace);
+  record.set_standing(standing);
+  record.set_standing_reason(standing_reason);
+  for (const v1::Offence& offence : offences) *record.add_offences() = offence;
+  record.set_tested(tested);
   return record;
 }
 
 v1::JobRecord RecordOf(const JobState& job) {
   const auto& [id, spec, submission_id, by, submitted_unix_ns, first_run, cancel_requested,
-               cancel_reason, generations, setup_failures, setup_failure, leases, lease, bytes] =
-      job;
+               cancel_reason, generations, setup_failures, setup_failure, leases, lease, bytes,
+               held, node_seconds, avoid] = job;
   static_cast<void>(leases);  // follows from the leases
   static_cast<void>(bytes);   // follows from the job
   v1::JobRecord record;
@@ -42,18 +53,22 @@ v1::JobRecord RecordOf(const JobState& job) {
   record.set_setup_failures(setup_failures);
   if (setup_failure.has_value()) *record.mutable_setup_failure() = *setup_failure;
   record.set_lease_id(lease.value_or(LeaseId{}).value);
+  record.set_held_ns(held);
+  record.set_node_seconds(node_seconds);
+  for (NodeId node : avoid) record.add_avoid(node.value);
   return record;
 }
 
 v1::RunRecord RecordOf(const RunState& run) {
-  const auto& [id, job, phase, attempt, lease_kills, lease, placement, failure, earlier, clocks,
-               verdict, evidence_sha256, reasons, transports] = run;
+  const auto& [id, job, phase, attempt, lease_kills, preempted, lease, placement, failure, earlier,
+               clocks, verdict, evidence_sha256, reasons, transports] = run;
   v1::RunRecord record;
   record.set_run_id(id.value);
   record.set_job_id(job.value);
   record.set_phase(phase);
   record.set_attempt(attempt);
   record.set_lease_kills(lease_kills);
+  record.set_preempted(preempted);
   record.set_lease_id(lease.value);
   *record.mutable_placement() = placement;
   if (failure.has_value()) *record.mutable_failure() = *failure;
@@ -71,7 +86,8 @@ v1::RunRecord RecordOf(const RunState& run) {
 }
 
 v1::LeaseRecord RecordOf(const LeaseState& lease) {
-  const auto& [id, job, generation, placement, phase, failure, run, draining, transports] = lease;
+  const auto& [id, job, generation, placement, phase, failure, run, draining, transports,
+               yielding] = lease;
   static_cast<void>(draining);  // follows from the runs
   v1::LeaseRecord record;
   record.set_lease_id(id.value);
@@ -82,6 +98,7 @@ v1::LeaseRecord RecordOf(const LeaseState& lease) {
   if (failure.has_value()) *record.mutable_failure() = *failure;
   record.set_run_id(run.value_or(RunId{}).value);
   for (const std::string& sentence : transports) record.add_transports(sentence);
+  if (yielding.has_value()) *record.mutable_yielding() = *yielding;
   return record;
 }
 
@@ -105,6 +122,15 @@ absl::Status Load(HardState& hard, const v1::NodeRecord& record) {
   node.info = record.info();
   node.phase = record.phase();
   node.reason = record.reason();
+  node.cordoned = record.cordoned();
+  node.drain = record.drain();
+  node.cordon_reason = record.cordon_reason();
+  if (record.has_drain_grace_ns()) node.drain_grace = record.drain_grace_ns();
+  const bool has_standing = record.standing() != v1::STANDING_UNKNOWN;
+  node.standing = has_standing ? record.standing() : v1::STANDING_GOOD;
+  node.standing_reason = record.standing_reason();
+  node.offences.assign(record.offences().begin(), record.offences().end());
+  node.tested = record.tested();
   if (hard.node_by_name.emplace(node.info.name(), node.id).second) return absl::OkStatus();
   return Bad(absl::StrCat("two nodes are called ", node.info.name()));
 }
@@ -128,6 +154,9 @@ absl::Status Load(HardState& hard, const v1::JobRecord& record) {
   job.setup_failures = record.setup_failures();
   if (record.has_setup_failure()) job.setup_failure = record.setup_failure();
   if (record.lease_id() != 0) job.lease = LeaseId{record.lease_id()};
+  job.held = record.held_ns();
+  job.node_seconds = record.node_seconds();
+  for (uint64_t node : record.avoid()) job.avoid.insert(NodeId{node});
   if (job.setup_failures > 0 && !job.setup_failure.has_value()) {
     return Bad("a failed set-up without its failure");
   }
@@ -147,6 +176,7 @@ absl::Status Load(HardState& hard, const v1::RunRecord& record) {
   run.phase = record.phase();
   run.attempt = record.attempt();
   run.lease_kills = record.lease_kills();
+  run.preempted = record.preempted();
   run.lease = LeaseId{record.lease_id()};
   run.placement = record.placement();
   if (record.has_failure()) run.failure = record.failure();
@@ -197,6 +227,7 @@ absl::Status Load(HardState& hard, const v1::LeaseRecord& record) {
   if (record.has_failure()) lease.failure = record.failure();
   RETURN_IF_ERROR(LoadRuns(hard, record, lease));
   lease.transports.assign(record.transports().begin(), record.transports().end());
+  if (record.has_yielding()) lease.yielding = record.yielding();
   job->second.leases.insert(lease.id);
   for (const v1::RankPlace& place : lease.placement.ranks()) {
     const auto node = hard.nodes.find(NodeId{place.node_id()});
@@ -229,8 +260,11 @@ absl::Status CheckWhole(const HardState& hard) {
 
 v1::Snapshot TakeSnapshot(const HardState& hard) {
   const auto& [cluster_id, epoch, incarnation, last_seq, last_node, last_job, last_run, last_lease,
-               nodes, node_by_name, jobs, submissions, ended_submissions, runs, leases] = hard;
-  static_cast<void>(node_by_name);  // follows from the nodes
+               nodes, node_by_name, jobs, submissions, ended_submissions, runs, leases, last_suite,
+               last_schedule, suites, suite_submissions, schedules, schedule_by_name, usage] = hard;
+  static_cast<void>(node_by_name);       // follows from the nodes
+  static_cast<void>(suite_submissions);  // follows from the suites
+  static_cast<void>(schedule_by_name);   // follows from the schedules
   v1::Snapshot snapshot;
   snapshot.set_format(kFormat);
   snapshot.set_seq(last_seq);
@@ -250,6 +284,11 @@ v1::Snapshot TakeSnapshot(const HardState& hard) {
     ended->set_submission_id(id);
     ended->set_job_id(submissions.at(id).value);
   }
+  snapshot.set_last_suite(last_suite);
+  snapshot.set_last_schedule(last_schedule);
+  for (const auto& [id, suite] : suites) *snapshot.add_suites() = RecordOf(suite);
+  for (const auto& [id, schedule] : schedules) *snapshot.add_schedules() = RecordOf(schedule);
+  for (const auto& [owner, used] : usage) *snapshot.add_usage() = RecordOf(owner, used);
   return snapshot;
 }
 
@@ -283,6 +322,9 @@ absl::StatusOr<HardState> FromSnapshot(const v1::Snapshot& snapshot) {
       return Annotate(Bad("a submission came twice"), place);
     }
   }
+  hard.last_suite = snapshot.last_suite();
+  hard.last_schedule = snapshot.last_schedule();
+  RETURN_IF_ERROR(Annotate(LoadSuites(snapshot, hard), place));
   RETURN_IF_ERROR(Annotate(CheckWhole(hard), place));
   return hard;
 }

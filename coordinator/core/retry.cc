@@ -8,9 +8,57 @@ bool IsOwnDoing(v1::FailureKind kind) {
   switch (kind) {
     case v1::FAILURE_KIND_NODE_LOST:
     case v1::FAILURE_KIND_NODE_RESTARTED:
-    case v1::FAILURE_KIND_FENCED: return false;
+    case v1::FAILURE_KIND_FENCED:
+    case v1::FAILURE_KIND_DEVICE:
+    case v1::FAILURE_KIND_PREEMPTED: return false;
     default: return true;
   }
+}
+
+v1::FailureClass ClassOf(v1::FailureKind kind) {
+  switch (kind) {
+    case v1::FAILURE_KIND_RANK_DIED:
+    case v1::FAILURE_KIND_RANK_FAILED:
+    case v1::FAILURE_KIND_NODE_LOST:
+    case v1::FAILURE_KIND_NODE_RESTARTED:
+    case v1::FAILURE_KIND_FENCED:
+    case v1::FAILURE_KIND_STALLED:
+    case v1::FAILURE_KIND_SETUP_TIMEOUT:
+    case v1::FAILURE_KIND_PREPARE_TIMEOUT:
+    case v1::FAILURE_KIND_UNSUPPORTED:
+    case v1::FAILURE_KIND_EXPECTATION:
+    case v1::FAILURE_KIND_DEVICE: return v1::FAILURE_CLASS_INFRASTRUCTURE;
+    case v1::FAILURE_KIND_VERIFY: return v1::FAILURE_CLASS_PERFORMANCE;
+    case v1::FAILURE_KIND_SAMPLES_LOST:
+    case v1::FAILURE_KIND_DRAIN_TIMEOUT: return v1::FAILURE_CLASS_INVALID;
+    case v1::FAILURE_KIND_MEASURE_TIMEOUT:
+    case v1::FAILURE_KIND_BUDGET: return v1::FAILURE_CLASS_TIMEOUT;
+    case v1::FAILURE_KIND_CANCELLED:
+    case v1::FAILURE_KIND_DEPENDENCY: return v1::FAILURE_CLASS_CANCELLED;
+    case v1::FAILURE_KIND_PREEMPTED: return v1::FAILURE_CLASS_PREEMPTED;
+    default: return v1::FAILURE_CLASS_UNKNOWN;
+  }
+}
+
+// A rank that failed by itself may be the program's doing: only what is a machine's counts against
+// one, or a rank that died under it.
+bool IsOffence(const v1::Failure& failure) {
+  switch (failure.kind()) {
+    case v1::FAILURE_KIND_RANK_DIED:
+    case v1::FAILURE_KIND_NODE_LOST:
+    case v1::FAILURE_KIND_NODE_RESTARTED:
+    case v1::FAILURE_KIND_SETUP_TIMEOUT:
+    case v1::FAILURE_KIND_PREPARE_TIMEOUT:
+    case v1::FAILURE_KIND_STALLED:
+    case v1::FAILURE_KIND_VERIFY:
+    case v1::FAILURE_KIND_DEVICE: return !failure.node().empty();
+    default: return false;
+  }
+}
+
+bool CountsAsFailedSetup(v1::FailureKind kind) {
+  return kind != v1::FAILURE_KIND_CANCELLED && kind != v1::FAILURE_KIND_PREEMPTED &&
+         kind != v1::FAILURE_KIND_BUDGET;
 }
 
 bool IsFinal(v1::FailureKind kind) {
@@ -19,6 +67,9 @@ bool IsFinal(v1::FailureKind kind) {
     case v1::FAILURE_KIND_VERIFY:
     case v1::FAILURE_KIND_SAMPLES_LOST:
     case v1::FAILURE_KIND_DRAIN_TIMEOUT:
+    case v1::FAILURE_KIND_BUDGET:
+    case v1::FAILURE_KIND_DEPENDENCY:
+    case v1::FAILURE_KIND_EXPECTATION:
     case v1::FAILURE_KIND_CANCELLED: return true;
     default: return false;
   }
@@ -27,7 +78,9 @@ bool IsFinal(v1::FailureKind kind) {
 bool MayRetry(const State& state, const RunState& run, const v1::Failure& failure) {
   if (IsFinal(failure.kind())) return false;
   const JobState& job = state.hard.jobs.at(run.job);
-  if (job.cancel_requested || run.attempt >= job.job.spec().limits().attempts()) return false;
+  if (job.cancel_requested) return false;
+  if (failure.kind() == v1::FAILURE_KIND_PREEMPTED) return true;
+  if (run.attempt - run.preempted >= job.job.spec().limits().attempts()) return false;
   return !IsOwnDoing(failure.kind()) || run.lease_kills + 1 < state.config.lease_kills;
 }
 

@@ -11,6 +11,14 @@ namespace rackmark {
 // The run's own doing, so that it counts as having killed its lease; a lost node is not.
 bool IsOwnDoing(v1::FailureKind kind);
 
+v1::FailureClass ClassOf(v1::FailureKind kind);
+
+// A part broke, and the failure says whose: remembered of that node.
+bool IsOffence(const v1::Failure& failure);
+
+// Of a lease that never became ACTIVE: whether the job's set-up is to blame.
+bool CountsAsFailedSetup(v1::FailureKind kind);
+
 // Another attempt could not come out differently, or nobody wants one.
 bool IsFinal(v1::FailureKind kind);
 

@@ -7,6 +7,7 @@
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
 #include "coordinator/core/retry.h"
+#include "coordinator/core/timers.h"
 #include "coordinator/core/view.h"
 
 namespace rackmark {
@@ -40,7 +41,10 @@ bool EndReleased(const State& state, const JobState& job, Nanos now, Events& eve
     for (NodeId node : NodesOf(lease.placement)) {
       freed = freed && HasFreed(state, lease, node, now);
     }
-    if (freed) events.emplace_back().mutable_lease_ended()->set_lease_id(id.value);
+    if (!freed) continue;
+    v1::LeaseEnded* change = events.emplace_back().mutable_lease_ended();
+    change->set_lease_id(id.value);
+    change->set_held_ns(now - LeaseClock(state, lease).since);
   }
   return events.size() > before;
 }

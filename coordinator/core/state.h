@@ -20,9 +20,16 @@
 #include "rackmark/v1/event.pb.h"
 #include "rackmark/v1/job.pb.h"
 #include "rackmark/v1/run.pb.h"
+#include "rackmark/v1/snapshot.pb.h"
+#include "rackmark/v1/suite.pb.h"
 #include "rackmark/v1/worker_api.pb.h"
 
 namespace rackmark {
+
+using SuiteId = Id<struct SuiteTag>;
+using ScheduleId = Id<struct ScheduleTag>;
+
+constexpr size_t kOffencesKept = 16;
 
 struct NodeState {
   NodeId id;
@@ -32,6 +39,14 @@ struct NodeState {
   v1::NodePhase phase = v1::NODE_PHASE_UP;
   std::string reason;        // why it is not UP
   std::set<LeaseId> leases;  // not ENDED, with a rank here
+  bool cordoned = false;     // by a person: nothing new is placed on it,
+  bool drain = false;        // ... and what is on it makes room
+  std::string cordon_reason;
+  std::optional<Nanos> drain_grace;  // missing = each job's own
+  v1::Standing standing = v1::STANDING_GOOD;
+  std::string standing_reason;
+  std::deque<v1::Offence> offences;  // the last ones
+  uint32_t tested = 0;               // runs judged on it since its standing changed
 };
 
 struct JobState {
@@ -49,6 +64,9 @@ struct JobState {
   std::set<LeaseId> leases;                  // not ENDED; of these at most one is not RELEASING:
   std::optional<LeaseId> lease;              // that one
   uint64_t bytes = 0;                        // of `job`, serialised
+  Nanos held = 0;                            // by its ended leases
+  double node_seconds = 0;                   // by the same
+  std::set<NodeId> avoid;                    // they broke its runs: others are tried first
 };
 
 struct RunState {
@@ -57,6 +75,7 @@ struct RunState {
   v1::RunPhase phase = v1::RUN_PHASE_QUEUED;
   uint32_t attempt = 0;                      // 0 = never started
   uint32_t lease_kills = 0;                  // of its attempts that failed by its own doing
+  uint32_t preempted = 0;                    // of its attempts: these count as no try
   LeaseId lease;                             // of the last attempt
   v1::Placement placement;                   // of the last attempt
   std::optional<v1::Failure> failure;        // final: why it is judged without a full measurement
@@ -75,10 +94,45 @@ struct LeaseState {
   v1::Placement placement;  // rank i is placement.ranks(i)
   v1::LeasePhase phase = v1::LEASE_PHASE_STARTING;
   std::optional<v1::Failure> failure;
-  std::optional<RunId> run;             // PREPARING or MEASURING on it
-  std::optional<RunId> draining;        // the one before; `run` is not measured beside it
-  std::vector<std::string> transports;  // what its ranks said of them, since ACTIVE
+  std::optional<RunId> run;                   // PREPARING or MEASURING on it
+  std::optional<RunId> draining;              // the one before; `run` is not measured beside it
+  std::vector<std::string> transports;        // what its ranks said of them, since ACTIVE
+  std::optional<v1::LeaseYielding> yielding;  // no run begins on it any more
 };
+
+// Jobs that belong together. One that has ended stays until many others have: they are few and
+// small, and people ask for them.
+struct SuiteState {
+  SuiteId id;
+  v1::Suite suite;  // of its jobs the names and parts alone
+  JobId first_job;  // the others follow, in order
+  std::string submission_id;
+  v1::Principal by;
+  int64_t submitted_unix_ns = 0;
+  bool checked = false;  // what it expects was looked at
+  std::vector<v1::Finding> findings;
+  std::vector<std::optional<v1::Verdict>> verdicts;  // of its jobs; missing = open
+  int64_t ended_unix_ns = 0;
+  v1::SuiteOutcome outcome = v1::SUITE_OUTCOME_UNKNOWN;  // UNKNOWN = open
+};
+constexpr size_t kEndedSuitesKept = 256;
+
+struct ScheduleState {
+  ScheduleId id;
+  v1::Schedule schedule;
+  v1::Principal by;  // in whose name it submits
+  Nanos decided = 0;
+  std::deque<v1::ScheduledJob> jobs;  // by instant; all open ones, and the last ended ones
+  std::optional<v1::MissedInstants> missed;
+};
+constexpr size_t kScheduledJobsKept = 512;
+
+// What an owner's ended leases count for fairness, decayed (plan/share).
+struct OwnerUsage {
+  uint64_t used = 0;
+  int64_t tick = 0;
+};
+constexpr Nanos kShareHalfLife = 24 * 3600 * kSecond;  // in the log's meaning: not configuration
 
 // A submission_id is known again for as long as its job is open, and until this many other jobs
 // have ended after it.
@@ -99,6 +153,12 @@ struct HardState {
   std::deque<std::string> ended_submissions;  // oldest first
   std::map<RunId, RunState> runs;             // of `jobs`
   std::map<LeaseId, LeaseState> leases;       // not ENDED
+  uint64_t last_suite = 0, last_schedule = 0;
+  std::map<SuiteId, SuiteState> suites;
+  std::map<std::string, SuiteId> suite_submissions;  // of these
+  std::map<ScheduleId, ScheduleState> schedules;
+  std::map<std::string, ScheduleId> schedule_by_name;
+  std::map<std::string, OwnerUsage> usage;
 };
 
 // One node as it last reported itself, and what it is to be told.
@@ -139,6 +199,12 @@ struct State {
 
 // There was such a job, and it is over.
 bool HasEnded(const HardState& hard, JobId job);
+
+bool IsOpen(const SuiteState& suite);
+// The suite's part of that name, as its place among the jobs; missing if it has none.
+std::optional<size_t> PartOf(const SuiteState& suite, std::string_view name);
+// The suite that the job is a part of; null if it is none.
+const SuiteState* SuiteOf(const HardState& hard, const JobState& job);
 
 // Of one job, in order. The job must exist.
 std::vector<RunId> RunsOf(const JobState& job);
