@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "common/ids.h"
 #include "common/time.h"
+#include "rackmark/v1/client_api.pb.h"
 #include "rackmark/v1/cluster.pb.h"
 #include "rackmark/v1/job.pb.h"
 #include "rackmark/v1/run.pb.h"
@@ -69,13 +71,20 @@ struct StreamsStored {
   };
   std::vector<Stream> streams;
 };
+// What a person asks of a node. NOT_FOUND names the nearest; repeating it changes nothing.
+struct ChangeNode {
+  std::string node;  // name
+  v1::NodeChange change = v1::NODE_CHANGE_UNKNOWN;
+  std::string reason;
+  std::optional<Nanos> grace;  // of DRAIN; missing = each job's own
+};
 // Time passed. The shell sends one when NextDeadline is reached, at least every tick_max.
 struct Tick {};
 
 struct Command {
   v1::Principal by;
   std::variant<Tick, TakeLeadership, SubmitJob, CancelJob, NodeReported, StreamBroken, JudgeRun,
-               StreamsStored>
+               StreamsStored, ChangeNode>
       body;
 };
 
@@ -93,6 +102,10 @@ struct Cancelled {
 struct Heard {
   NodeId node;
 };
-using Reply = std::variant<std::monostate, Submitted, Cancelled, Heard>;
+struct NodeAltered {
+  NodeId node;
+  bool changed = false;
+};
+using Reply = std::variant<std::monostate, Submitted, Cancelled, Heard, NodeAltered>;
 
 }  // namespace rackmark

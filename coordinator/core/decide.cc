@@ -5,6 +5,7 @@
 
 #include "coordinator/core/blame.h"
 #include "coordinator/core/emit.h"
+#include "coordinator/core/node_change.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/timers.h"
 #include "coordinator/core/validate.h"
@@ -13,7 +14,7 @@
 namespace rackmark {
 namespace {
 
-void ChangeNode(const NodeState& node, v1::NodePhase phase, std::string_view reason,
+void EnterPhase(const NodeState& node, v1::NodePhase phase, std::string_view reason,
                 Decision& decision) {
   v1::NodeChanged* change = decision.events.emplace_back().mutable_node_changed();
   change->set_node_id(node.id.value);
@@ -28,11 +29,11 @@ absl::StatusOr<Decision> On(const State& state, const Tick&, Now now) {
     const Nanos silence = SilenceOf(state, id, now.monotonic);
     const CoreConfig& config = state.config;
     if (node.phase == v1::NODE_PHASE_UP && silence >= config.suspect_after) {
-      ChangeNode(node, v1::NODE_PHASE_SUSPECT,
+      EnterPhase(node, v1::NODE_PHASE_SUSPECT,
                  absl::StrCat("no report for ", FormatDuration(config.suspect_after)), decision);
     }
     if (silence >= config.lost_after) {
-      ChangeNode(node, v1::NODE_PHASE_LOST,
+      EnterPhase(node, v1::NODE_PHASE_LOST,
                  absl::StrCat("no report for ", FormatDuration(config.lost_after)), decision);
     }
   }
@@ -173,7 +174,7 @@ absl::StatusOr<Decision> On(const State& state, const NodeReported& command, Now
   }
   decision.reply = Heard{known->id};
   if (known->phase != v1::NODE_PHASE_UP && !IsStale(state, known->id, command)) {
-    ChangeNode(*known, v1::NODE_PHASE_UP, "", decision);
+    EnterPhase(*known, v1::NODE_PHASE_UP, "", decision);
   }
   return decision;
 }
@@ -185,7 +186,7 @@ absl::StatusOr<Decision> On(const State& state, const StreamBroken& command, Now
   if (node == state.hard.nodes.end() || soft == state.soft.nodes.end()) return decision;
   const bool current = soft->second.reported && soft->second.stream == command.stream;
   if (current && node->second.phase == v1::NODE_PHASE_UP) {
-    ChangeNode(node->second, v1::NODE_PHASE_SUSPECT, "its Sync stream broke", decision);
+    EnterPhase(node->second, v1::NODE_PHASE_SUSPECT, "its Sync stream broke", decision);
   }
   return decision;
 }
@@ -219,6 +220,10 @@ absl::StatusOr<Decision> On(const State& state, const JudgeRun& command, Now) {
 
 // Soft: Turn takes it in.
 absl::StatusOr<Decision> On(const State&, const StreamsStored&, Now) { return Decision{}; }
+
+absl::StatusOr<Decision> On(const State& state, const ChangeNode& command, Now) {
+  return DecideNodeChange(state, command);
+}
 
 bool IsOwn(const Command& command) { return std::holds_alternative<Tick>(command.body); }
 

@@ -65,8 +65,18 @@ v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now, const Holders&
   *status.mutable_info() = node.info;
   status.set_phase(node.phase);
   status.set_reason(node.reason);
+  status.set_cordoned(node.cordoned);
+  status.set_drain(node.drain);
+  status.set_standing(node.standing);
+  status.set_standing_reason(node.standing_reason);
+  status.set_offences(static_cast<uint32_t>(node.offences.size()));
+  if (node.reason.empty() && node.cordoned && !node.cordon_reason.empty()) {
+    status.set_reason(
+        absl::StrCat(node.drain ? "cordoned, to be drained: " : "cordoned: ", node.cordon_reason));
+  }
   AddDevices(state, node, holders, status);
-  if (const v1::Report* report = ReportOf(state, id); report != nullptr && node.reason.empty()) {
+  if (const v1::Report* report = ReportOf(state, id);
+      report != nullptr && status.reason().empty()) {
     for (const v1::StreamReport& stream : report->streams()) {
       if (stream.refused().empty()) continue;
       status.set_reason(absl::StrCat("samples of run ",

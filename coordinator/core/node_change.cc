@@ -1,0 +1,100 @@
+#include "coordinator/core/node_change.h"
+
+#include <algorithm>
+
+#include "common/text.h"
+
+namespace rackmark {
+namespace {
+
+constexpr size_t kReasonMax = 512;
+constexpr Nanos kGraceMax = 3600 * kSecond;  // as that of a job
+constexpr size_t kNamed = 3;
+
+absl::Status NoSuchNode(const HardState& hard, std::string_view name) {
+  std::vector<std::string> names;
+  for (const auto& [known, id] : hard.node_by_name) names.push_back(known);
+  std::string message = absl::StrCat("there is no node ", ToAbsl(name));
+  for (size_t i = 0; i < kNamed && !names.empty(); ++i) {
+    const std::string near = Nearest(name, names);
+    if (near.empty()) break;
+    absl::StrAppend(&message, i == 0 ? "; did you mean " : ", ", near);
+    names.erase(std::find(names.begin(), names.end(), near));
+  }
+  return absl::NotFoundError(absl::StrCat(message, "; rackmark nodes lists those there are"));
+}
+
+absl::Status CheckChange(const ChangeNode& command) {
+  if (!v1::NodeChange_IsValid(command.change) || command.change == v1::NODE_CHANGE_UNKNOWN) {
+    return absl::InvalidArgumentError(
+        "change must be one of CORDON, DRAIN, UNCORDON, QUARANTINE and READMIT");
+  }
+  if (command.reason.size() > kReasonMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the reason has ", command.reason.size(), " bytes, ", kReasonMax, " at most"));
+  }
+  if (!command.grace.has_value()) return absl::OkStatus();
+  if (command.change != v1::NODE_CHANGE_DRAIN) {
+    return absl::InvalidArgumentError("a grace belongs to DRAIN alone");
+  }
+  if (*command.grace >= 0 && *command.grace <= kGraceMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the grace must be 0 to ",
+                                                 FormatDuration(kGraceMax), ", and is ",
+                                                 FormatDuration(*command.grace)));
+}
+
+// What is said without a reason keeps the one that is there.
+bool SaysSame(const std::string& reason, const std::string& known) {
+  return reason.empty() || reason == known;
+}
+
+bool Cordon(const NodeState& node, const ChangeNode& command, std::vector<v1::Event>& events) {
+  const bool cordoned = command.change != v1::NODE_CHANGE_UNCORDON;
+  const bool drain = command.change == v1::NODE_CHANGE_DRAIN;
+  const bool same = node.cordoned == cordoned && node.drain == drain &&
+                    (!drain || node.drain_grace == command.grace);
+  if (same && (!cordoned || SaysSame(command.reason, node.cordon_reason))) return false;
+  v1::NodeCordoned* change = events.emplace_back().mutable_node_cordoned();
+  change->set_node_id(node.id.value);
+  change->set_cordoned(cordoned);
+  change->set_drain(drain);
+  if (cordoned) {
+    const bool keep = node.cordoned && command.reason.empty();
+    change->set_reason(keep ? node.cordon_reason : command.reason);
+  }
+  if (command.grace.has_value()) change->set_grace_ns(*command.grace);
+  return true;
+}
+
+bool ChangeStanding(const NodeState& node, const ChangeNode& command,
+                    std::vector<v1::Event>& events) {
+  const bool readmit = command.change == v1::NODE_CHANGE_READMIT;
+  const v1::Standing standing = readmit ? v1::STANDING_GOOD : v1::STANDING_QUARANTINED;
+  const bool same =
+      node.standing == standing &&
+      (readmit ? node.offences.empty() : SaysSame(command.reason, node.standing_reason));
+  if (same) return false;
+  v1::NodeStandingChanged* change = events.emplace_back().mutable_node_standing_changed();
+  change->set_node_id(node.id.value);
+  change->set_standing(standing);
+  if (!readmit) change->set_reason(command.reason.empty() ? "by hand" : command.reason);
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<Decision> DecideNodeChange(const State& state, const ChangeNode& command) {
+  RETURN_IF_ERROR(CheckChange(command));
+  const auto id = state.hard.node_by_name.find(command.node);
+  if (id == state.hard.node_by_name.end()) return NoSuchNode(state.hard, command.node);
+  const NodeState& node = state.hard.nodes.at(id->second);
+  const bool standing =
+      command.change == v1::NODE_CHANGE_QUARANTINE || command.change == v1::NODE_CHANGE_READMIT;
+  Decision decision;
+  const bool changed = standing ? ChangeStanding(node, command, decision.events)
+                                : Cordon(node, command, decision.events);
+  decision.reply = NodeAltered{node.id, changed};
+  return decision;
+}
+
+}  // namespace rackmark
