@@ -28,6 +28,25 @@ absl::Status Ascending(std::initializer_list<Named> figures) {
   return absl::OkStatus();
 }
 
+absl::Status CheckQuarantine(const CoreConfig& c) {
+  // A node's memory is bounded: a threshold beyond it would never be reached.
+  if (c.quarantine_offences == 0 || c.quarantine_offences > kQuarantineOffencesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("quarantine_offences must be 1 to ",
+                                                   kQuarantineOffencesMax, ", and is ",
+                                                   c.quarantine_offences));
+  }
+  if (c.quarantine_percent == 0 || c.quarantine_percent > 100) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("quarantine_percent must be 1 to 100, and is ", c.quarantine_percent));
+  }
+  if (c.probation_runs == 0) {
+    return absl::InvalidArgumentError("probation_runs must be at least 1");
+  }
+  // A lost node is back, or its devices are free for others, before its offences are forgotten.
+  return Ascending(
+      {{"release_after", c.release_after}, {"quarantine_window", c.quarantine_window}});
+}
+
 }  // namespace
 
 absl::Status CheckConfig(const CoreConfig& c) {
@@ -51,8 +70,10 @@ absl::Status CheckConfig(const CoreConfig& c) {
   if (c.setup_attempts == 0 || c.lease_kills == 0) {
     return absl::InvalidArgumentError("setup_attempts and lease_kills must be at least 1");
   }
-  if (c.open_job_bytes_max == 0) {
-    return absl::InvalidArgumentError("open_job_bytes_max must be more than 0");
+  RETURN_IF_ERROR(CheckQuarantine(c));
+  if (c.open_job_bytes_max == 0 || c.schedule_bytes_max == 0) {
+    return absl::InvalidArgumentError(
+        "open_job_bytes_max and schedule_bytes_max must be more than 0");
   }
   return absl::OkStatus();
 }

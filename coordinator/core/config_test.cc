@@ -31,6 +31,12 @@ TEST(Config, EachRelationIsChecked) {
   EXPECT_TRUE(broken([](CoreConfig& c) { c.stall_after = c.suspect_after; }));
   EXPECT_TRUE(broken([](CoreConfig& c) { c.setup_attempts = 0; }));
   EXPECT_TRUE(broken([](CoreConfig& c) { c.lease_kills = 0; }));
+  EXPECT_TRUE(broken([](CoreConfig& c) { c.quarantine_offences = 0; }));
+  EXPECT_TRUE(broken([](CoreConfig& c) { c.quarantine_offences = kQuarantineOffencesMax + 1; }));
+  EXPECT_TRUE(broken([](CoreConfig& c) { c.quarantine_percent = 0; }));
+  EXPECT_TRUE(broken([](CoreConfig& c) { c.quarantine_percent = 101; }));
+  EXPECT_TRUE(broken([](CoreConfig& c) { c.probation_runs = 0; }));
+  EXPECT_TRUE(broken([](CoreConfig& c) { c.quarantine_window = c.release_after; }));
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ constexpr uint32_t kFormat = 1;
 
 v1::NodeRecord RecordOf(const NodeState& node) {
   const auto& [id, incarnation, retired, info, phase, reason, leases, cordoned, drain,
-               cordon_reason, drain_grace, standing, standing_reason, offences, tested] = node;
+               cordon_reason, drain_grace, standing, standing_reason, offences, tested,
+               tested_unix_ns] = node;
   static_cast<void>(leases);  // follows from the leases
   v1::NodeRecord record;
   record.set_node_id(id.value);
@@ -30,6 +31,7 @@ v1::NodeRecord RecordOf(const NodeState& node) {
   record.set_standing_reason(standing_reason);
   for (const v1::Offence& offence : offences) *record.add_offences() = offence;
   record.set_tested(tested);
+  record.set_tested_unix_ns(tested_unix_ns);
   return record;
 }
 
@@ -131,6 +133,7 @@ absl::Status Load(HardState& hard, const v1::NodeRecord& record) {
   node.standing_reason = record.standing_reason();
   node.offences.assign(record.offences().begin(), record.offences().end());
   node.tested = record.tested();
+  node.tested_unix_ns = record.tested_unix_ns();
   if (hard.node_by_name.emplace(node.info.name(), node.id).second) return absl::OkStatus();
   return Bad(absl::StrCat("two nodes are called ", node.info.name()));
 }

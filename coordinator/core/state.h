@@ -16,6 +16,8 @@
 #include "common/ids.h"
 #include "common/time.h"
 #include "coordinator/core/config.h"
+#include "coordinator/core/ids.h"
+#include "coordinator/schedule/schedule.h"
 #include "rackmark/v1/cluster.pb.h"
 #include "rackmark/v1/event.pb.h"
 #include "rackmark/v1/job.pb.h"
@@ -26,10 +28,7 @@
 
 namespace rackmark {
 
-using SuiteId = Id<struct SuiteTag>;
-using ScheduleId = Id<struct ScheduleTag>;
-
-constexpr size_t kOffencesKept = 16;
+constexpr size_t kOffencesKept = kQuarantineOffencesMax;
 
 struct NodeState {
   NodeId id;
@@ -46,7 +45,9 @@ struct NodeState {
   v1::Standing standing = v1::STANDING_GOOD;
   std::string standing_reason;
   std::deque<v1::Offence> offences;  // the last ones
-  uint32_t tested = 0;               // runs judged on it since its standing changed
+  // Runs measured on it since its standing changed; on probation those alone that passed.
+  uint32_t tested = 0;
+  int64_t tested_unix_ns = 0;  // the last run that was ever measured on it
 };
 
 struct JobState {
@@ -175,20 +176,32 @@ struct SoftNode {
   std::map<LeaseId, uint64_t> desired_since;
 };
 
+// What follows from a schedule as it was set, and when it is to be asked again.
+struct SoftSchedule {
+  absl::StatusOr<schedule::Schedule> rule;  // not OK: this machine does not know its time zone
+  bool asked = false;                       // since it was set, or this leadership began
+  bool held = false;                        // an instant is due and waits: ends of jobs matter
+  std::optional<Nanos> next;                // by Now::wall
+};
+
 struct SoftState {
   Nanos now = 0;              // of the last turn
+  Nanos wall = 0;             // of the same, for schedules alone
   Nanos listening_since = 0;  // silence counts from here at the earliest
   std::string boot_id;        // of this coordinator: the domain of `now`
   std::map<NodeId, SoftNode> nodes;
   std::map<LeaseId, Nanos> lease_since;      // placed, or when this leadership began
   std::map<RunId, Nanos> run_since;          // phase entered; absent = since listening
+  std::map<RunId, Nanos> progress_since;     // MEASURING: a rank got on, or it began
   std::map<LeaseId, Nanos> bystander_since;  // a rank first said that it failed by a peer's doing
   // Streams of live attempts that are on our disk to their end: kind, and stream.
   std::map<RunId, std::set<std::pair<v1::StreamKind, uint32_t>>> stored;
-  std::set<LeaseId> held_leases;  // workers are not told of them yet (hold.h)
-  std::set<RunId> held_runs;      // in JUDGING, not given to the reporter yet
-  std::set<NodeId> dirty_nodes;   // something that DesiredFor reads has changed
-  bool place_wanted = false;      // devices came, went or were freed, or a job came
+  std::set<LeaseId> held_leases;     // workers are not told of them yet (hold.h)
+  std::set<RunId> held_runs;         // in JUDGING, not given to the reporter yet
+  std::set<NodeId> standing_wanted;  // their offences have changed, or what the breaker counts
+  std::set<NodeId> breaker_holds;    // they would be in quarantine, but too many of the tested are
+  std::set<NodeId> dirty_nodes;      // something that DesiredFor reads has changed
+  bool place_wanted = false;         // devices came, went or were freed, or a job came
 };
 
 struct State {
