@@ -22,8 +22,7 @@
 #include "common/ids.h"
 #include "common/log.h"
 #include "common/program.h"
-#include "rpc/channel.h"
-#include "rpc/endpoint.h"
+#include "rpc/coordinators.h"
 
 namespace rackmark {
 namespace {
@@ -79,7 +78,8 @@ class Bench {
     v1::WatchJobRequest request;
     *request.mutable_identity() = client_.identity();
     request.set_job_id(submitted.job_id());
-    auto stream = client_.stub().WatchJob(&context, request);
+    v1::ClientService::Stub stub(client_.coordinators().Ask().channel);
+    auto stream = stub.WatchJob(&context, request);
     v1::WatchJobReply reply, last;
     while (stream->Read(&reply)) last = reply;
     (void)stream->Finish();
@@ -147,9 +147,9 @@ absl::Status Measure(const LocalOptions& options, int64_t colds, int64_t runs, S
     LocalCluster cluster(options, 1, stop,
                          [](const std::string& line) { std::puts(line.c_str()); });
     if (const auto failed = cluster.Start()) return failed->status;
-    ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(cluster.endpoint()));
-    ASSIGN_OR_RETURN(const auto channel, Dial(endpoint, {}));
-    CoordinatorClient client(channel, "bench/1", [](Nanos wait) {
+    ASSIGN_OR_RETURN(auto endpoints, ParseEndpoints(cluster.endpoint()));
+    ASSIGN_OR_RETURN(auto coordinators, Coordinators::Create(std::move(endpoints), {}));
+    CoordinatorClient client(std::move(coordinators), "bench/1", [](Nanos wait) {
       usleep(static_cast<useconds_t>(wait / 1000));
       return true;
     });

@@ -95,7 +95,8 @@ const std::vector<FlagRow>& FlagRows() {
        "how far apart two equal runs may lie, for jobs of single runs [not known]"},
       {kReason, "reason", &CommandLine::reason, Thing::kText, "why, for the record"},
       {kRemote | kMaybeRemote, "coordinator", &CommandLine::coordinator, Thing::kText,
-       "where it listens: unix:/path or host:port ($RACKMARK_COORDINATOR)"},
+       "where it listens: unix:/path or host:port; of several, all with commas between "
+       "($RACKMARK_COORDINATOR)"},
       {kRemote | kMaybeRemote, "token-file", &CommandLine::token_file, Thing::kFile,
        "file with this client's token, mode 0600"},
       {kRemote | kMaybeRemote, "tls-cert", &CommandLine::tls_certificate, Thing::kFile,

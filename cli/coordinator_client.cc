@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "common/text.h"
 #include "rpc/identity.h"
 #include "rpc/limits.h"
+#include "rpc/not_leader.h"
 #include "rpc/status_bridge.h"
 
 namespace rackmark {
@@ -20,6 +22,16 @@ constexpr Nanos kLook = 50 * kMillisecond;  // how often a waiting call asks whe
 
 // gRPC's words for it name sockets, not what to do.
 absl::Status GaveUp(const absl::Status& status) {
+  if (const auto said = NotLeaderOf(status)) {
+    if (said->address().empty()) {
+      return absl::UnavailableError(
+          "the coordinators stand by and none of them leads; look at their logs, and at their "
+          "database");
+    }
+    return absl::UnavailableError(absl::StrCat("the coordinator stands by; the one that leads is ",
+                                               EscapeControl(said->address()),
+                                               ": name it too, as in --coordinator A,B"));
+  }
   if (absl::IsResourceExhausted(status) && absl::StrContains(status.message(), "larger than max")) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "what was asked for does not fit into one message of ", kMessageBytesMax >> 20,
@@ -36,12 +48,13 @@ absl::Status GaveUp(const absl::Status& status) {
 
 bool IsConnectionLoss(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
-         absl::IsUnknown(status) || absl::IsAborted(status) || absl::IsCancelled(status);
+         absl::IsUnknown(status) || absl::IsAborted(status) || absl::IsCancelled(status) ||
+         NotLeaderOf(status).has_value();
 }
 
-CoordinatorClient::CoordinatorClient(const std::shared_ptr<grpc::Channel>& channel,
+CoordinatorClient::CoordinatorClient(std::shared_ptr<Coordinators> coordinators,
                                      std::string incarnation, Pause pause)
-    : stub_(v1::ClientService::NewStub(channel)),
+    : coordinators_(std::move(coordinators)),
       incarnation_(std::move(incarnation)),
       pause_(std::move(pause)) {}
 
@@ -60,8 +73,10 @@ absl::Status CoordinatorClient::Meet(const v1::Identity& theirs) {
 }
 
 template <typename Request, typename Reply>
-absl::Status CoordinatorClient::CallOnce(Method<Request, Reply> method, const Request& request,
+absl::Status CoordinatorClient::CallOnce(const Coordinators::Way& way,
+                                         Method<Request, Reply> method, const Request& request,
                                          Nanos deadline, Reply* reply) {
+  v1::ClientService::Stub stub(way.channel);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::nanoseconds(deadline));
   // A call that is made after the stop, such as the cancel itself, is not ended by that stop.
@@ -69,7 +84,7 @@ absl::Status CoordinatorClient::CallOnce(Method<Request, Reply> method, const Re
   std::mutex mutex;
   std::condition_variable ended;
   std::optional<grpc::Status> status;
-  (stub_->async()->*method)(&context, &request, reply, [&](grpc::Status how) {
+  (stub.async()->*method)(&context, &request, reply, [&](grpc::Status how) {
     // Notified under the lock: after it, nothing of this frame may be touched.
     std::lock_guard lock(mutex);
     status = std::move(how);
@@ -96,19 +111,28 @@ absl::StatusOr<Reply> CoordinatorClient::Call(Method<Request, Reply> method, Req
                                               Nanos patience) {
   const Nanos deadline = SystemClock().Monotonic() + patience;
   Nanos pause = 50 * kMillisecond;
+  // Of several, one that is stopped must not use up the time that another one could answer in; one
+  // that leads and is only slow is asked again, and given twice as long.
+  Nanos limit = std::max(coordinators_->several() ? patience / 4 : patience, kSecond);
   while (true) {
     *request.mutable_identity() = identity();
     Reply reply;
-    const absl::Status status = CallOnce(method, request, std::max(patience, kSecond), &reply);
+    const Coordinators::Way way = coordinators_->Ask();
+    const absl::Status status = CallOnce(way, method, request, limit, &reply);
     if (status.ok()) {
+      coordinators_->Answered(way);
       RETURN_IF_ERROR(Meet(reply.identity()));
       return reply;
     }
-    if (!IsConnectionLoss(status) || SystemClock().Monotonic() + pause >= deadline) {
+    // Alone, a standby does not become the leader by being asked again.
+    const bool in_vain = !coordinators_->several() && NotLeaderOf(status);
+    if (!IsConnectionLoss(status) || in_vain || SystemClock().Monotonic() + pause >= deadline) {
       return GaveUp(status);
     }
-    if (!pause_(pause)) return status;
-    pause = std::min<Nanos>(2 * pause, kSecond);
+    if (absl::IsDeadlineExceeded(status)) limit = std::min(2 * limit, std::max(patience, kSecond));
+    const bool at_once = coordinators_->MoveOn(way, status);
+    if (!pause_(at_once ? 0 : pause)) return status;
+    if (!at_once) pause = std::min<Nanos>(2 * pause, kSecond);
   }
 }
 

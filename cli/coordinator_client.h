@@ -1,6 +1,7 @@
-// The CLI's calls to a coordinator: one blocking function per RPC, each with a deadline and our
-// Identity. Reads and Submit are repeated while nobody answers, because each of them may be called
-// again (client_api.proto). Any thread.
+// The CLI's calls to the coordinator that leads: one blocking function per RPC, each with a
+// deadline and our Identity. Reads and Submit are repeated while nobody answers, because each of
+// them may be called again (client_api.proto), and go to the next one of several coordinators. Any
+// thread.
 #pragma once
 
 #include <functional>
@@ -11,8 +12,8 @@
 
 #include "common/status.h"
 #include "common/time.h"
-#include "grpcpp/channel.h"
 #include "rackmark/v1/client_api.grpc.pb.h"
+#include "rpc/coordinators.h"
 
 namespace rackmark {
 
@@ -22,7 +23,7 @@ class CoordinatorClient {
   // with 0 while a call waits for its answer, so that a coordinator that hangs holds up nobody.
   using Pause = std::function<bool(Nanos)>;
 
-  CoordinatorClient(const std::shared_ptr<grpc::Channel>& channel, std::string incarnation,
+  CoordinatorClient(std::shared_ptr<Coordinators> coordinators, std::string incarnation,
                     Pause pause);
 
   // `patience`: how long an unreachable coordinator is called again before UNAVAILABLE.
@@ -43,14 +44,16 @@ class CoordinatorClient {
   absl::StatusOr<v1::PutArtifactReply> PutArtifact(const std::string& sha256,
                                                    std::string_view bytes, Nanos patience);
 
-  v1::ClientService::Stub& stub() { return *stub_; }
+  // For calls that are streams: whoever makes one says there what came of it.
+  Coordinators& coordinators() { return *coordinators_; }
   v1::Identity identity() const;
   // Checks who answered and remembers it; FAILED_PRECONDITION if we cannot talk with them.
   absl::Status Meet(const v1::Identity& theirs);
   std::string cluster_id() const { return identity().cluster_id(); }
 
  private:
-  absl::StatusOr<v1::PutArtifactReply> PutOnce(const std::string& sha256, std::string_view bytes);
+  absl::StatusOr<v1::PutArtifactReply> PutOnce(const Coordinators::Way& way,
+                                               const std::string& sha256, std::string_view bytes);
   template <typename Request, typename Reply>
   using Method = void (v1::ClientService::StubInterface::async_interface::*)(
       grpc::ClientContext*, const Request*, Reply*, std::function<void(grpc::Status)>);
@@ -58,10 +61,10 @@ class CoordinatorClient {
   absl::StatusOr<Reply> Call(Method<Request, Reply> method, Request request, Nanos patience);
   // One try. Ends early, as CANCELLED, once somebody wants us to stop.
   template <typename Request, typename Reply>
-  absl::Status CallOnce(Method<Request, Reply> method, const Request& request, Nanos deadline,
-                        Reply* reply);
+  absl::Status CallOnce(const Coordinators::Way& way, Method<Request, Reply> method,
+                        const Request& request, Nanos deadline, Reply* reply);
 
-  const std::unique_ptr<v1::ClientService::Stub> stub_;
+  const std::shared_ptr<Coordinators> coordinators_;
   const std::string incarnation_;
   const Pause pause_;
   mutable std::mutex mutex_;
@@ -69,7 +72,7 @@ class CoordinatorClient {
   uint64_t epoch_ = 0;      // guarded by mutex_
 };
 
-// Whether a broken call may be made again: nobody was there, or the line broke.
+// Whether a broken call may be made again: nobody was there, the line broke, or another one leads.
 bool IsConnectionLoss(const absl::Status& status);
 
 }  // namespace rackmark

@@ -3,14 +3,19 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "rpc/channel.h"
 #include "rpc/identity.h"
 #include "rpc/listener.h"
+#include "rpc/not_leader.h"
 
 namespace rackmark {
 namespace {
@@ -48,8 +53,9 @@ class CoordinatorClientTest : public testing::Test {
   CoordinatorClientTest() {
     EXPECT_NE(mkdtemp(folder_.data()), nullptr);
     listener_ = *Listener::Start({&service_}, {Endpoint::Kind::kUnix, folder_ + "/c.sock"}, {});
-    client_ = std::make_unique<CoordinatorClient>(*Dial(*ParseEndpoint(listener_->address()), {}),
-                                                  "boot/1", [](Nanos) { return true; });
+    client_ = std::make_unique<CoordinatorClient>(
+        *Coordinators::Create(*ParseEndpoints(listener_->address()), {}), "boot/1",
+        [](Nanos) { return true; });
   }
   ~CoordinatorClientTest() override { listener_->Shutdown(0); }
 
@@ -73,6 +79,78 @@ TEST_F(CoordinatorClientTest, AnAnswerThatIsTooLargeIsNoMissingCoordinator) {
   EXPECT_EQ(jobs.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(jobs.status().message()),
               HasSubstr("does not fit into one message of 4 MiB; ask for less"));
+}
+
+// Answers every call "not the leader".
+class StandsBy : public grpc::CallbackGenericService {
+ public:
+  explicit StandsBy(std::string leader) : leader_(std::move(leader)) {}
+  std::atomic<int> asked = 0;
+
+ private:
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+    class Refusal : public grpc::ServerGenericBidiReactor {
+     public:
+      explicit Refusal(const std::string& leader) { Finish(NotLeaderStatus(leader)); }
+      void OnDone() override { delete this; }
+    };
+    ++asked;
+    return new Refusal(leader_);
+  }
+  const std::string leader_;
+};
+
+class SeveralCoordinators : public CoordinatorClientTest {
+ protected:
+  std::unique_ptr<Listener> StandBy(StandsBy& standby, const std::string& name) {
+    Listener::Extras extras;
+    extras.others = &standby;
+    return *Listener::Start({}, {Endpoint::Kind::kUnix, folder_ + "/" + name}, {}, extras);
+  }
+  std::unique_ptr<CoordinatorClient> ClientOf(const std::string& addresses) {
+    return std::make_unique<CoordinatorClient>(
+        *Coordinators::Create(*ParseEndpoints(addresses), {}), "boot/1",
+        [this](Nanos wait) { return pauses_.push_back(wait), true; });
+  }
+  std::vector<Nanos> pauses_;
+};
+
+TEST_F(SeveralCoordinators, TheOneThatLeadsIsFoundWithoutWaitingAndKept) {
+  StandsBy standby(listener_->address());
+  const auto listener = StandBy(standby, "s");
+  // Nobody listens at the first; the second knows who leads, so that the third need not be asked.
+  const std::string nobody = "unix:" + folder_ + "/nobody";
+  const auto client = ClientOf(
+      absl::StrCat(nobody, ",", listener->address(), ",", nobody, "2,", listener_->address()));
+  for (int i = 0; i < 2; ++i) {
+    const auto nodes = client->ListNodes(20 * kSecond);
+    ASSERT_TRUE(nodes.ok()) << nodes.status();
+    EXPECT_EQ(nodes->nodes_size(), 5);
+  }
+  EXPECT_EQ(standby.asked, 1);
+  for (const Nanos pause : pauses_) EXPECT_EQ(pause, 0);
+  EXPECT_EQ(client->coordinators().Ask().address, listener_->address());
+}
+
+TEST_F(SeveralCoordinators, AStandbyThatIsNamedAloneSaysWhomToName) {
+  StandsBy standby("h:1");
+  const auto listener = StandBy(standby, "s");
+  const auto alone = ClientOf(listener->address())->ListNodes(20 * kSecond);
+  EXPECT_TRUE(absl::IsUnavailable(alone.status()));
+  EXPECT_THAT(std::string(alone.status().message()), HasSubstr("the one that leads is h:1"));
+  EXPECT_EQ(standby.asked, 1);
+}
+
+TEST_F(SeveralCoordinators, WithoutALeaderTheRoundsHavePausesAndAnEnd) {
+  StandsBy one(""), two("");
+  const auto a = StandBy(one, "a"), b = StandBy(two, "b");
+  const auto nobody =
+      ClientOf(absl::StrCat(a->address(), ",", b->address()))->ListNodes(200 * kMillisecond);
+  EXPECT_TRUE(absl::IsUnavailable(nobody.status()));
+  EXPECT_THAT(std::string(nobody.status().message()), HasSubstr("none of them leads"));
+  EXPECT_GE(one.asked, 1);
+  EXPECT_GE(two.asked, 1);
+  EXPECT_TRUE(std::any_of(pauses_.begin(), pauses_.end(), [](Nanos p) { return p > 0; }));
 }
 
 }  // namespace

@@ -9,13 +9,15 @@
 
 namespace rackmark {
 
-absl::StatusOr<v1::PutArtifactReply> CoordinatorClient::PutOnce(const std::string& sha256,
+absl::StatusOr<v1::PutArtifactReply> CoordinatorClient::PutOnce(const Coordinators::Way& way,
+                                                                const std::string& sha256,
                                                                 std::string_view bytes) {
   constexpr std::chrono::seconds kDeadline(120);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kDeadline);
   v1::PutArtifactReply reply;
-  const auto writer = stub_->PutArtifact(&context, &reply);
+  v1::ClientService::Stub stub(way.channel);
+  const auto writer = stub.PutArtifact(&context, &reply);
   v1::PutArtifactRequest request;
   *request.mutable_identity() = identity();
   request.set_sha256(sha256);
@@ -42,12 +44,16 @@ absl::StatusOr<v1::PutArtifactReply> CoordinatorClient::PutArtifact(const std::s
   const Nanos deadline = SystemClock().Monotonic() + patience;
   Nanos pause = 50 * kMillisecond;
   while (true) {
-    absl::StatusOr<v1::PutArtifactReply> reply = PutOnce(sha256, bytes);
+    const Coordinators::Way way = coordinators_->Ask();
+    absl::StatusOr<v1::PutArtifactReply> reply = PutOnce(way, sha256, bytes);
+    if (reply.ok()) coordinators_->Answered(way);
     if (reply.ok() || !IsConnectionLoss(reply.status()) || absl::IsCancelled(reply.status()) ||
-        SystemClock().Monotonic() + pause >= deadline || !pause_(pause)) {
+        SystemClock().Monotonic() + pause >= deadline) {
       return reply;
     }
-    pause = std::min<Nanos>(2 * pause, kSecond);
+    const bool at_once = coordinators_->MoveOn(way, reply.status());
+    if (!pause_(at_once ? 0 : pause)) return reply;
+    if (!at_once) pause = std::min<Nanos>(2 * pause, kSecond);
   }
 }
 

@@ -15,8 +15,7 @@
 #include "common/exit_codes.h"
 #include "common/text.h"
 #include "jobs/spec.h"
-#include "rpc/channel.h"
-#include "rpc/endpoint.h"
+#include "rpc/coordinators.h"
 #include "rpc/identity.h"
 
 namespace rackmark {
@@ -86,18 +85,19 @@ absl::StatusOr<v1::Job> LoadJob(const CommandLine& line, TraceFiles& traces) {
   return *std::move(result.job);
 }
 
-absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoint,
+absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoints,
                                                            const CommandLine& line,
                                                            CoordinatorClient::Pause pause) {
-  ASSIGN_OR_RETURN(const Endpoint parsed, ParseEndpoint(endpoint));
+  ASSIGN_OR_RETURN(auto parsed, ParseEndpoints(endpoints));
   Security security;
   if (!line.tls_certificate.empty()) {
     security.tls = TlsFiles{line.tls_certificate, line.tls_key, line.tls_authority};
   }
   security.token_file = line.token_file;
-  ASSIGN_OR_RETURN(const auto channel, Dial(parsed, security));
+  ASSIGN_OR_RETURN(auto coordinators, Coordinators::Create(std::move(parsed), std::move(security)));
   ASSIGN_OR_RETURN(std::string incarnation, NewIncarnation());
-  return std::make_unique<CoordinatorClient>(channel, std::move(incarnation), std::move(pause));
+  return std::make_unique<CoordinatorClient>(std::move(coordinators), std::move(incarnation),
+                                             std::move(pause));
 }
 
 bool Print(std::string_view text) {

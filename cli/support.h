@@ -35,8 +35,9 @@ ReadResult ReadJobAt(const std::string& path, const std::vector<std::string>& se
 // holds the traces that it names, for their upload.
 absl::StatusOr<v1::Job> LoadJob(const CommandLine& line, TraceFiles& traces);
 
-// `pause`: see CoordinatorClient.
-absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoint,
+// `endpoints`: of one coordinator, or of several with commas between. `pause`: see
+// CoordinatorClient.
+absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoints,
                                                            const CommandLine& line,
                                                            CoordinatorClient::Pause pause);
 

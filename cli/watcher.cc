@@ -46,7 +46,9 @@ absl::Status Watcher::Follow() {
   v1::WatchJobRequest request;
   *request.mutable_identity() = client_.identity();
   request.set_job_id(job_id_);
-  const auto stream = client_.stub().WatchJob(&context, request);
+  const Coordinators::Way way = client_.coordinators().Ask();
+  v1::ClientService::Stub stub(way.channel);
+  const auto stream = stub.WatchJob(&context, request);
   bool ended = false;
   absl::Status met;
   v1::WatchJobReply reply;
@@ -54,6 +56,7 @@ absl::Status Watcher::Follow() {
     met = client_.Meet(reply.identity());
     if (!met.ok()) break;
     last_heard_ = SystemClock().Monotonic();
+    client_.coordinators().Answered(way);
     if (std::exchange(lost_, false)) Push({WatchUpdate::Kind::kBack, {}, {}});
     ended = reply.job().phase() == v1::JOB_PHASE_ENDED;
     Push({WatchUpdate::Kind::kReply, reply, {}});
@@ -66,7 +69,10 @@ absl::Status Watcher::Follow() {
   }
   if (ended) return absl::OkStatus();
   if (!met.ok()) return met;
-  return status.ok() ? absl::UnavailableError("the coordinator ended the stream") : status;
+  const absl::Status why =
+      status.ok() ? absl::UnavailableError("the coordinator ended the stream") : status;
+  next_at_once_ = client_.coordinators().MoveOn(way, why);
+  return why;
 }
 
 void Watcher::Loop() {
@@ -81,6 +87,7 @@ void Watcher::Loop() {
     }
     if (!std::exchange(lost_, true)) Push({WatchUpdate::Kind::kLost, {}, status});
     if (last_heard_ != before) pause = 100 * kMillisecond;
+    if (next_at_once_) continue;
     Pause(pause);
     pause = std::min<Nanos>(2 * pause, 2 * kSecond);
   }

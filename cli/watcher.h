@@ -1,5 +1,5 @@
-// Follows one job through WatchJob on a thread of its own, across coordinator restarts. The updates
-// are popped by main's thread.
+// Follows one job through WatchJob on a thread of its own, across restarts of its coordinator and
+// to another one that leads after it. The updates are popped by main's thread.
 #pragma once
 
 #include <atomic>
@@ -49,6 +49,7 @@ class Watcher {
   grpc::ClientContext* context_ = nullptr;  // guarded by mutex_
   Nanos last_heard_;
   bool lost_ = false;
+  bool next_at_once_ = false;  // another coordinator is there to be asked
   std::thread thread_;
 };
 

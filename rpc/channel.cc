@@ -40,12 +40,14 @@ class TokenInterceptorFactory : public grpc::experimental::ClientInterceptorFact
   const std::string header_;
 };
 
-grpc::ChannelArguments Arguments() {
+grpc::ChannelArguments Arguments(Pings pings) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, pings.after_ms);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, pings.timeout_ms);
+  // Who only listens sends no data, and would ping twice and then wait for ever.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
@@ -59,16 +61,16 @@ grpc::ChannelArguments Arguments() {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Dial(const Endpoint& endpoint,
-                                                    const Security& security) {
+                                                    const Security& security, Pings pings) {
   ASSIGN_OR_RETURN(auto credentials, ChannelCredentialsFor(security));
   if (security.token_file.empty()) {
-    return grpc::CreateCustomChannel(endpoint.ToString(), credentials, Arguments());
+    return grpc::CreateCustomChannel(endpoint.ToString(), credentials, Arguments(pings));
   }
   ASSIGN_OR_RETURN(const std::string token, ReadOwnToken(security.token_file));
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
   factories.push_back(std::make_unique<TokenInterceptorFactory>(absl::StrCat("Bearer ", token)));
-  return grpc::experimental::CreateCustomChannelWithInterceptors(endpoint.ToString(), credentials,
-                                                                 Arguments(), std::move(factories));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      endpoint.ToString(), credentials, Arguments(pings), std::move(factories));
 }
 
 }  // namespace rackmark

@@ -11,12 +11,42 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "grpcpp/server_posix.h"
+#include "grpcpp/support/server_interceptor.h"
 #include "rpc/credentials.h"
 #include "rpc/limits.h"
 #include "rpc/unix_acceptor.h"
 
 namespace rackmark {
 namespace {
+
+// One place for all services: whatever leaves the process passes here.
+class AnswerGuard : public grpc::experimental::Interceptor {
+ public:
+  explicit AnswerGuard(const std::function<void()>* before) : before_(before) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    using Point = grpc::experimental::InterceptionHookPoints;
+    if (methods->QueryInterceptionHookPoint(Point::PRE_SEND_MESSAGE) ||
+        methods->QueryInterceptionHookPoint(Point::PRE_SEND_STATUS)) {
+      (*before_)();
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::function<void()>* const before_;
+};
+
+class AnswerGuardFactory : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit AnswerGuardFactory(std::function<void()> before) : before_(std::move(before)) {}
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo*) override {
+    return new AnswerGuard(&before_);
+  }
+
+ private:
+  const std::function<void()> before_;  // outlives every call: the server owns this factory
+};
 
 void SetBounds(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMessageBytesMax);
@@ -46,12 +76,18 @@ struct Listener::Parts {
 Listener::Listener(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
-    const std::vector<grpc::Service*>& services, const Endpoint& endpoint,
-    const Security& security) {
+    const std::vector<grpc::Service*>& services, const Endpoint& endpoint, const Security& security,
+    Extras extras) {
   RETURN_IF_ERROR(CheckListenSafety(endpoint, security));
   grpc::ServerBuilder builder;
   SetBounds(builder);
   for (grpc::Service* service : services) builder.RegisterService(service);
+  if (extras.others != nullptr) builder.RegisterCallbackGenericService(extras.others);
+  if (extras.before_answer) {
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> factories;
+    factories.push_back(std::make_unique<AnswerGuardFactory>(std::move(extras.before_answer)));
+    builder.experimental().SetInterceptorCreators(std::move(factories));
+  }
   int port = 0;
   if (endpoint.kind == Endpoint::Kind::kTcp) {
     ASSIGN_OR_RETURN(auto credentials, ServerCredentialsFor(security));

@@ -3,25 +3,36 @@
 // in. Owned by main; Shutdown from any thread, once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "common/status.h"
 #include "common/time.h"
+#include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/impl/codegen/service_type.h"
 #include "rpc/endpoint.h"
 #include "rpc/security.h"
 
 namespace rackmark {
 
+struct ListenerExtras {
+  // Takes every call that no service does. May be null.
+  grpc::CallbackGenericService* others = nullptr;
+  // Called before each message and each status that goes out, on gRPC's threads; a process that
+  // may answer nobody any more ends here. May be empty.
+  std::function<void()> before_answer;
+};
+
 class Listener {
  public:
+  using Extras = ListenerExtras;
   // The services must outlive the listener. PERMISSION_DENIED: CheckListenSafety. ALREADY_EXISTS:
   // somebody listens there.
   static absl::StatusOr<std::unique_ptr<Listener>> Start(
       const std::vector<grpc::Service*>& services, const Endpoint& endpoint,
-      const Security& security);
+      const Security& security, Extras extras = {});
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;

@@ -10,8 +10,7 @@ inline grpc::Status ToGrpc(const absl::Status& status) {
   return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
 }
 
-inline absl::Status FromGrpc(const grpc::Status& status) {
-  return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
-}
+// With what NotLeaderOf (not_leader.h) reads of it.
+absl::Status FromGrpc(const grpc::Status& status);
 
 }  // namespace rackmark

@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "common/exit_codes.h"
 #include "common/interfaces.h"
@@ -13,7 +14,7 @@
 #include "common/program.h"
 #include "common/text.h"
 #include "grpcpp/grpcpp.h"
-#include "rpc/channel.h"
+#include "rpc/coordinators.h"
 #include "rpc/identity.h"
 #include "worker/daemon/daemon.h"
 #include "worker/device/cpu_probe.h"
@@ -45,9 +46,12 @@ struct WorkerFlags {
 };
 
 Flags Table(WorkerFlags* f) {
-  Flags flags("rackmark-worker", "--coordinator ENDPOINT [flags]",
+  Flags flags("rackmark-worker", "--coordinator ENDPOINTS [flags]",
               "Runs the ranks of one node as the coordinator desires, and reports on them.");
-  flags.Add("coordinator", &f->coordinator, "unix:/path or host:port of the coordinator");
+  flags.Add(
+      "coordinator", &f->coordinator,
+      "unix:/path or host:port of the coordinator; of several that share a database, all, with "
+      "commas between");
   flags.Add("name", &f->name, "this node's name; default: the host name");
   flags.Add("data", &f->data, "folder of the spool and the lock; one per daemon");
   flags.Add("cpu-slots", &f->cpu_slots, "CPU devices to offer; default: one per usable CPU", 1,
@@ -134,6 +138,16 @@ absl::StatusOr<DaemonOptions> OptionsOf(const WorkerFlags& f) {
   return options;
 }
 
+absl::Status CheckDialSafety(const std::vector<Endpoint>& endpoints, const Security& security) {
+  for (const Endpoint& endpoint : endpoints) {
+    if (endpoint.IsLocal() || security.tls) continue;
+    return absl::PermissionDeniedError(
+        absl::StrCat("the coordinator at ", endpoint.ToString(),
+                     " is not on this machine: give --tls-cert, --tls-key and --tls-ca"));
+  }
+  return absl::OkStatus();
+}
+
 int Complain(const absl::Status& status, int code) {
   std::fprintf(stderr, "rackmark-worker: %s\n", std::string(status.message()).c_str());
   return code;
@@ -164,8 +178,8 @@ int Main(int argc, char** argv) {
   if (f.coordinator.empty()) {
     return Complain(absl::InvalidArgumentError("--coordinator is needed; see --help"), kExitUsage);
   }
-  const auto endpoint = ParseEndpoint(f.coordinator);
-  if (!endpoint.ok()) return Complain(endpoint.status(), kExitUsage);
+  auto endpoints = ParseEndpoints(f.coordinator);
+  if (!endpoints.ok()) return Complain(endpoints.status(), kExitUsage);
   if (!f.interface.empty()) {
     // Ranks would say it too, but only when a gang that needs it meets.
     const absl::Status there = CheckInterface(f.interface);
@@ -176,13 +190,10 @@ int Main(int argc, char** argv) {
   }
   const auto transport = ParseTransport(f.transport);
   if (!transport.ok()) return Complain(transport.status(), kExitUsage);
-  const auto security = SecurityOf(f);
+  auto security = SecurityOf(f);
   if (!security.ok()) return Complain(security.status(), kExitUsage);
-  if (!endpoint->IsLocal() && !security->tls) {
-    return Complain(absl::PermissionDeniedError(absl::StrCat("the coordinator at ", f.coordinator,
-                                                             " is not on this machine: give "
-                                                             "--tls-cert, --tls-key and --tls-ca")),
-                    kExitRefused);
+  if (const absl::Status safe = CheckDialSafety(*endpoints, *security); !safe.ok()) {
+    return Complain(safe, kExitRefused);
   }
   InitLog("rackmark-worker", *level);
 
@@ -201,11 +212,11 @@ int Main(int argc, char** argv) {
   if (!folder.ok()) return Complain(folder.status(), kExitInternal);
   if (f.rank_program.empty()) f.rank_program = *folder + "/rackmark-rank";
   if (f.gpu_rank_program.empty()) f.gpu_rank_program = *folder + "/rackmark-rank-cuda";
-  auto channel = Dial(*endpoint, *security);
-  if (!channel.ok()) return Complain(channel.status(), kExitUsage);
+  auto coordinators = Coordinators::Create(*std::move(endpoints), *std::move(security));
+  if (!coordinators.ok()) return Complain(coordinators.status(), kExitUsage);
   Log(LogLevel::kInfo, absl::StrCat("node ", options->node.name(), " with ",
                                     options->node.devices_size(), " devices"));
-  auto daemon = Daemon::Create(*std::move(options), *channel,
+  auto daemon = Daemon::Create(*std::move(options), *std::move(coordinators),
                                RealProcesses({f.rank_program, f.gpu_rank_program}, {}));
   if (!daemon.ok()) return Complain(daemon.status(), kExitError);
   return RunDaemon(daemon->get(), stop->get());

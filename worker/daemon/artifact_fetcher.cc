@@ -9,6 +9,7 @@
 #include "grpcpp/support/client_callback.h"
 #include "rpc/identity.h"
 #include "rpc/limits.h"
+#include "rpc/not_leader.h"
 #include "rpc/status_bridge.h"
 
 namespace rackmark {
@@ -16,6 +17,7 @@ namespace {
 
 // Answers that stay the same however often one asks.
 bool IsFinal(const absl::Status& status) {
+  if (NotLeaderOf(status)) return false;  // another one will know
   switch (status.code()) {
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kInvalidArgument:
@@ -105,10 +107,10 @@ class ArtifactFetcher::Call : public grpc::ClientReadReactor<v1::ArtifactPiece> 
   absl::Status trouble_;  // of our own side
 };
 
-ArtifactFetcher::ArtifactFetcher(std::shared_ptr<grpc::Channel> channel,
+ArtifactFetcher::ArtifactFetcher(std::shared_ptr<const Coordinators> coordinators,
                                  std::shared_ptr<Inbox> inbox, std::string folder, Done done,
                                  uint64_t seed)
-    : stub_(v1::WorkerService::NewStub(channel)),
+    : coordinators_(std::move(coordinators)),
       inbox_(std::move(inbox)),
       folder_(std::move(folder)),
       done_(std::move(done)),
@@ -116,7 +118,11 @@ ArtifactFetcher::ArtifactFetcher(std::shared_ptr<grpc::Channel> channel,
 
 void ArtifactFetcher::Pump(const std::optional<std::string>& wanted, const v1::Identity& identity,
                            Nanos now) {
-  if (!wanted || closed_ || call_ != nullptr || now < dial_at_) return;
+  const bool moved = way_.number != coordinators_->Ask().number;
+  if (moved && call_ != nullptr) return call_->Cancel();
+  if (!wanted || closed_ || call_ != nullptr || (!moved && now < dial_at_)) return;
+  way_ = coordinators_->Ask();
+  stub_ = v1::WorkerService::NewStub(way_.channel);
   v1::GetArtifactRequest request;
   *request.mutable_identity() = identity;
   request.set_sha256(*wanted);

@@ -12,8 +12,8 @@
 
 #include "common/status.h"
 #include "common/time.h"
-#include "grpcpp/channel.h"
 #include "rackmark/v1/worker_api.grpc.pb.h"
+#include "rpc/coordinators.h"
 #include "worker/daemon/backoff.h"
 #include "worker/daemon/inbox.h"
 
@@ -23,7 +23,7 @@ class ArtifactFetcher {
  public:
   // What will not become better by asking again, or OK with the file's size.
   using Done = std::function<void(const std::string& sha256, const absl::StatusOr<uint64_t>&)>;
-  ArtifactFetcher(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<Inbox> inbox,
+  ArtifactFetcher(std::shared_ptr<const Coordinators> coordinators, std::shared_ptr<Inbox> inbox,
                   std::string folder, Done done, uint64_t seed);
 
   // Starts a call if none is under way, it is time, and something is wanted.
@@ -42,6 +42,8 @@ class ArtifactFetcher {
   };
   void OnDone(const std::string& sha256, const Result& result);
 
+  const std::shared_ptr<const Coordinators> coordinators_;
+  Coordinators::Way way_;  // of call_
   std::unique_ptr<v1::WorkerService::Stub> stub_;
   std::shared_ptr<Inbox> inbox_;
   const std::string folder_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <climits>
 #include <functional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "common/random.h"
 #include "common/text.h"
 #include "rpc/identity.h"
+#include "rpc/not_leader.h"
 #include "samples/chunk_codec.h"
 #include "worker/daemon/artifact_cache.h"
 #include "worker/daemon/artifact_fetcher.h"
@@ -41,6 +43,11 @@ constexpr Nanos kDyingPoll = 10 * kMillisecond;  // while a process is on its wa
 constexpr Nanos kLeftoverPoll = 100 * kMillisecond;
 constexpr Nanos kIdlePoll = kSecond;
 constexpr Nanos kShutdownMax = 3 * kSecond;
+// A coordinator that is stopped keeps its connections. Where another may lead meanwhile, it is left
+// when a Report has waited that long for its answer: several can be tried before we fence
+// ourselves.
+constexpr Nanos kSilencesPerFence = 10;
+constexpr size_t kComplaintsMax = 32;
 
 uint64_t SeedOf(std::string_view text) {
   uint64_t seed = 0;
@@ -53,7 +60,7 @@ uint64_t SeedOf(std::string_view text) {
 class Daemon::Loop {
  public:
   struct Parts {
-    std::shared_ptr<grpc::Channel> channel;
+    std::shared_ptr<Coordinators> coordinators;
     std::unique_ptr<ProcessRunner> processes;
     std::unique_ptr<Spool> spool;
     Leftovers leftovers;
@@ -75,6 +82,8 @@ class Daemon::Loop {
   void FetchArtifacts(Nanos now);
   void OnArtifact(const std::string& sha256, const absl::StatusOr<uint64_t>& bytes);
   void Beat(Nanos now);
+  Nanos Silence() const { return session_.fence() / kSilencesPerFence; }
+  void LeaveSilent(Nanos now);
   bool Gathers(Nanos now) const {
     return session_.unanswered() >= kUnansweredBusy && now - reported_at_ < kReportGap;
   }
@@ -104,7 +113,7 @@ class Daemon::Loop {
   bool fenced_ = false;
   absl::Status fatal_;
   std::string last_fingerprint_;
-  std::string last_complaint_;
+  std::set<std::string> complaints_;  // told since the last answer
   Nanos reported_at_ = 0;
   Nanos beat_at_ = 0;
   Nanos leftovers_at_ = 0;
@@ -122,7 +131,7 @@ Daemon::Loop::Loop(DaemonOptions options, Parts parts)
               &parts_.artifacts, options_.files, [this] { return session_.Identity(); },
               options_.transport, options_.interface},
              &state_),
-      sync_(parts_.channel, inbox_,
+      sync_(parts_.coordinators, inbox_,
             {[this] {
                session_.StreamOpened();
                opened_ = true;
@@ -130,9 +139,10 @@ Daemon::Loop::Loop(DaemonOptions options, Parts parts)
              [this](const v1::SyncReply& reply, Nanos at) { OnReply(reply, at); },
              [this](const absl::Status& status) { OnSyncEnded(status); }},
             SeedOf(options_.session.incarnation)),
-      uplink_(parts_.channel, inbox_, parts_.spool.get(), SeedOf(options_.session.incarnation) + 1),
+      uplink_(parts_.coordinators, inbox_, parts_.spool.get(),
+              SeedOf(options_.session.incarnation) + 1),
       fetcher_(
-          parts_.channel, inbox_, parts_.artifacts.folder(),
+          parts_.coordinators, inbox_, parts_.artifacts.folder(),
           [this](const std::string& sha256, const absl::StatusOr<uint64_t>& bytes) {
             OnArtifact(sha256, bytes);
           },
@@ -159,6 +169,7 @@ void Daemon::Loop::Turn() {
   ReconcileAll(now);
   FetchArtifacts(now);
   Beat(now);
+  LeaveSilent(now);
   run_streams_.Tick(now);
   streams_.Tick(now);
   streams_.Drop(now, [this](const StreamKey& key) { return run_streams_.InterestIn(key); });
@@ -219,6 +230,13 @@ void Daemon::Loop::Beat(Nanos now) {
   ranks_.ReadMemory();
 }
 
+void Daemon::Loop::LeaveSilent(Nanos now) {
+  const std::optional<Nanos> since = session_.WaitsSince();
+  if (!parts_.coordinators->several() || sync_.idle() || !since || now - *since < Silence()) return;
+  sync_.Drop(absl::DeadlineExceededError(
+      absl::StrCat("no answer within ", FormatDuration(Silence()), ", so the next one is asked")));
+}
+
 void Daemon::Loop::SendReport() {
   const Session::Moment now = Now();
   if (!sync_.Ready(now.monotonic)) return;
@@ -247,11 +265,11 @@ void Daemon::Loop::OnReply(const v1::SyncReply& reply, Nanos received) {
     if (outcome.status().code() == absl::StatusCode::kFailedPrecondition) {
       fatal_ = outcome.status();
     } else {
-      sync_.Drop();  // and dial again: the fencing clock goes on meanwhile
+      sync_.Drop(outcome.status());  // and dial again: the fencing clock goes on meanwhile
     }
     return;
   }
-  last_complaint_.clear();
+  complaints_.clear();
   if (!outcome->new_cluster) return;
   Log(LogLevel::kInfo,
       absl::StrCat("this worker belongs to cluster ", session_.cluster_id().substr(0, 8), " now"));
@@ -262,7 +280,7 @@ void Daemon::Loop::OnReply(const v1::SyncReply& reply, Nanos received) {
 
 void Daemon::Loop::OnSyncEnded(const absl::Status& status) {
   LogOnce(status);
-  if (status.code() != absl::StatusCode::kFailedPrecondition) return;
+  if (status.code() != absl::StatusCode::kFailedPrecondition || NotLeaderOf(status)) return;
   if (FromAbsl(status.message()).find(kProtocolMismatch) != std::string_view::npos) {
     fatal_ = status;
   } else if (!state_.AnyProcess()) {
@@ -272,9 +290,10 @@ void Daemon::Loop::OnSyncEnded(const absl::Status& status) {
 
 void Daemon::Loop::LogOnce(const absl::Status& status) {
   std::string line = EscapeControl(FromAbsl(status.message()));
-  if (line == last_complaint_ || stopping_) return;
-  Log(LogLevel::kWarning, absl::StrCat("coordinator: ", line));
-  last_complaint_ = std::move(line);
+  if (stopping_ || complaints_.count(line) > 0) return;
+  if (complaints_.size() >= kComplaintsMax) complaints_.clear();
+  Log(LogLevel::kWarning, absl::StrCat("coordinator ", sync_.address(), ": ", line));
+  complaints_.insert(std::move(line));
 }
 
 Nanos Daemon::Loop::NextDeadline(Nanos now) const {
@@ -292,6 +311,10 @@ Nanos Daemon::Loop::NextDeadline(Nanos now) const {
   if (wanted_ && fetcher_.idle()) consider(fetcher_.dial_at());
   if (ranks_.Dying()) consider(now + kDyingPoll);
   if (!state_.leftovers.empty()) consider(leftovers_at_);
+  if (const auto since = session_.WaitsSince();
+      since && !sync_.idle() && parts_.coordinators->several()) {
+    consider(*since + Silence());
+  }
   if (sync_.writable()) {
     // A change that came meanwhile is still to be told.
     if (Gathers(now)) consider(reported_at_ + kReportGap);
@@ -336,7 +359,7 @@ void Daemon::Loop::Shutdown() {
 }
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(DaemonOptions options,
-                                                       std::shared_ptr<grpc::Channel> channel,
+                                                       std::shared_ptr<Coordinators> coordinators,
                                                        std::unique_ptr<ProcessRunner> processes) {
   ASSIGN_OR_RETURN(auto spool,
                    Spool::Open({options.data_folder + "/spool", options.data_folder + "/set-aside",
@@ -346,8 +369,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(DaemonOptions options,
   ASSIGN_OR_RETURN(auto artifacts,
                    ArtifactCache::Open(options.data_folder + "/artifacts", options.artifact_bytes));
   return std::unique_ptr<Daemon>(new Daemon(std::make_unique<Loop>(
-      std::move(options), Loop::Parts{std::move(channel), std::move(processes), std::move(spool),
-                                      std::move(leftovers), std::move(artifacts)})));
+      std::move(options),
+      Loop::Parts{std::move(coordinators), std::move(processes), std::move(spool),
+                  std::move(leftovers), std::move(artifacts)})));
 }
 
 Daemon::Daemon(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}

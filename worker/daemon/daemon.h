@@ -10,9 +10,9 @@
 
 #include "common/status.h"
 #include "common/time.h"
-#include "grpcpp/channel.h"
 #include "rackmark/v1/cluster.pb.h"
 #include "rackmark/v1/rank_frame.pb.h"
+#include "rpc/coordinators.h"
 #include "worker/daemon/process.h"
 #include "worker/daemon/session.h"
 #include "worker/device/machine_files.h"
@@ -34,7 +34,7 @@ struct DaemonOptions {
 class Daemon {
  public:
   static absl::StatusOr<std::unique_ptr<Daemon>> Create(DaemonOptions options,
-                                                        std::shared_ptr<grpc::Channel> channel,
+                                                        std::shared_ptr<Coordinators> coordinators,
                                                         std::unique_ptr<ProcessRunner> processes);
   ~Daemon();
   Daemon(const Daemon&) = delete;

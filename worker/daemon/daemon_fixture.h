@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "rpc/channel.h"
 #include "rpc/identity.h"
 #include "rpc/listener.h"
+#include "rpc/not_leader.h"
 #include "rpc/status_bridge.h"
 #include "worker/daemon/daemon.h"
 #include "worker/daemon/stream_key.h"
@@ -34,6 +36,10 @@ class FakeCoordinator : public v1::WorkerService::Service {
     while (stream->Read(&report)) {
       std::lock_guard lock(mutex_);
       if (!refuse_.ok()) return ToGrpc(refuse_);
+      if (stand_by_for_) {
+        ++refused_;
+        return NotLeaderStatus(*stand_by_for_);
+      }
       report_ = report;
       sync_ = stream;
       changed_.notify_all();
@@ -49,8 +55,9 @@ class FakeCoordinator : public v1::WorkerService::Service {
     v1::SampleBatch batch;
     while (stream->Read(&batch)) {
       std::lock_guard lock(mutex_);
+      if (stand_by_for_) return NotLeaderStatus(*stand_by_for_);
       v1::SampleAck ack;
-      *ack.mutable_identity() = MakeIdentity(cluster_, 1, "c");
+      *ack.mutable_identity() = MakeIdentity(cluster_, epoch_, "c");
       for (const v1::Chunk& chunk : batch.chunks()) {
         chunks_[KeyOf(chunk.header())][chunk.header().seq()] = chunk;
         v1::Watermark* mark = ack.add_watermarks();
@@ -120,6 +127,9 @@ class FakeCoordinator : public v1::WorkerService::Service {
   bool answering_ = true;
   bool acking_ = true;
   absl::Status refuse_;
+  std::optional<std::string> stand_by_for_;  // whom it names
+  int refused_ = 0;                          // Syncs, because it stands by
+  uint64_t epoch_ = 1;
   std::string cluster_ = "cafecafecafecafe";
   v1::Timing timing_;
   std::map<std::string, std::string> artifacts_;  // by the name that they are asked for
@@ -129,7 +139,7 @@ class FakeCoordinator : public v1::WorkerService::Service {
  private:
   void Write(const v1::Report* answers) {
     v1::SyncReply reply;
-    *reply.mutable_identity() = MakeIdentity(cluster_, 1, "c");
+    *reply.mutable_identity() = MakeIdentity(cluster_, epoch_, "c");
     *reply.mutable_desired() = desired_;
     *reply.mutable_timing() = timing_;
     reply.set_node_id(5);
@@ -156,6 +166,7 @@ class DaemonTest : public ::testing::Test {
     std::filesystem::remove_all(root_);
     std::filesystem::create_directories(root_);
     endpoint_ = {Endpoint::Kind::kUnix, root_ + "/s"};
+    endpoints_ = {endpoint_};
     Listen();
     unsetenv("FAKE_RANK");
   }
@@ -182,8 +193,8 @@ class DaemonTest : public ::testing::Test {
                        .boot_id = "b1",
                        .protocol = protocol};
     options.data_folder = root_ + "/data";
-    auto daemon =
-        Daemon::Create(std::move(options), *Dial(endpoint_, {}), RealProcesses(programs_, {}));
+    auto daemon = Daemon::Create(std::move(options), *Coordinators::Create(endpoints_, {}),
+                                 RealProcesses(programs_, {}));
     ASSERT_TRUE(daemon.ok()) << daemon.status();
     daemon_ = *std::move(daemon);
     thread_ = std::thread([this] { result_ = daemon_->Run(); });
@@ -254,6 +265,7 @@ class DaemonTest : public ::testing::Test {
   v1::DeviceKind kind_ = v1::DEVICE_KIND_CPU;  // of all devices
   RankPrograms programs_ = {.cpu = *ProgramFolder() + "/fake_rank", .gpu = ""};
   Endpoint endpoint_;
+  std::vector<Endpoint> endpoints_;  // that the daemon is given
   FakeCoordinator fake_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<Daemon> daemon_;

@@ -56,6 +56,11 @@ class Session {
   Nanos sync_interval() const { return sync_interval_; }
   Nanos fence() const { return fence_; }
   size_t unanswered() const { return sent_.size(); }
+  // CLOCK_MONOTONIC: since when the oldest unanswered Report of this stream waits.
+  std::optional<Nanos> WaitsSince() const {
+    if (sent_.empty()) return std::nullopt;
+    return sent_.begin()->second.monotonic;
+  }
   // CLOCK_BOOTTIME: that long after *sending* the last answered Report. Missing before the first.
   std::optional<Nanos> FenceAt() const;
   bool Fenced(Nanos boottime) const;

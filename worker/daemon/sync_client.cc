@@ -4,9 +4,9 @@
 
 namespace rackmark {
 
-SyncClient::SyncClient(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<Inbox> inbox,
+SyncClient::SyncClient(std::shared_ptr<Coordinators> coordinators, std::shared_ptr<Inbox> inbox,
                        Handlers handlers, uint64_t seed)
-    : stub_(v1::WorkerService::NewStub(channel)),
+    : coordinators_(std::move(coordinators)),
       inbox_(std::move(inbox)),
       handlers_(std::move(handlers)),
       backoff_(seed) {}
@@ -18,12 +18,16 @@ bool SyncClient::Ready(Nanos now) {
   Call::Handlers handlers;
   handlers.message = [this](const v1::SyncReply& reply, Nanos received) {
     backoff_.Reset();
+    coordinators_->Answered(way_);
     handlers_.reply(reply, received);
     if (call_ != nullptr) call_->ReadNext();
   };
   handlers.written = [this] { writing_ = false; };
   handlers.done = [this](const absl::Status& status) { OnDone(status); };
   writing_ = false;
+  dropped_ = absl::OkStatus();
+  way_ = coordinators_->Ask();
+  stub_ = v1::WorkerService::NewStub(way_.channel);
   call_ = Call::Start(inbox_, std::move(handlers), [this](auto* context, auto* reactor) {
     stub_->async()->Sync(context, reactor);
   });
@@ -44,17 +48,22 @@ std::optional<Nanos> SyncClient::NextDial() const {
 void SyncClient::OnDone(const absl::Status& status) {
   call_.reset();
   writing_ = false;
-  dial_at_ = SystemClock().Monotonic() + backoff_.Next();
-  handlers_.ended(status);
+  const absl::Status why = dropped_.ok() ? status : dropped_;
+  // Another one that was not asked yet need not be spared.
+  const bool at_once = !closed_ && coordinators_->MoveOn(way_, why);
+  dial_at_ = SystemClock().Monotonic() + (at_once ? 0 : backoff_.Next());
+  handlers_.ended(why);
 }
 
-void SyncClient::Drop() {
-  if (call_ != nullptr) call_->Cancel();
+void SyncClient::Drop(absl::Status why) {
+  if (call_ == nullptr || !dropped_.ok()) return;
+  dropped_ = std::move(why);
+  call_->Cancel();
 }
 
 void SyncClient::Close() {
   closed_ = true;
-  Drop();
+  Drop(absl::CancelledError("the worker is stopping"));
 }
 
 }  // namespace rackmark

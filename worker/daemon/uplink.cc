@@ -8,9 +8,9 @@
 
 namespace rackmark {
 
-Uplink::Uplink(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<Inbox> inbox, Spool* spool,
-               uint64_t seed)
-    : stub_(v1::WorkerService::NewStub(channel)),
+Uplink::Uplink(std::shared_ptr<const Coordinators> coordinators, std::shared_ptr<Inbox> inbox,
+               Spool* spool, uint64_t seed)
+    : coordinators_(std::move(coordinators)),
       inbox_(std::move(inbox)),
       window_(spool),
       backoff_(seed) {}
@@ -24,14 +24,19 @@ void Uplink::Dial() {
   handlers.written = [this] { writing_ = false; };
   handlers.done = [this](const absl::Status& status) { OnDone(status); };
   writing_ = false;
+  way_ = coordinators_->Ask();
+  stub_ = v1::WorkerService::NewStub(way_.channel);
   call_ = Call::Start(inbox_, std::move(handlers), [this](auto* context, auto* reactor) {
     stub_->async()->PushSamples(context, reactor);
   });
 }
 
 void Uplink::Pump(const v1::Identity& identity, Nanos now) {
-  if (closed_ || writing_ || identity.cluster_id().empty()) return;
-  if (call_ == nullptr && now < dial_at_) return;
+  if (closed_ || identity.cluster_id().empty()) return;
+  const bool moved = way_.number != coordinators_->Ask().number;
+  // Another one is asked now. The one of this stream may be stopped: no write would ever end.
+  if (moved && call_ != nullptr) return call_->Cancel();
+  if (writing_ || (call_ == nullptr && !moved && now < dial_at_)) return;
   if (cluster_id_ != identity.cluster_id()) {
     // What the old stream acks from here on is about another cluster's runs.
     cluster_id_ = identity.cluster_id();

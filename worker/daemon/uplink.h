@@ -1,5 +1,5 @@
-// The PushSamples stream: sends what the window allows, frees what is acked, dials again. Loop
-// thread; gRPC's threads meet it only in the Inbox.
+// The PushSamples stream: sends what the window allows, frees what is acked, dials again: whom the
+// Sync stream asks. Loop thread; gRPC's threads meet it only in the Inbox.
 #pragma once
 
 #include <functional>
@@ -9,8 +9,8 @@
 
 #include "common/status.h"
 #include "common/time.h"
-#include "grpcpp/channel.h"
 #include "rackmark/v1/worker_api.grpc.pb.h"
+#include "rpc/coordinators.h"
 #include "worker/daemon/backoff.h"
 #include "worker/daemon/bidi_call.h"
 #include "worker/daemon/push_window.h"
@@ -19,8 +19,8 @@ namespace rackmark {
 
 class Uplink {
  public:
-  Uplink(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<Inbox> inbox, Spool* spool,
-         uint64_t seed);
+  Uplink(std::shared_ptr<const Coordinators> coordinators, std::shared_ptr<Inbox> inbox,
+         Spool* spool, uint64_t seed);
 
   // Sends the next batch if there is one for the cluster of `identity`, dialling first if needed.
   void Pump(const v1::Identity& identity, Nanos now);
@@ -35,6 +35,8 @@ class Uplink {
   void OnAck(const v1::SampleAck& ack);
   void OnDone(const absl::Status& status);
 
+  const std::shared_ptr<const Coordinators> coordinators_;
+  Coordinators::Way way_;  // of call_
   std::unique_ptr<v1::WorkerService::Stub> stub_;
   std::shared_ptr<Inbox> inbox_;
   PushWindow window_;

@@ -1,0 +1,88 @@
+#include "rpc/coordinators.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log.h"
+#include "rpc/channel.h"
+#include "rpc/limits.h"
+#include "rpc/not_leader.h"
+
+namespace rackmark {
+
+absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(std::string_view text) {
+  std::vector<Endpoint> endpoints;
+  while (true) {
+    const size_t comma = text.find(',');
+    ASSIGN_OR_RETURN(Endpoint endpoint, ParseEndpoint(text.substr(0, comma)));
+    const auto same = [&](const Endpoint& other) {
+      return other.ToString() == endpoint.ToString();
+    };
+    if (std::any_of(endpoints.begin(), endpoints.end(), same)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the coordinator ", endpoint.ToString(), " is named twice; name it once"));
+    }
+    endpoints.push_back(std::move(endpoint));
+    if (comma == std::string_view::npos) break;
+    text.remove_prefix(comma + 1);
+  }
+  if (endpoints.size() > kCoordinatorsMax) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "at most ", kCoordinatorsMax, " coordinators may be named, these are ", endpoints.size()));
+  }
+  return endpoints;
+}
+
+absl::StatusOr<std::shared_ptr<Coordinators>> Coordinators::Create(std::vector<Endpoint> endpoints,
+                                                                   Security security) {
+  RACKMARK_CHECK(!endpoints.empty());
+  std::shared_ptr<Coordinators> all(new Coordinators(std::move(endpoints), std::move(security)));
+  ASSIGN_OR_RETURN(all->way_.channel, all->DialAt(0));
+  all->way_.number = 1;
+  all->way_.address = all->endpoints_[0].ToString();
+  return all;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Coordinators::DialAt(size_t index) const {
+  Pings pings;
+  if (several()) pings = {kHastyKeepaliveTimeMs, kHastyKeepaliveTimeoutMs};
+  return Dial(endpoints_[index], security_, pings);
+}
+
+Coordinators::Way Coordinators::Ask() const {
+  std::lock_guard lock(mutex_);
+  return way_;
+}
+
+void Coordinators::Answered(const Way& way) {
+  std::lock_guard lock(mutex_);
+  if (way.number == way_.number) failed_ = 0;
+}
+
+size_t Coordinators::NextAfter(const absl::Status& why) const {
+  if (const auto said = NotLeaderOf(why)) {
+    for (size_t i = 0; i < endpoints_.size(); ++i) {
+      if (i != index_ && endpoints_[i].ToString() == said->address()) return i;
+    }
+  }
+  return (index_ + 1) % endpoints_.size();
+}
+
+bool Coordinators::MoveOn(const Way& way, const absl::Status& why) {
+  if (!several()) return false;
+  std::lock_guard lock(mutex_);
+  if (way.number != way_.number) return true;  // somebody else has moved on from there
+  const size_t next = NextAfter(why);
+  auto channel = DialAt(next);
+  if (!channel.ok()) {  // a file of credentials is being replaced, or is gone
+    Log(LogLevel::kWarning,
+        absl::StrCat("asking ", endpoints_[next].ToString(), ": ", channel.status().message()));
+    return false;
+  }
+  index_ = next;
+  way_ = {way_.number + 1, endpoints_[next].ToString(), *std::move(channel)};
+  ++failed_;
+  return failed_ % endpoints_.size() != 0;
+}
+
+}  // namespace rackmark
