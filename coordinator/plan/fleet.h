@@ -15,7 +15,6 @@
 #include "common/time.h"
 #include "coordinator/plan/gang.h"
 #include "coordinator/plan/layout.h"
-#include "coordinator/plan/place.h"
 #include "coordinator/plan/pool.h"
 
 namespace rackmark::plan {
@@ -74,7 +73,9 @@ class Fleet {
     Readiness readiness = Readiness::kReady;
     bool cordoned = false, quarantined = false;
     std::vector<Device> devices;  // by index
-    bool Placeable() const { return readiness == Readiness::kReady && !cordoned && !quarantined; }
+    bool Placeable(bool check_of_quarantined) const {
+      return readiness == Readiness::kReady && !cordoned && quarantined == check_of_quarantined;
+    }
   };
   // A device as slot of a node and position in its devices.
   struct Where {

@@ -47,7 +47,7 @@ Fleet::Use Fleet::UseOf(uint32_t domain) const {
 
 bool Fleet::Usable(const Pool& pool, const Node& node, const Device& device) const {
   if (pool.classes[device.klass] == 0) return false;
-  return pool.assume == Assume::kIdeal || (node.Placeable() && device.healthy);
+  return pool.assume == Assume::kIdeal || (node.Placeable(pool.quarantined) && device.healthy);
 }
 
 // Brings the node's count, and the use of its domain, up to date.
@@ -95,6 +95,10 @@ std::vector<uint32_t> Fleet::Members(const Selector& selector,
       return at != node.labels.end() && at->second == label.second;
     };
     const auto selected = [&](const Device& device) { return classes[device.klass] != 0; };
+    const std::vector<std::string>& named = selector.nodes;
+    if (!named.empty() && !std::binary_search(named.begin(), named.end(), node.name)) continue;
+    const std::vector<NodeId>& avoid = selector.avoid;
+    if (std::binary_search(avoid.begin(), avoid.end(), node.id)) continue;
     if (std::any_of(node.devices.begin(), node.devices.end(), selected) &&
         std::all_of(selector.labels.begin(), selector.labels.end(), has)) {
       members.push_back(ordinal);
@@ -107,6 +111,7 @@ Pool Fleet::Build(const Selector& selector, Assume assume) const {
   const Layout& layout = derived_->layout;
   Pool pool;
   pool.assume = assume;
+  pool.quarantined = selector.quarantined;
   for (const Class& known : classes_) {
     const auto matches = [&](const std::string& m) { return ModelMatches(m, known.second); };
     const bool model = selector.models.empty() ||

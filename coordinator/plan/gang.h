@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/ids.h"
 #include "rackmark/v1/cluster.pb.h"
 
 namespace rackmark::plan {
@@ -17,11 +18,17 @@ namespace rackmark::plan {
 // Islands, from the smallest to the whole fleet. Each holds whole ones of the level before.
 enum class Within { kNode, kDomain, kRack, kCluster };
 
+// Why nothing may be placed on a node as a whole; kReady if something may.
+enum class Readiness { kReady, kSilent, kLost, kUnreported };
+
 // Which devices may serve at all.
 struct Selector {
   v1::DeviceKind kind = v1::DEVICE_KIND_UNKNOWN;
   std::vector<std::string> models;            // any of these (ModelMatches); empty = every model
   std::map<std::string, std::string> labels;  // the node has all of these
+  std::vector<std::string> nodes;             // only these, by name, ascending; empty = all
+  std::vector<NodeId> avoid;                  // none of these, ascending
+  bool quarantined = false;                   // only nodes in quarantine; else none of those
   auto operator<=>(const Selector&) const = default;
 };
 

@@ -113,7 +113,12 @@ class Oracle {
   }
   uint32_t FreeOf(size_t i) const {
     const NodeFacts& node = facts_.nodes[i];
-    if (node.readiness != Readiness::kReady || node.cordoned || node.quarantined) return 0;
+    const Selector& selector = request_.selector;
+    if (node.readiness != Readiness::kReady || node.cordoned) return 0;
+    if (node.quarantined != selector.quarantined) return 0;
+    if (std::count(selector.avoid.begin(), selector.avoid.end(), node.id) > 0) return 0;
+    const auto named = std::count(selector.nodes.begin(), selector.nodes.end(), node.name);
+    if (!selector.nodes.empty() && named == 0) return 0;
     if (blocked_.count(domain_[i]) > 0) return 0;
     for (const auto& [key, value] : request_.selector.labels) {
       if (node.labels.count(key) == 0 || node.labels.at(key) != value) return 0;

@@ -88,7 +88,7 @@ std::optional<Start> TryBehind(const Fleet& fleet, const Ticket& ticket, bool ov
 Pass RunPass(const Fleet& fleet, const WaitingQueue& queue, const Ledger& ledger, Nanos now,
              const PassOptions& options) {
   Pass pass;
-  Order order(queue, ledger, now);
+  Order order(queue, ledger, options.share_now.value_or(now));
   std::vector<Known> known(queue.shapes());
   const WaitingQueue::Entry* first = FindFirst(fleet, order, known, pass);
   if (first == nullptr || pass.start.has_value()) return pass;

@@ -23,6 +23,7 @@ struct PassOptions {
   Nanos grace = 30 * kSecond;     // that a preempted lease gets: no preemption if the head's time
                                   // comes as soon as that anyway
   bool preempt = true;
+  std::optional<Nanos> share_now;  // `now` by the ledger's clock; missing = they are the same
 };
 
 struct Start {

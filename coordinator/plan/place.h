@@ -11,14 +11,12 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "coordinator/plan/gang.h"
 #include "rackmark/v1/cluster.pb.h"
 #include "rackmark/v1/job.pb.h"
 #include "rackmark/v1/run.pb.h"
 
 namespace rackmark::plan {
-
-// Why nothing may be placed on a node as a whole; kReady if something may.
-enum class Readiness { kReady, kSilent, kLost, kUnreported };
 
 struct Slot {
   uint32_t device = 0;

@@ -50,6 +50,7 @@ struct Pool {
 
   std::vector<uint8_t> classes;  // by device class: whether it is selected
   Assume assume = Assume::kNow;
+  bool quarantined = false;  // the selector wants nodes in quarantine, and only those
 
   std::optional<uint32_t> PositionOf(uint32_t ordinal) const;
   std::optional<uint32_t> DomainAt(uint32_t ordinal) const;  // of a domain

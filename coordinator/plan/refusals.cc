@@ -39,11 +39,19 @@ std::optional<Reason> RefusesNode(const Fleet::Node& node, const Selector& selec
     const auto at = node.labels.find(key);
     if (at == node.labels.end() || at->second != value) return Reason::kLabel;
   }
+  const std::vector<std::string>& named = selector.nodes;
+  if (!named.empty() && !std::binary_search(named.begin(), named.end(), node.name)) {
+    return Reason::kNotNamed;
+  }
+  if (std::binary_search(selector.avoid.begin(), selector.avoid.end(), node.id)) {
+    return Reason::kAvoided;
+  }
   if (node.readiness == Readiness::kLost) return Reason::kLost;
   if (node.readiness == Readiness::kSilent) return Reason::kSilent;
   if (node.readiness == Readiness::kUnreported) return Reason::kUnreported;
   if (node.cordoned) return Reason::kCordoned;
-  if (node.quarantined) return Reason::kQuarantined;
+  if (node.quarantined && !selector.quarantined) return Reason::kQuarantined;
+  if (!node.quarantined && selector.quarantined) return Reason::kInUse;
   return std::nullopt;
 }
 

@@ -13,12 +13,15 @@ namespace rackmark::plan {
 enum class Reason {
   kKind,         // the device is of another kind,
   kModel,        // ... or of another model
-  kLabel,        // its node has not all the labels
-  kLost,         // its node is lost,
+  kLabel,        // its node has not all the labels,
+  kNotNamed,     // ... is not one of those that are asked for,
+  kAvoided,      // ... is one of those that are not wanted,
+  kLost,         // ... is lost,
   kSilent,       // ... has not been heard of for a while,
   kUnreported,   // ... or not at all since the coordinator started,
   kCordoned,     // ... was taken out by a person,
-  kQuarantined,  // ... or by its own offences
+  kQuarantined,  // ... or by its own offences,
+  kInUse,        // ... or is not in quarantine, as is asked for
   kUnhealthy,
   kHeld,        // by a lease: one entry for each
   kExclusive,   // free, in an NVLink domain that a lease has for itself: one entry for each

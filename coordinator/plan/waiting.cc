@@ -5,6 +5,10 @@
 
 namespace rackmark::plan {
 
+WaitingQueue::WaitingQueue(const WaitingQueue& other) {
+  for (const auto& [id, entry] : other.entries_) Add(entry.ticket);
+}
+
 void WaitingQueue::Add(const Ticket& ticket) {
   Remove(ticket.id);
   const auto [shape, fresh] = shape_ids_.try_emplace(ticket.request, shapes());

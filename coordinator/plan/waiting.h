@@ -42,6 +42,12 @@ class WaitingQueue {
   using Line = std::map<std::pair<Nanos, TicketId>, const Entry*>;  // of one owner, oldest first
   using Lines = std::map<std::string, Line>;                        // of one priority
 
+  WaitingQueue() = default;
+  WaitingQueue(const WaitingQueue& other);  // its lines point to entries of its own
+  WaitingQueue(WaitingQueue&&) = default;
+  WaitingQueue& operator=(WaitingQueue&&) = default;
+  WaitingQueue& operator=(const WaitingQueue& other) { return *this = WaitingQueue(other); }
+
   void Add(const Ticket& ticket);  // a known id is replaced
   void Remove(TicketId id);
   const Entry* Find(TicketId id) const;
