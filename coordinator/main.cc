@@ -11,6 +11,7 @@
 #include "common/program.h"
 #include "common/time.h"
 #include "common/version.h"
+#include "common/zone.h"
 #include "coordinator/archive.h"
 #include "coordinator/backup_command.h"
 #include "coordinator/janitor.h"
@@ -23,6 +24,7 @@
 #include "coordinator/serve/auth.h"
 #include "coordinator/serve/client_service.h"
 #include "coordinator/serve/ingest.h"
+#include "coordinator/serve/standby.h"
 #include "coordinator/serve/watch_hub.h"
 #include "coordinator/serve/worker_service.h"
 #include "coordinator/store/artifact_store.h"
@@ -49,6 +51,11 @@ void Fence(const absl::Status& status) {
   _exit(kExitFenced);
 }
 
+Failed ListenFailed(const absl::Status& status) {
+  if (absl::IsAlreadyExists(status)) return {kExitInUse, status};
+  return {absl::IsPermissionDenied(status) ? kExitRefused : kExitUsage, status};
+}
+
 v1::Timing TimingOf(const CoreConfig& config) {
   v1::Timing timing;
   timing.set_sync_interval_ns(config.sync_interval);
@@ -59,7 +66,10 @@ v1::Timing TimingOf(const CoreConfig& config) {
 class Coordinator {
  public:
   Coordinator(CoordinatorOptions options, StopSignal* stop)
-      : options_(std::move(options)), stop_(stop) {}
+      : options_(std::move(options)),
+        stop_(stop),
+        listen_(options_.listen),
+        ready_fd_(options_.ready_fd) {}
 
   Step Run() {
     if (Step failed = Open()) return failed;
@@ -107,6 +117,7 @@ class Coordinator {
     boot_id_ = *boot_id;
     Loop::Options loop;
     loop.config = options_.timing;
+    loop.config.find_zone = FindZone;
     loop.events = stores_->events();
     loop.clock = &SystemClock();
     loop.inbox_max = kInboxCommandsMax;
@@ -134,33 +145,56 @@ class Coordinator {
     led.clock = &SystemClock();
     led.stopped_within = [this](Nanos wait) { return stop_->Wait(wait).has_value(); };
     led.lost = Fence;
+    Step failed;
+    led.stands_by = [this, &failed](const std::string& leader) {
+      failed = StandBy(leader);
+      return failed ? failed->status : absl::OkStatus();
+    };
     auto stores = LedStores::Open(std::move(led));
+    if (failed) return failed;
     if (!stores.ok()) return Failed{kExitBadDatabase, stores.status()};
     stores_ = *std::move(stores);
     return std::nullopt;
   }
 
+  // Answers every caller where we will lead, as long as another does.
+  Step StandBy(const std::string& leader) {
+    if (!standby_) {
+      auto standby = Standby::Start(listen_, options_.security);
+      if (!standby.ok()) return ListenFailed(standby.status());
+      standby_ = *std::move(standby);
+      listen_ = *ParseEndpoint(standby_->address());  // the port that was chosen stays ours
+      Log(LogLevel::kInfo, absl::StrCat("standing by at ", standby_->address()));
+      if (Step failed = TellReady(standby_->address())) return failed;
+    }
+    standby_->Follow(leader);
+    return std::nullopt;
+  }
+
   Step Serve() {
     auto policy = PeerPolicy::Create(options_.security);
-    if (!policy.ok()) {
-      const bool refused = absl::IsPermissionDenied(policy.status());
-      return Failed{refused ? kExitRefused : kExitUsage, policy.status()};
-    }
+    if (!policy.ok()) return ListenFailed(policy.status());
     gate_ = std::make_unique<Gate>(*policy, loop_->cluster_id());
     MakeParts();
     loop_->Start();
     StartJanitor();
-    auto listener =
-        Listener::Start({workers_.get(), clients_.get()}, options_.listen, options_.security);
-    if (!listener.ok()) {
-      const bool in_use = absl::IsAlreadyExists(listener.status());
-      return Failed{in_use ? kExitInUse : kExitRefused, listener.status()};
-    }
+    Listener::Extras extras;
+    if (options_.postgres) extras.before_answer = [this] { FenceIfOver(); };
+    standby_.reset();  // its address is the leader's now
+    auto listener = Listener::Start({workers_.get(), clients_.get()}, listen_, options_.security,
+                                    std::move(extras));
+    if (!listener.ok()) return ListenFailed(listener.status());
     listener_ = *std::move(listener);
     Log(LogLevel::kInfo, absl::StrCat("cluster ", loop_->cluster_id().substr(0, 8), ", epoch ",
                                       loop_->epoch(), ", serving ", listener_->address()));
-    stores_->Announce(listener_->address());
-    return TellReady();
+    stores_->Announce(options_.advertise.value_or(listener_->address()));
+    return TellReady(listener_->address());
+  }
+
+  // Also what was decided in time may be sent too late: the process may have been stopped since.
+  void FenceIfOver() const {
+    const absl::Status leads = stores_->CheckLead();
+    if (!leads.ok()) Fence(leads);
   }
 
   void MakeParts() {
@@ -240,18 +274,22 @@ class Coordinator {
     (void)loop_->Post({CorePrincipal(), std::move(stored)}, [](const Outcome&) {});
   }
 
-  Step TellReady() {
-    if (!options_.ready_fd) return std::nullopt;
-    const std::string line = listener_->address() + "\n";
-    const ssize_t wrote = write(*options_.ready_fd, line.data(), line.size());
-    close(*options_.ready_fd);
+  Step TellReady(const std::string& address) {
+    if (!ready_fd_) return std::nullopt;
+    const std::string line = address + "\n";
+    const ssize_t wrote = write(*ready_fd_, line.data(), line.size());
+    close(*ready_fd_);
+    ready_fd_.reset();
     if (wrote == static_cast<ssize_t>(line.size())) return std::nullopt;
     return Failed{kExitError, absl::UnavailableError("nobody reads --ready-fd")};
   }
 
   const CoordinatorOptions options_;
   StopSignal* const stop_;
+  Endpoint listen_;              // with the port that was chosen, once it was
+  std::optional<int> ready_fd_;  // not written yet
   std::unique_ptr<FolderLock> lock_;
+  std::unique_ptr<Standby> standby_;   // while another leads
   std::unique_ptr<LedStores> stores_;  // null: stood by, and told to stop
   std::unique_ptr<ArtifactStore> artifacts_;
   std::string boot_id_;

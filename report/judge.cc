@@ -50,6 +50,8 @@ const char* Words(v1::FailureKind kind) {
     case v1::FAILURE_KIND_UNSUPPORTED: return "this gang cannot run this here";
     case v1::FAILURE_KIND_CANCELLED: return "the run was cancelled";
     case v1::FAILURE_KIND_VERIFY: return "the data check failed";
+    case v1::FAILURE_KIND_DEPENDENCY: return "what it waits for in its suite did not come true";
+    case v1::FAILURE_KIND_EXPECTATION: return "the parts are not those that its suite expects";
     case v1::FAILURE_KIND_FENCED: return "the worker fenced itself without its coordinator";
     default: return "it failed in a way that this build does not know";
   }
@@ -186,6 +188,8 @@ v1::Verdict VerdictOf(v1::FailureKind kind) {
     case v1::FAILURE_KIND_MEASURE_TIMEOUT: return v1::VERDICT_TIMEOUT;
     case v1::FAILURE_KIND_DRAIN_TIMEOUT:
     case v1::FAILURE_KIND_SAMPLES_LOST: return v1::VERDICT_INVALID;
+    case v1::FAILURE_KIND_DEPENDENCY:
+    case v1::FAILURE_KIND_EXPECTATION:
     case v1::FAILURE_KIND_UNSUPPORTED: return v1::VERDICT_SKIPPED;
     case v1::FAILURE_KIND_CANCELLED: return v1::VERDICT_CANCELLED;
     case v1::FAILURE_KIND_VERIFY: return v1::VERDICT_FAIL;

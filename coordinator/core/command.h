@@ -10,10 +10,12 @@
 
 #include "common/ids.h"
 #include "common/time.h"
+#include "coordinator/core/ids.h"
 #include "rackmark/v1/client_api.pb.h"
 #include "rackmark/v1/cluster.pb.h"
 #include "rackmark/v1/job.pb.h"
 #include "rackmark/v1/run.pb.h"
+#include "rackmark/v1/suite.pb.h"
 #include "rackmark/v1/worker_api.pb.h"
 
 namespace rackmark {
@@ -34,6 +36,19 @@ struct TakeLeadership {
 struct SubmitJob {
   v1::Job job;
   std::string submission_id;  // must not be empty
+};
+// All jobs of a suite at once, each with its `part`.
+struct SubmitSuite {
+  v1::Suite suite;
+  std::string submission_id;  // must not be empty
+};
+// Makes the schedule, or changes the one of that name. Repeating it changes nothing.
+struct ApplySchedule {
+  v1::Schedule schedule;
+};
+// What it has begun goes on. NOT_FOUND if there is none of that name.
+struct RemoveSchedule {
+  std::string name;
 };
 struct CancelJob {
   JobId job;
@@ -83,8 +98,8 @@ struct Tick {};
 
 struct Command {
   v1::Principal by;
-  std::variant<Tick, TakeLeadership, SubmitJob, CancelJob, NodeReported, StreamBroken, JudgeRun,
-               StreamsStored, ChangeNode>
+  std::variant<Tick, TakeLeadership, SubmitJob, SubmitSuite, ApplySchedule, RemoveSchedule,
+               CancelJob, NodeReported, StreamBroken, JudgeRun, StreamsStored, ChangeNode>
       body;
 };
 
@@ -96,6 +111,16 @@ struct Submitted {
   bool already = false;  // this submission_id had submitted it before
   std::string note;      // not empty: the gang fits no set of the nodes known now, and why
 };
+struct SuiteAccepted {
+  SuiteId suite;
+  JobId first_job;                 // the others follow, in order
+  bool already = false;            // this submission_id had submitted it before
+  std::vector<std::string> notes;  // gangs that fit no set of the nodes known now, and why
+};
+struct ScheduleApplied {
+  ScheduleId schedule;
+  bool changed = false;
+};
 struct Cancelled {
   bool was_running = false;
 };
@@ -106,6 +131,7 @@ struct NodeAltered {
   NodeId node;
   bool changed = false;
 };
-using Reply = std::variant<std::monostate, Submitted, Cancelled, Heard, NodeAltered>;
+using Reply = std::variant<std::monostate, Submitted, SuiteAccepted, ScheduleApplied, Cancelled,
+                           Heard, NodeAltered>;
 
 }  // namespace rackmark

@@ -6,7 +6,11 @@
 #include "coordinator/core/blame.h"
 #include "coordinator/core/emit.h"
 #include "coordinator/core/node_change.h"
+#include "coordinator/core/quarantine.h"
 #include "coordinator/core/retry.h"
+#include "coordinator/core/schedules.h"
+#include "coordinator/core/submit.h"
+#include "coordinator/core/suite.h"
 #include "coordinator/core/timers.h"
 #include "coordinator/core/validate.h"
 #include "coordinator/core/view.h"
@@ -54,39 +58,8 @@ absl::StatusOr<Decision> On(const State& state, const TakeLeadership& command, N
   return decision;
 }
 
-std::string ImpossibleNote(const State& state, const v1::Gang& gang) {
-  const plan::Inventory inventory = InventoryOf(state);
-  if (plan::CanEverFit(inventory, gang)) return "";
-  uint32_t known = 0;
-  for (const plan::Node& node : inventory) {
-    for (const plan::Slot& slot : node.slots) known += slot.kind == gang.kind() ? 1u : 0u;
-  }
-  std::string note = absl::StrCat("the gang needs ", gang.devices(), " ",
-                                  gang.kind() == v1::DEVICE_KIND_GPU ? "GPU" : "CPU",
-                                  gang.devices() == 1 ? " device" : " devices");
-  if (gang.has_per_node()) absl::StrAppend(&note, ", ", gang.per_node(), " on each node");
-  absl::StrAppend(&note, ", the known nodes (", inventory.size(), ") have ", known,
-                  "; it waits until nodes join");
-  return note;
-}
-
-absl::Status CheckRoom(const State& state, const v1::Job& job) {
-  uint64_t open = 0;
-  for (const auto& [id, other] : state.hard.jobs) open += other.bytes;
-  const uint64_t bytes = job.ByteSizeLong();
-  const uint64_t max = state.config.open_job_bytes_max;
-  if (bytes <= max && open <= max - bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the ", state.hard.jobs.size(), " open jobs have ", open, " bytes, this one ",
-                   bytes, ", and ", max,
-                   " are kept at most; submit it again when some have ended, or cancel one that "
-                   "is not needed (rackmark jobs lists them)"));
-}
-
 absl::StatusOr<Decision> On(const State& state, const SubmitJob& command, Now) {
-  if (command.submission_id.empty() || command.submission_id.size() > 128) {
-    return absl::InvalidArgumentError("submission_id must have 1 to 128 bytes");
-  }
+  RETURN_IF_ERROR(CheckSubmissionId(command.submission_id));
   Decision decision;
   const auto before = state.hard.submissions.find(command.submission_id);
   if (before != state.hard.submissions.end()) {
@@ -94,15 +67,27 @@ absl::StatusOr<Decision> On(const State& state, const SubmitJob& command, Now) {
     return decision;
   }
   RETURN_IF_ERROR(ValidateJob(command.job));
-  RETURN_IF_ERROR(CheckRoom(state, command.job));
-  v1::JobSubmitted* change = decision.events.emplace_back().mutable_job_submitted();
-  change->set_job_id(state.hard.last_job + 1);
-  *change->mutable_job() = command.job;
-  change->set_first_run_id(state.hard.last_run + 1);
-  change->set_submission_id(command.submission_id);
-  decision.reply =
-      Submitted{JobId{change->job_id()}, false, ImpossibleNote(state, command.job.spec().gang())};
+  RETURN_IF_ERROR(CheckRoom(state, command.job.ByteSizeLong()));
+  v1::Job job = command.job;
+  job.clear_part();  // only SubmitSuite and schedules make parts
+  job.clear_scheduled();
+  const std::string note = ImpossibleNote(state, job.spec().gang());
+  NextIds next(state.hard);
+  const JobId id = EmitJob(std::move(job), command.submission_id, next, decision.events);
+  decision.reply = Submitted{id, false, note};
   return decision;
+}
+
+absl::StatusOr<Decision> On(const State& state, const SubmitSuite& command, Now) {
+  return DecideSubmitSuite(state, command);
+}
+
+absl::StatusOr<Decision> On(const State& state, const ApplySchedule& command, Now now) {
+  return DecideApplySchedule(state, command, now);
+}
+
+absl::StatusOr<Decision> On(const State& state, const RemoveSchedule& command, Now) {
+  return DecideRemoveSchedule(state, command);
 }
 
 absl::StatusOr<Decision> On(const State& state, const CancelJob& command, Now) {
@@ -133,7 +118,7 @@ void Join(const State& state, const v1::Report& report, const NodeState* known,
   for (LeaseId id : known->leases) {
     const LeaseState& lease = state.hard.leases.at(id);
     if (lease.phase == v1::LEASE_PHASE_RELEASING) continue;
-    FailLease(state, lease, NodeRestarted(*known), decision.events);
+    FailLease(state, lease, NodeRestarted(*known, report.node()), decision.events);
   }
 }
 
@@ -215,6 +200,7 @@ absl::StatusOr<Decision> On(const State& state, const JudgeRun& command, Now) {
   change->set_verdict(command.verdict);
   change->set_evidence_sha256(command.evidence_sha256);
   for (const std::string& reason : command.reasons) change->add_reasons(reason);
+  EmitTested(state, run, command.verdict, decision.events);
   return decision;
 }
 

@@ -19,7 +19,7 @@ void Stamp(const HardState& hard, const v1::Principal& by, Now now,
     event.set_format(1);
     event.set_seq(++seq);
     event.set_unix_ns(now.wall);
-    *event.mutable_by() = by;
+    if (!event.has_by()) *event.mutable_by() = by;
   }
 }
 

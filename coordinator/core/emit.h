@@ -10,7 +10,7 @@
 
 namespace rackmark {
 
-// Sets format, seq (after those in `hard`), time and author.
+// Sets format, seq (after those in `hard`), time, and the author where none is set yet.
 void Stamp(const HardState& hard, const v1::Principal& by, Now now, std::vector<v1::Event>& events);
 
 // RunJudging, with the clocks that the run's nodes have now: judging may come after a restart,

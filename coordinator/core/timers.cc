@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "coordinator/core/hold.h"
+#include "coordinator/core/schedules.h"
+#include "coordinator/core/suite.h"
 
 namespace rackmark {
 namespace {
@@ -61,6 +63,12 @@ PhaseClock RunClock(const State& state, const RunState& run) {
   return clock;
 }
 
+std::optional<Nanos> StallDeadline(const State& state, const RunState& run) {
+  const v1::Limits& limits = state.hard.jobs.at(run.job).job.spec().limits();
+  if (run.phase != v1::RUN_PHASE_MEASURING || !limits.has_stall_ns()) return std::nullopt;
+  return SinceOf(state, state.soft.progress_since, run.id) + limits.stall_ns();
+}
+
 Nanos NextDeadline(const State& state) {
   Nanos next = state.soft.now + state.config.tick_max;
   const auto sooner = [&](std::optional<Nanos> deadline) {
@@ -75,9 +83,15 @@ Nanos NextDeadline(const State& state) {
       if (!run_id.has_value()) continue;
       const RunState& run = state.hard.runs.at(*run_id);
       sooner(RunClock(state, run).deadline);
+      sooner(StallDeadline(state, run));
       sooner(HeldUntil(state, run));
     }
   }
+  for (const auto& [id, since] : state.soft.suite_since) {
+    const auto suite = state.hard.suites.find(id);
+    if (suite != state.hard.suites.end()) sooner(CheckDeadline(state, suite->second));
+  }
+  for (const auto& [id, soft] : state.soft.schedules) sooner(ScheduleDeadline(state, id));
   for (RunId id : state.soft.held_runs) {
     const auto run = state.hard.runs.find(id);
     if (run != state.hard.runs.end()) sooner(HeldUntil(state, run->second));

@@ -22,6 +22,9 @@ struct PhaseClock {
 };
 PhaseClock RunClock(const State& state, const RunState& run);
 PhaseClock LeaseClock(const State& state, const LeaseState& lease);
+// Measured, and nobody gets on: taken for stalled by a Report that comes then or later and still
+// says nothing new. Missing while it is not measured, and without such a limit.
+std::optional<Nanos> StallDeadline(const State& state, const RunState& run);
 // Until when the culprit of a lease whose ranks failed by a peer's doing is waited for; missing
 // while there is no such rank.
 std::optional<Nanos> BlameDeadline(const State& state, const LeaseState& lease);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "coordinator/core/command.h"
 #include "coordinator/core/queue.h"
 #include "coordinator/core/state.h"
 #include "coordinator/plan/place.h"
@@ -24,6 +25,10 @@ v1::RunStatus ViewRun(const State& state, RunId run, Nanos now);
 // Of the tables of ended jobs, as they looked in State.
 v1::JobStatus ViewEnded(const v1::JobRecord& job);
 v1::RunStatus ViewEnded(const v1::RunRecord& run);
+// REQUIRES as above. The suite's jobs that have ended are named, with their verdicts; the rest of
+// them is in the store's tables.
+v1::SuiteStatus ViewSuite(const State& state, SuiteId suite);
+v1::ScheduleStatus ViewSchedule(const State& state, ScheduleId schedule, Now now);
 v1::JobPhase PhaseOf(const HardState& hard, const JobState& job);
 
 // NOT_FOUND, with what to do. `cluster_id`: for the job's name as people see it.

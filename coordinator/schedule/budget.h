@@ -10,7 +10,8 @@
 
 namespace rackmark::schedule {
 
-using ScheduleId = Id<struct ScheduleTag>;
+struct ScheduleTag;  // this room's own, whatever else bears the name
+using ScheduleId = Id<ScheduleTag>;
 
 // Nodes times ns. A double holds it: 10,000 nodes for a month are 2.7e19 ns, over int64.
 using NodeNanos = double;

@@ -1,0 +1,360 @@
+#include "coordinator/core/expect.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "common/status.h"
+#include "coordinator/core/expect_slots.h"
+#include "coordinator/plan/gang.h"
+
+namespace rackmark {
+namespace expect {
+namespace {
+
+constexpr char kUnknown[] = "unknown";  // what a node does not say is no evidence
+// Of memory, to that of the majority: what a kernel keeps for itself differs a little.
+constexpr double kMemoryTolerance = 0.01;
+
+bool HasLabels(const v1::NodeInfo& info, const v1::Expectation& expectation) {
+  for (const auto& [name, value] : expectation.labels()) {
+    const auto found = info.labels().find(name);
+    if (found == info.labels().end() || found->second != value) return false;
+  }
+  return true;
+}
+
+std::set<std::string> NamedBy(const v1::Expectation& expectation) {
+  std::set<std::string> named(expectation.nodes().begin(), expectation.nodes().end());
+  for (const v1::ExpectedPart& part : expectation.slots()) named.insert(part.node());
+  return named;
+}
+
+std::string LinksOf(const v1::Device& device) {
+  return device.has_links() ? absl::StrCat(device.links()) : kUnknown;
+}
+
+std::string DomainOf(const v1::Device& device) {
+  return device.nvlink_domain().empty() ? "none" : device.nvlink_domain();
+}
+
+// The value that most have; of equals the one that was seen first.
+template <typename Value>
+class Majority {
+ public:
+  void Add(const Value& value) {
+    auto [at, is_new] = seen_.try_emplace(value, Count{0, seen_.size()});
+    ++at->second.count;
+  }
+  std::optional<Value> Get() const {
+    const auto most =
+        std::min_element(seen_.begin(), seen_.end(), [](const auto& a, const auto& b) {
+          if (a.second.count != b.second.count) return a.second.count > b.second.count;
+          return a.second.first < b.second.first;
+        });
+    return most == seen_.end() ? std::nullopt : std::optional<Value>(most->first);
+  }
+
+ private:
+  struct Count {
+    size_t count = 0, first = 0;
+  };
+  std::map<Value, Count> seen_;
+};
+
+// What was expected of a device and what it is, where these differ.
+struct Differs {
+  std::string expected, found;
+  bool operator==(const Differs&) const = default;
+};
+
+class Comparison {
+ public:
+  Comparison(const v1::Expectation& expectation, const std::vector<Seen>& nodes)
+      : expected_(expectation), nodes_(nodes) {}
+
+  std::vector<v1::Finding> All() {
+    SortNodes();
+    CountNodes();
+    CheckNodes();
+    CheckDevices();
+    if (expected_.one_domain()) CheckOneDomain();
+    if (expected_.alike()) CheckAlike();
+    CompareSlots(expected_, there_, findings_);
+    Bound();
+    return std::move(findings_);
+  }
+
+ private:
+  using Question = std::function<std::optional<Differs>(const v1::Device&)>;
+
+  v1::Finding& Add(v1::FindingKind kind, const std::string& node, std::string_view what,
+                   std::string expected, std::string found) {
+    v1::Finding& finding = findings_.emplace_back();
+    finding.set_kind(kind);
+    finding.set_node(node);
+    finding.set_what(std::string(what));
+    finding.set_expected(std::move(expected));
+    finding.set_found(std::move(found));
+    return finding;
+  }
+
+  // Who is there and meant, who is excluded, who is too many, who has never been heard of.
+  void SortNodes() {
+    std::set<std::string> unheard = NamedBy(expected_);
+    const std::set<std::string> named = unheard;
+    const bool by_name = expected_.nodes_size() > 0;
+    for (const Seen& seen : nodes_) {
+      const std::string& name = seen.info->name();
+      const bool is_named = named.count(name) != 0;
+      unheard.erase(name);
+      if (!is_named && !HasLabels(*seen.info, expected_)) continue;
+      const bool gone = seen.presence == Presence::kAbsent || seen.presence == Presence::kSilent;
+      if (by_name && !is_named) {
+        if (!gone) Add(v1::FINDING_KIND_EXTRA, name, "node", "", name);
+        continue;
+      }
+      ++meant_;
+      if (seen.presence == Presence::kThere) {
+        there_.push_back(seen.info);
+      } else {
+        Add(v1::FINDING_KIND_EXCLUDED, name, "node", "", seen.why);
+      }
+    }
+    for (const std::string& name : unheard) {
+      Add(v1::FINDING_KIND_MISSING, name, "node", name, "");
+    }
+  }
+
+  void CountNodes() {
+    if (!expected_.has_node_count() || expected_.nodes_size() > 0) return;
+    if (meant_ == expected_.node_count()) return;
+    Add(meant_ < expected_.node_count() ? v1::FINDING_KIND_MISSING : v1::FINDING_KIND_EXTRA, "",
+        "nodes", absl::StrCat(expected_.node_count()), absl::StrCat(meant_));
+  }
+
+  std::vector<const v1::Device*> DevicesOf(const v1::NodeInfo& node) const {
+    std::vector<const v1::Device*> devices;
+    for (const v1::Device& device : node.devices()) {
+      const bool any = expected_.kind() == v1::DEVICE_KIND_UNKNOWN;
+      if (any || device.kind() == expected_.kind()) devices.push_back(&device);
+    }
+    return devices;
+  }
+
+  void CheckNodes() {
+    for (const v1::NodeInfo* node : there_) {
+      if (!expected_.driver().empty() && node->driver() != expected_.driver() &&
+          node->driver().rfind(expected_.driver() + ".", 0) != 0) {
+        Add(v1::FINDING_KIND_ODD_ONE_OUT, node->name(), "driver", expected_.driver(),
+            node->driver().empty() ? kUnknown : node->driver());
+      }
+      const size_t count = DevicesOf(*node).size();
+      if (!expected_.has_devices_per_node() || count == expected_.devices_per_node()) continue;
+      const bool fewer = count < expected_.devices_per_node();
+      v1::Finding& finding =
+          Add(fewer ? v1::FINDING_KIND_MISSING : v1::FINDING_KIND_EXTRA, node->name(), "devices",
+              absl::StrCat(expected_.devices_per_node()), absl::StrCat(count));
+      if (fewer) finding.set_slot(EmptySlots(*node, expected_.devices_per_node() - count));
+    }
+  }
+
+  // The slots that most nodes have and this one lacks, if they are as many as are missing.
+  std::string EmptySlots(const v1::NodeInfo& node, size_t missing) const {
+    std::map<std::string, size_t> nodes_with;
+    for (const v1::NodeInfo* other : there_) {
+      for (const v1::Device* device : DevicesOf(*other)) {
+        if (!device->slot().empty()) ++nodes_with[device->slot()];
+      }
+    }
+    for (const v1::Device* device : DevicesOf(node)) nodes_with.erase(device->slot());
+    std::string slots;
+    size_t empty = 0;
+    for (const auto& [slot, count] : nodes_with) {
+      if (2 * count <= there_.size()) continue;
+      absl::StrAppend(&slots, empty++ == 0 ? "" : ", ", slot);
+    }
+    return empty == missing ? slots : "";
+  }
+
+  // One finding for a node whose devices all differ alike, else one for each.
+  void Ask(std::string_view what, const Question& question) {
+    for (const v1::NodeInfo* node : there_) {
+      const std::vector<const v1::Device*> devices = DevicesOf(*node);
+      std::vector<std::pair<const v1::Device*, Differs>> odd;
+      for (const v1::Device* device : devices) {
+        if (auto differs = question(*device)) odd.emplace_back(device, *std::move(differs));
+      }
+      const bool all = odd.size() == devices.size() && odd.size() > 1 &&
+                       std::all_of(odd.begin(), odd.end(), [&](const auto& each) {
+                         return each.second == odd.front().second;
+                       });
+      if (all) odd.resize(1);
+      for (const auto& [device, differs] : odd) {
+        v1::Finding& finding =
+            Add(v1::FINDING_KIND_ODD_ONE_OUT, node->name(), what, differs.expected, differs.found);
+        if (all) continue;
+        finding.set_device(device->index());
+        finding.set_slot(device->slot());
+        finding.set_serial(device->serial());
+      }
+    }
+  }
+
+  void CheckDevices() {
+    if (!expected_.model().empty()) {
+      Ask("model", [&](const v1::Device& device) -> std::optional<Differs> {
+        if (plan::ModelMatches(expected_.model(), device.model())) return std::nullopt;
+        return Differs{expected_.model(), device.model().empty() ? kUnknown : device.model()};
+      });
+    }
+    if (expected_.has_links_per_device()) {
+      const std::string links = absl::StrCat(expected_.links_per_device());
+      Ask("links", [&](const v1::Device& device) -> std::optional<Differs> {
+        if (LinksOf(device) == links) return std::nullopt;
+        return Differs{links, LinksOf(device)};
+      });
+    }
+  }
+
+  // Those that are not as most are.
+  void AskMajority(std::string_view what,
+                   const std::function<std::string(const v1::Device&)>& value_of) {
+    Majority<std::string> majority;
+    for (const v1::NodeInfo* node : there_) {
+      for (const v1::Device* device : DevicesOf(*node)) majority.Add(value_of(*device));
+    }
+    const std::optional<std::string> most = majority.Get();
+    if (!most.has_value()) return;
+    Ask(what, [&](const v1::Device& device) -> std::optional<Differs> {
+      std::string value = value_of(device);
+      if (value == *most) return std::nullopt;
+      return Differs{*most, std::move(value)};
+    });
+  }
+
+  void CheckOneDomain() {
+    Majority<std::string> majority;
+    for (const v1::NodeInfo* node : there_) {
+      for (const v1::Device* device : DevicesOf(*node)) {
+        if (!device->nvlink_domain().empty()) majority.Add(device->nvlink_domain());
+      }
+    }
+    const std::string most = majority.Get().value_or("an NVLink domain");
+    Ask("domain", [&](const v1::Device& device) -> std::optional<Differs> {
+      if (device.nvlink_domain() == most) return std::nullopt;
+      return Differs{most, DomainOf(device)};
+    });
+  }
+
+  void CheckAlike() {
+    AskMajority("model", [](const v1::Device& device) { return device.model(); });
+    AskMajority("links", LinksOf);
+    CheckMemory();
+    Majority<std::string> majority;
+    for (const v1::NodeInfo* node : there_) majority.Add(node->driver());
+    for (const v1::NodeInfo* node : there_) {
+      if (node->driver() == *majority.Get()) continue;
+      Add(v1::FINDING_KIND_ODD_ONE_OUT, node->name(), "driver", *majority.Get(),
+          node->driver().empty() ? kUnknown : node->driver());
+    }
+  }
+
+  void CheckMemory() {
+    Majority<std::optional<uint64_t>> majority;
+    const auto memory_of = [](const v1::Device& device) {
+      return device.has_memory_bytes() ? std::optional<uint64_t>(device.memory_bytes())
+                                       : std::nullopt;
+    };
+    for (const v1::NodeInfo* node : there_) {
+      for (const v1::Device* device : DevicesOf(*node)) majority.Add(memory_of(*device));
+    }
+    const auto text = [](const std::optional<uint64_t>& bytes) {
+      return bytes.has_value() ? absl::StrCat(*bytes, " bytes") : kUnknown;
+    };
+    const auto most = majority.Get();
+    if (!most.has_value()) return;
+    Ask("memory", [&](const v1::Device& device) -> std::optional<Differs> {
+      const std::optional<uint64_t> own = memory_of(device);
+      if (own == *most) return std::nullopt;
+      if (own.has_value() && most->has_value()) {
+        const double share = static_cast<double>(*own) / static_cast<double>(**most);
+        if (share > 1 - kMemoryTolerance && share < 1 + kMemoryTolerance) return std::nullopt;
+      }
+      return Differs{text(*most), text(own)};
+    });
+  }
+
+  // Faults before what is excluded, so that a cut never hides that something is wrong.
+  void Bound() {
+    std::stable_partition(findings_.begin(), findings_.end(), [](const v1::Finding& finding) {
+      return finding.kind() != v1::FINDING_KIND_EXCLUDED;
+    });
+    if (findings_.size() <= kFindingsMax) return;
+    const size_t more = findings_.size() - (kFindingsMax - 1);
+    const v1::FindingKind kind = findings_[kFindingsMax - 1].kind();
+    findings_.resize(kFindingsMax - 1);
+    Add(kind, "", "findings", "", absl::StrCat(more, " more"));
+  }
+
+  const v1::Expectation& expected_;
+  const std::vector<Seen>& nodes_;
+  std::vector<const v1::NodeInfo*> there_;  // meant, and can be asked
+  uint32_t meant_ = 0;
+  std::vector<v1::Finding> findings_;
+};
+
+}  // namespace
+
+bool AllReported(const v1::Expectation& expectation, const std::vector<Seen>& nodes) {
+  std::set<std::string> unheard = NamedBy(expectation);
+  const std::set<std::string> named = unheard;
+  uint32_t meant = 0;
+  for (const Seen& seen : nodes) {
+    const std::string& name = seen.info->name();
+    unheard.erase(name);
+    if (named.count(name) == 0 && !HasLabels(*seen.info, expectation)) continue;
+    if (seen.presence == Presence::kSilent) return false;
+    ++meant;
+  }
+  if (!unheard.empty()) return false;
+  const bool counts = expectation.has_node_count() && expectation.nodes_size() == 0;
+  return !counts || meant >= expectation.node_count();
+}
+
+std::vector<v1::Finding> Compare(const v1::Expectation& expectation,
+                                 const std::vector<Seen>& nodes) {
+  return Comparison(expectation, nodes).All();
+}
+
+}  // namespace expect
+
+std::string SentenceOf(const v1::Finding& f) {
+  std::string text = f.node().empty() ? "the fleet" : absl::StrCat("node ", f.node());
+  if (!f.slot().empty()) {
+    absl::StrAppend(&text, " slot ", f.slot());
+  } else if (f.has_device()) {
+    absl::StrAppend(&text, " device ", f.device());
+  }
+  if (!f.serial().empty()) absl::StrAppend(&text, " (serial ", f.serial(), ")");
+  const std::string expected =
+      f.expected().empty() ? "" : absl::StrCat(", expected ", f.expected());
+  switch (f.kind()) {
+    case v1::FINDING_KIND_MISSING:
+      if (f.what() == "node") return absl::StrCat(text, " is missing");
+      return absl::StrCat(text, ": ", f.what(), " missing", expected,
+                          f.found().empty() ? "" : ", found ", f.found());
+    case v1::FINDING_KIND_EXTRA:
+      if (f.what() == "node") return absl::StrCat(text, " is not expected");
+      return absl::StrCat(text, ": too many ", f.what(), expected, ", found ", f.found());
+    case v1::FINDING_KIND_SWAPPED:
+      return absl::StrCat(text, ": swapped", expected, ", found ", f.found());
+    case v1::FINDING_KIND_EXCLUDED: return absl::StrCat(text, " is excluded: ", f.found());
+    default: return absl::StrCat(text, ": ", f.what(), " is ", f.found(), expected);
+  }
+}
+
+}  // namespace rackmark

@@ -1,0 +1,43 @@
+// What a suite expects of the fleet, against the fleet as it is: parts that are missing, too many,
+// swapped or unlike the others, by node, slot and serial. Pure: nothing but what nodes say of
+// themselves, and whether they can be asked.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "rackmark/v1/cluster.pb.h"
+#include "rackmark/v1/suite.pb.h"
+
+namespace rackmark {
+namespace expect {
+
+enum class Presence {
+  kThere,     // it reports, and may be used
+  kSilent,    // it may yet report
+  kSetAside,  // it is there, and must not be used: cordoned, in quarantine
+  kAbsent,    // it was there once, and is lost
+};
+
+// A node that the coordinator has heard of.
+struct Seen {
+  const v1::NodeInfo* info = nullptr;
+  Presence presence = Presence::kThere;
+  std::string why;  // it is not kThere
+};
+
+constexpr size_t kFindingsMax = 256;  // the last one then says how many more there are
+
+// Everything that is named, or meant by its labels, has reported, or will not.
+bool AllReported(const v1::Expectation& expectation, const std::vector<Seen>& nodes);
+
+// `nodes` in the order of their ids. Of those that are not kThere nothing can be said: EXCLUDED.
+std::vector<v1::Finding> Compare(const v1::Expectation& expectation,
+                                 const std::vector<Seen>& nodes);
+
+}  // namespace expect
+
+// "node n1 slot 3: links are 12, expected 18"
+std::string SentenceOf(const v1::Finding& finding);
+
+}  // namespace rackmark

@@ -1,0 +1,250 @@
+#include "coordinator/core/suite.h"
+
+#include <algorithm>
+
+#include "coordinator/core/expect.h"
+#include "coordinator/core/observe.h"
+#include "coordinator/core/submit.h"
+#include "coordinator/core/suite_validate.h"
+
+namespace rackmark {
+namespace {
+
+absl::Status CheckNew(const State& state, const SubmitSuite& command) {
+  RETURN_IF_ERROR(ValidateSuite(command.suite));
+  uint64_t bytes = 0;
+  for (const v1::Job& job : command.suite.jobs()) {
+    bytes += job.ByteSizeLong();
+    const std::string submission = PartSubmission(command.submission_id, job);
+    if (state.hard.submissions.count(submission) != 0) {
+      return absl::AlreadyExistsError(absl::StrCat("a job was submitted as ", submission,
+                                                   "; submit the suite under another id"));
+    }
+  }
+  return CheckRoom(state, bytes);
+}
+
+bool HasBegun(const JobState& job) { return job.generations > 0; }
+
+std::string_view VerdictName(v1::Verdict verdict) {
+  std::string_view name = FromAbsl(v1::Verdict_Name(verdict));
+  return name.substr(std::string_view("VERDICT_").size());
+}
+
+Admission Wait(std::string why) { return {false, std::move(why), std::nullopt}; }
+
+Admission Skip(v1::FailureKind kind, std::string why) {
+  v1::Failure failure;
+  failure.set_kind(kind);
+  failure.set_detail(std::move(why));
+  return {false, failure.detail(), failure};
+}
+
+std::string PartName(const SuiteState& suite, size_t at) {
+  return suite.suite.jobs(static_cast<int>(at)).part().name();
+}
+
+// By what it comes after itself. Both kinds of wait end with the other part.
+Admission ByDependencies(const SuiteState& suite, const v1::SuitePart& part) {
+  Admission admission;
+  for (const v1::Dependency& dependency : part.after()) {
+    const std::optional<size_t> at = PartOf(suite, dependency.part());
+    if (!at.has_value()) continue;
+    const std::optional<v1::Verdict>& verdict = suite.verdicts[*at];
+    if (!verdict.has_value()) {
+      if (admission.free) admission = Wait(absl::StrCat("part ", dependency.part(), " to end"));
+    } else if (dependency.when() == v1::DEPENDENCY_WHEN_SUCCESS && *verdict != v1::VERDICT_PASS) {
+      return Skip(v1::FAILURE_KIND_DEPENDENCY,
+                  absl::StrCat("part ", dependency.part(), " ended ", ToAbsl(VerdictName(*verdict)),
+                               ", and this one is only for its success"));
+    }
+  }
+  return admission;
+}
+
+// A gate stops all that waits for anything, wherever it stands; only one that stands before a part
+// is waited for, so that no two can wait for each other.
+Admission ByGates(const SuiteState& suite, size_t at) {
+  Admission admission;
+  for (size_t i = 0; i < suite.verdicts.size(); ++i) {
+    if (i == at || !suite.suite.jobs(static_cast<int>(i)).part().gate()) continue;
+    const std::optional<v1::Verdict>& verdict = suite.verdicts[i];
+    if (verdict.has_value() && *verdict != v1::VERDICT_PASS) {
+      return Skip(v1::FAILURE_KIND_DEPENDENCY,
+                  absl::StrCat("gate ", PartName(suite, i), " ended ",
+                               ToAbsl(VerdictName(*verdict)), ", and this part is behind it"));
+    }
+    if (!verdict.has_value() && i < at && admission.free) {
+      admission = Wait(absl::StrCat("gate ", PartName(suite, i), " to pass"));
+    }
+  }
+  return admission;
+}
+
+Admission ByExpectation(const SuiteState& suite) {
+  if (!suite.suite.has_expect()) return {};
+  if (!suite.checked) return Wait("the nodes that the suite expects to report");
+  size_t faults = 0;
+  const v1::Finding* first = nullptr;
+  for (const v1::Finding& finding : suite.findings) {
+    if (finding.kind() == v1::FINDING_KIND_EXCLUDED) continue;
+    if (faults++ == 0) first = &finding;
+  }
+  if (first == nullptr) return {};
+  std::string detail = SentenceOf(*first);
+  if (faults > 1) absl::StrAppend(&detail, "; and ", faults - 1, " more");
+  return Skip(v1::FAILURE_KIND_EXPECTATION, std::move(detail));
+}
+
+// Node by node, as its last Report and what people and the core say of it.
+std::vector<expect::Seen> Look(const State& state) {
+  std::vector<expect::Seen> nodes;
+  for (const auto& [id, node] : state.hard.nodes) {
+    expect::Seen seen{&node.info, expect::Presence::kThere, ""};
+    if (node.phase == v1::NODE_PHASE_LOST) {
+      seen.presence = expect::Presence::kAbsent;
+      seen.why = "lost";
+    } else if (node.cordoned) {
+      seen.presence = expect::Presence::kSetAside;
+      seen.why = "cordoned";
+    } else if (node.standing == v1::STANDING_QUARANTINED) {
+      seen.presence = expect::Presence::kSetAside;
+      seen.why = "in quarantine";
+    } else if (ReportOf(state, id) == nullptr || node.phase == v1::NODE_PHASE_SUSPECT) {
+      seen.presence = expect::Presence::kSilent;
+      seen.why = node.phase == v1::NODE_PHASE_SUSPECT
+                     ? "silent"
+                     : "not heard of since the coordinator started";
+    }
+    nodes.push_back(std::move(seen));
+  }
+  return nodes;
+}
+
+void CheckSuite(const State& state, const SuiteState& suite, Nanos now,
+                std::vector<v1::Event>& events) {
+  const std::vector<expect::Seen> nodes = Look(state);
+  const std::optional<Nanos> deadline = CheckDeadline(state, suite);
+  const bool over = !deadline.has_value() || now >= *deadline;
+  if (!over && !expect::AllReported(suite.suite.expect(), nodes)) return;
+  v1::SuiteChecked* change = events.emplace_back().mutable_suite_checked();
+  change->set_suite_id(suite.id.value);
+  for (v1::Finding& finding : expect::Compare(suite.suite.expect(), nodes)) {
+    *change->add_findings() = std::move(finding);
+  }
+}
+
+v1::SuiteOutcome OutcomeOf(const SuiteState& suite) {
+  bool incomplete = !suite.findings.empty() || (suite.suite.has_expect() && !suite.checked);
+  if (HasFault(suite)) return v1::SUITE_OUTCOME_FAIL;
+  for (const std::optional<v1::Verdict>& verdict : suite.verdicts) {
+    switch (*verdict) {
+      case v1::VERDICT_PASS: break;
+      case v1::VERDICT_SKIPPED:
+      case v1::VERDICT_CANCELLED:
+      case v1::VERDICT_INVALID: incomplete = true; break;
+      default: return v1::SUITE_OUTCOME_FAIL;
+    }
+  }
+  return incomplete ? v1::SUITE_OUTCOME_INCOMPLETE : v1::SUITE_OUTCOME_PASS;
+}
+
+bool AllEnded(const SuiteState& suite) {
+  return std::all_of(suite.verdicts.begin(), suite.verdicts.end(),
+                     [](const auto& verdict) { return verdict.has_value(); });
+}
+
+void AddJobs(const SuiteState& suite, std::set<JobId>& jobs) {
+  for (size_t i = 0; i < suite.verdicts.size(); ++i) {
+    if (!suite.verdicts[i].has_value()) jobs.insert(JobId{suite.first_job.value + i});
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Decision> DecideSubmitSuite(const State& state, const SubmitSuite& command) {
+  RETURN_IF_ERROR(CheckSubmissionId(command.submission_id));
+  Decision decision;
+  const auto before = state.hard.suite_submissions.find(command.submission_id);
+  if (before != state.hard.suite_submissions.end()) {
+    const SuiteState& suite = state.hard.suites.at(before->second);
+    decision.reply = SuiteAccepted{suite.id, suite.first_job, true, {}};
+    return decision;
+  }
+  RETURN_IF_ERROR(CheckNew(state, command));
+  v1::Suite suite = command.suite;
+  suite.clear_scheduled();
+  SuiteAccepted reply;
+  for (v1::Job& job : *suite.mutable_jobs()) {
+    job.clear_scheduled();
+    const std::string note = ImpossibleNote(state, job.spec().gang());
+    if (!note.empty()) reply.notes.push_back(absl::StrCat(job.part().name(), ": ", note));
+  }
+  NextIds next(state.hard);
+  reply.first_job = JobId{next.job};
+  reply.suite = EmitSuite(std::move(suite), command.submission_id, next, decision.events);
+  decision.reply = std::move(reply);
+  return decision;
+}
+
+Admission AdmissionOf(const State& state, const JobState& job) {
+  const SuiteState* suite = SuiteOf(state.hard, job);
+  if (suite == nullptr || HasBegun(job)) return {};
+  Admission expected = ByExpectation(*suite);
+  if (!expected.free) return expected;
+  const v1::SuitePart& part = job.job.part();
+  if (part.after().empty()) return {};
+  Admission gates = ByGates(*suite, job.id.value - suite->first_job.value);
+  if (gates.skipped.has_value()) return gates;
+  Admission dependencies = ByDependencies(*suite, part);
+  return dependencies.free ? gates : dependencies;
+}
+
+bool IsBlocked(const State& state, const JobState& job) {
+  return job.job.has_part() && !AdmissionOf(state, job).free;
+}
+
+std::optional<Nanos> CheckDeadline(const State& state, const SuiteState& suite) {
+  if (!IsOpen(suite) || suite.checked || !suite.suite.has_expect()) return std::nullopt;
+  const auto since = state.soft.suite_since.find(suite.id);
+  const Nanos from =
+      since == state.soft.suite_since.end() ? state.soft.listening_since : since->second;
+  return from + std::min<Nanos>(suite.suite.expect().wait_ns(), kExpectWaitMax);
+}
+
+void StepSuites(const State& state, Nanos now, std::vector<v1::Event>& events) {
+  for (const auto& [id, suite] : state.hard.suites) {
+    if (!IsOpen(suite)) continue;
+    if (AllEnded(suite)) {
+      v1::SuiteEnded* change = events.emplace_back().mutable_suite_ended();
+      change->set_suite_id(id.value);
+      change->set_outcome(OutcomeOf(suite));
+    } else if (suite.suite.has_expect() && !suite.checked) {
+      CheckSuite(state, suite, now, events);
+    }
+  }
+}
+
+void AddAffected(const HardState& hard, const v1::Event& event, std::set<JobId>& jobs) {
+  if (event.has_suite_checked()) {
+    AddJobs(hard.suites.at(SuiteId{event.suite_checked().suite_id()}), jobs);
+  } else if (event.has_job_submitted()) {
+    jobs.insert(JobId{event.job_submitted().job_id()});
+  } else if (event.has_job_cancel_requested()) {
+    jobs.insert(JobId{event.job_cancel_requested().job_id()});
+  } else if (event.has_job_ended()) {
+    const JobId ended{event.job_ended().job_id()};
+    for (const auto& [id, suite] : hard.suites) {
+      const uint64_t first = suite.first_job.value;
+      if (ended.value >= first && ended.value < first + suite.verdicts.size()) AddJobs(suite, jobs);
+    }
+  }
+}
+
+bool HasFault(const SuiteState& suite) {
+  return std::any_of(suite.findings.begin(), suite.findings.end(), [](const v1::Finding& finding) {
+    return finding.kind() != v1::FINDING_KIND_EXCLUDED;
+  });
+}
+
+}  // namespace rackmark

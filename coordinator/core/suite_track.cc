@@ -1,0 +1,50 @@
+#include "coordinator/core/suite_track.h"
+
+#include "coordinator/core/schedules.h"
+#include "coordinator/core/suite.h"
+
+namespace rackmark {
+
+void BeginSuites(State& state, Nanos now) {
+  for (const auto& [id, suite] : state.hard.suites) {
+    if (IsOpen(suite) && suite.suite.has_expect() && !suite.checked) {
+      state.soft.suite_since[id] = now;
+    }
+  }
+  state.soft.suites_wanted = true;
+  TrackSchedules(state);
+}
+
+void TrackSuites(State& state, const v1::Event& event, Nanos now) {
+  using v1::Event;
+  switch (event.change_case()) {
+    case Event::kSuiteSubmitted:
+      state.soft.suite_since[SuiteId{event.suite_submitted().suite_id()}] = now;
+      state.soft.suites_wanted = true;
+      break;
+    case Event::kSuiteChecked:
+      state.soft.suite_since.erase(SuiteId{event.suite_checked().suite_id()});
+      break;
+    case Event::kJobEnded:
+      state.soft.suites_wanted = state.soft.schedules_wanted = true;
+      break;
+    case Event::kSuiteEnded:
+      state.soft.suite_since.erase(SuiteId{event.suite_ended().suite_id()});
+      state.soft.schedules_wanted = true;
+      break;
+    case Event::kScheduleSet:
+      TrackSchedule(state, ScheduleId{event.schedule_set().schedule_id()});
+      break;
+    case Event::kScheduleRemoved:
+      TrackSchedule(state, ScheduleId{event.schedule_removed().schedule_id()});
+      break;
+    default: break;
+  }
+}
+
+void RestSuites(State& state, Now now) {
+  state.soft.suites_wanted = false;
+  RestSchedules(state, now);
+}
+
+}  // namespace rackmark
