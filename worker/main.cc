@@ -18,6 +18,7 @@
 #include "rpc/identity.h"
 #include "worker/daemon/daemon.h"
 #include "worker/device/cpu_probe.h"
+#include "worker/device/labels.h"
 #include "worker/device/nvml_probe.h"
 
 namespace rackmark {
@@ -40,6 +41,8 @@ struct WorkerFlags {
   std::string rank_program;
   std::string gpu_rank_program;
   std::string gpus = "auto";
+  std::vector<std::string> labels;
+  std::string rack;
   std::string nvml_library = kNvmlLibrary;
   std::optional<int64_t> protocol;
   std::string log_level = "info";
@@ -54,6 +57,9 @@ Flags Table(WorkerFlags* f) {
       "commas between");
   flags.Add("name", &f->name, "this node's name; default: the host name");
   flags.Add("data", &f->data, "folder of the spool and the lock; one per daemon");
+  flags.Add("label", &f->labels,
+            "KEY=VALUE, for jobs that select nodes by it; again for more, or with commas between");
+  flags.Add("rack", &f->rack, "the rack that this node stands in, for gangs within one");
   flags.Add("cpu-slots", &f->cpu_slots, "CPU devices to offer; default: one per usable CPU", 1,
             kCpuSlotsMax);
   flags.Add("host-id", &f->host_id, "pretend to be on another host than the same machine's others");
@@ -127,6 +133,8 @@ absl::StatusOr<DaemonOptions> OptionsOf(const WorkerFlags& f) {
   } else if (f.gpus != "none") {
     return UnknownChoice("gpus", f.gpus, "auto or none");
   }
+  RETURN_IF_ERROR(AddLabels(f.labels, &options.node));
+  RETURN_IF_ERROR(SetRack(f.rack, &options.node));
   (*options.node.mutable_environment()->mutable_more())["grpc"] = grpc::Version();
   ASSIGN_OR_RETURN(options.session.incarnation, NewIncarnation());
   options.session.boot_id = options.node.boot_id();

@@ -36,6 +36,7 @@ struct LocalRank {
   std::string feeding;                 // of the one that it is being given
   std::optional<v1::Failure> failure;  // the first cause
   std::string note;
+  uint64_t progress = 0;  // frames of results, and news of the rank, over all its runs
   std::string transport;  // its own sentence, once it has met the others
   std::optional<uint64_t> rss_bytes;
   std::optional<Nanos> stopping_since;  // RankStop sent; CLOCK_MONOTONIC, as all below

@@ -10,6 +10,7 @@
 #include "common/shm_name.h"
 #include "common/text.h"
 #include "rpc/identity.h"
+#include "worker/daemon/progress.h"
 #include "worker/device/telemetry.h"
 
 namespace rackmark {
@@ -360,6 +361,7 @@ void Ranks::Take(const RankRef& ref, v1::FromRank* frame, Nanos now) {
       return TakeStatus(ref, frame->mutable_status(), now);
     }
     case v1::FromRank::kSamples:
+      if (HasResults(frame->samples())) ++rank->progress;
       return options_.listener->OnSamples(ref, rank->run, frame->samples());
     case v1::FromRank::kSamplesEnd:
       return options_.listener->OnSamplesEnd(
@@ -379,6 +381,7 @@ void Ranks::TakeStatus(const RankRef& ref, v1::RankStatus* status, Nanos now) {
   }
   const RunKey run{status->run_id(), status->attempt()};
   if (rank->run != run && rank->run.run_id != 0) options_.listener->OnOver(ref, rank->run);
+  if (IsNews(*rank, *status)) ++rank->progress;
   const v1::RankPhase before = rank->phase;
   rank->run = run;
   rank->phase = status->phase();

@@ -21,6 +21,7 @@ void AddLease(uint64_t lease_id, const LocalLease& lease, v1::Report* report) {
     if (rank.rss_bytes) line->set_rss_bytes(*rank.rss_bytes);
     line->set_note(rank.note);
     line->set_transport(rank.transport);
+    if (rank.run.run_id != 0) line->set_progress(rank.progress);
   }
 }
 
@@ -90,7 +91,10 @@ v1::Report BuildReport(const LocalState& state, std::vector<v1::StreamReport> st
 
 std::string Fingerprint(v1::Report report) {
   for (v1::LeaseReport& lease : *report.mutable_leases()) {
-    for (v1::RankReport& rank : *lease.mutable_ranks()) rank.clear_rss_bytes();
+    for (v1::RankReport& rank : *lease.mutable_ranks()) {
+      rank.clear_rss_bytes();
+      rank.clear_progress();
+    }
   }
   for (v1::StreamReport& stream : *report.mutable_streams()) {
     stream.clear_sealed_seq();

@@ -21,7 +21,7 @@ constexpr size_t kGlooBytesMax = 5 << 19;
 v1::Report BuildReport(const LocalState& state, std::vector<v1::StreamReport> streams, Nanos now);
 
 // Equal for Reports that tell the coordinator nothing new: what changes by itself all the time
-// (memory, how far the uplink is) waits for the next regular one.
+// (memory, how far a run and the uplink are) waits for the next regular one.
 std::string Fingerprint(v1::Report report);
 
 }  // namespace rackmark

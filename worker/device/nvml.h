@@ -9,6 +9,7 @@ namespace rackmark::nvml {
 
 using Return = int;
 constexpr Return kSuccess = 0;
+constexpr Return kInvalidArgument = 2;
 constexpr Return kNotSupported = 3;
 constexpr Return kFunctionNotFound = 13;
 constexpr Return kArgumentVersionMismatch = 25;
@@ -38,7 +39,15 @@ constexpr unsigned Version(unsigned number) {
   return static_cast<unsigned>(sizeof(T)) | (number << 24U);
 }
 
+struct PciInfoV3 {
+  char bus_id_legacy[16];
+  unsigned domain, bus, device, device_id, subsystem_id;
+  char bus_id[32];
+};
+static_assert(sizeof(PciInfoV3) == 68);
+
 constexpr unsigned kNameBytes = 96;
+constexpr unsigned kSerialBytes = 30;
 constexpr unsigned kVersionBytes = 80;
 
 using Init = Return (*)();
@@ -50,6 +59,9 @@ using HandleByIndex = Return (*)(unsigned, Device*);
 using DeviceText = Return (*)(Device, char* text, unsigned bytes);
 using MemoryInfo = Return (*)(Device, MemoryV2*);
 using FabricInfo = Return (*)(Device, FabricInfoV2*);
+using ModuleId = Return (*)(Device, unsigned*);
+using PciInfo = Return (*)(Device, PciInfoV3*);
+using LinkState = Return (*)(Device, unsigned link, unsigned* is_up);
 using CpuAffinity = Return (*)(Device, unsigned words, unsigned long*);
 
 }  // namespace rackmark::nvml

@@ -17,6 +17,7 @@ namespace {
 
 constexpr unsigned kGpusMax = 64;      // more than any machine has; what a broken library may claim
 constexpr size_t kAffinityWords = 64;  // 4096 CPUs
+constexpr unsigned kLinksMax = 64;     // a GPU of today has 18
 
 struct Close {
   void operator()(void* library) const { dlclose(library); }
@@ -107,6 +108,33 @@ std::string NvlinkDomain(const Library& library, nvml::Device device) {
   return absl::StrCat(text, ".", info.clique_id);
 }
 
+// The module in its tray, where the board has such; else the PCI address, which names a slot too.
+std::string Slot(const Library& library, nvml::Device device) {
+  unsigned module = 0;
+  if (library.Call<nvml::ModuleId>("nvmlDeviceGetModuleId", device, &module) == nvml::kSuccess) {
+    return absl::StrCat("module ", module);
+  }
+  nvml::PciInfoV3 pci{};
+  if (library.Call<nvml::PciInfo>("nvmlDeviceGetPciInfo_v3", device, &pci) != nvml::kSuccess) {
+    return "";
+  }
+  pci.bus_id[sizeof pci.bus_id - 1] = '\0';
+  return absl::StrCat("pci ", pci.bus_id);
+}
+
+// Links that are up. Missing if it has none that the driver could tell of.
+std::optional<uint32_t> Links(const Library& library, nvml::Device device) {
+  std::optional<uint32_t> up;
+  for (unsigned link = 0; link < kLinksMax; ++link) {
+    unsigned is_up = 0;
+    const nvml::Return asked =
+        library.Call<nvml::LinkState>("nvmlDeviceGetNvLinkState", device, link, &is_up);
+    if (asked == nvml::kInvalidArgument || asked == nvml::kFunctionNotFound) break;
+    if (asked == nvml::kSuccess) up = up.value_or(0) + (is_up == 1 ? 1 : 0);
+  }
+  return up;
+}
+
 void ReadCpus(const Library& library, nvml::Device device, v1::Device* out) {
   std::array<unsigned long, kAffinityWords> words{};
   if (library.Call<nvml::CpuAffinity>("nvmlDeviceGetCpuAffinity", device,
@@ -148,6 +176,12 @@ absl::StatusOr<v1::Device> ReadDevice(const Library& library, unsigned index) {
     out.set_memory_bytes(memory.total - memory.reserved);
   }
   out.set_nvlink_domain(NvlinkDomain(library, device));
+  out.set_serial(Text<nvml::kSerialBytes>([&](char* text, unsigned bytes) {
+                   return library.Call<nvml::DeviceText>("nvmlDeviceGetSerial", device, text,
+                                                         bytes);
+                 }).value_or(""));
+  out.set_slot(Slot(library, device));
+  if (const auto links = Links(library, device)) out.set_links(*links);
   ReadCpus(library, device, &out);
   return out;
 }
@@ -194,6 +228,7 @@ void AddGpus(const GpuProbe& gpus, const std::vector<uint32_t>& usable, v1::Node
       if (std::find(usable.begin(), usable.end(), cpu) != usable.end()) device->add_cpus(cpu);
     }
   }
+  node->set_driver(gpus.driver);
   if (!gpus.driver.empty()) {
     (*node->mutable_environment()->mutable_more())["nvidia_driver"] = gpus.driver;
   }

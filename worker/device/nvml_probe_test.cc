@@ -41,6 +41,23 @@ TEST_F(NvmlProbeTest, TellsEachGpuWithItsFacts) {
   EXPECT_THAT(probe.devices[0].cpus(), ElementsAre(0, 2));
 }
 
+TEST_F(NvmlProbeTest, TellsPartsBySerialSlotAndLinks) {
+  const GpuProbe probe = Probe("link-down");
+  EXPECT_EQ(probe.devices[0].serial(), "1650000000000");
+  EXPECT_EQ(probe.devices[1].serial(), "1650000000001");
+  EXPECT_EQ(probe.devices[1].slot(), "module 2");
+  EXPECT_EQ(probe.devices[0].links(), 18U);
+  EXPECT_EQ(probe.devices[1].links(), 17U);
+}
+
+TEST_F(NvmlProbeTest, WhatNobodyTellsOfAPartIsMissing) {
+  const GpuProbe probe = Probe("old");
+  EXPECT_EQ(probe.devices[1].serial(), "");
+  EXPECT_EQ(probe.devices[1].slot(), "pci 00000000:1C:00.0");
+  EXPECT_FALSE(probe.devices[1].has_links());
+  EXPECT_FALSE(Probe("no-links").devices[0].has_links());
+}
+
 TEST_F(NvmlProbeTest, ADomainWithoutANameIsNone) {
   EXPECT_EQ(Probe("").devices[0].nvlink_domain(), "");
   EXPECT_EQ(Probe("old fabric").devices[0].nvlink_domain(), "");
@@ -71,6 +88,7 @@ TEST_F(NvmlProbeTest, GpusAreNumberedAfterTheNodesOwnDevices) {
   EXPECT_THAT(node.devices(1).cpus(), ElementsAre(0)) << "CPU 2 is not ours";
   EXPECT_THAT(node.devices(2).cpus(), IsEmpty()) << "none is, so it is not bound";
   EXPECT_EQ(node.environment().more().at("nvidia_driver"), "999.01.02");
+  EXPECT_EQ(node.driver(), "999.01.02");
 }
 
 }  // namespace

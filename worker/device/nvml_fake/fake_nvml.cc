@@ -1,7 +1,8 @@
 // A libnvidia-ml.so.1 for tests: as many GPUs as FAKE_NVML_GPUS says, of a rack where FAKE_NVML has
 // "fabric", without a driver where it has "no-driver", with the second GPU lost where it has
-// "lost", and with a library too old for fabrics where it has "old". Loaded by path; no program
-// links it.
+// "lost", and with a library too old for fabrics, modules and links where it has "old". Of the 18
+// links of each one is down where it has "link-down"; without links, as a PCIe board, where it has
+// "no-links". Loaded by path; no program links it.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -74,6 +75,27 @@ Return nvmlDeviceGetGpuFabricInfoV(Device, rackmark::nvml::FabricInfoV2* info) {
   for (unsigned i = 0; i < 16 && Has("fabric"); ++i) {
     info->cluster_uuid[i] = static_cast<unsigned char>(i + 1);
   }
+  return 0;
+}
+Return nvmlDeviceGetSerial(Device device, char* text, unsigned bytes) {
+  if (Has("old")) return rackmark::nvml::kNotSupported;
+  char serial[16];
+  std::snprintf(serial, sizeof serial, "16500%08u", Number(device));
+  return Put(text, bytes, serial);
+}
+Return nvmlDeviceGetModuleId(Device device, unsigned* module) {
+  if (Has("old")) return rackmark::nvml::kNotSupported;
+  *module = Number(device) + 1;
+  return 0;
+}
+Return nvmlDeviceGetPciInfo_v3(Device device, rackmark::nvml::PciInfoV3* pci) {
+  std::snprintf(pci->bus_id, sizeof pci->bus_id, "00000000:%02X:00.0", 27 + Number(device));
+  return 0;
+}
+Return nvmlDeviceGetNvLinkState(Device device, unsigned link, unsigned* is_up) {
+  if (Has("old") || Has("no-links")) return rackmark::nvml::kNotSupported;
+  if (link >= 18) return rackmark::nvml::kInvalidArgument;
+  *is_up = Has("link-down") && Number(device) == 1 && link == 4 ? 0 : 1;
   return 0;
 }
 Return nvmlDeviceGetCpuAffinity(Device device, unsigned words, unsigned long* set) {
