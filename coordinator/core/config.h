@@ -11,6 +11,9 @@
 
 namespace rackmark {
 
+// A time zone by its IANA name. The shell's, because it reads files (common/zone.h).
+using ZoneFinder = std::function<absl::StatusOr<absl::TimeZone>(std::string_view name)>;
+
 constexpr uint32_t kQuarantineOffencesMax = 16;  // so many are remembered of a node
 
 struct CoreConfig {

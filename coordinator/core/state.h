@@ -16,7 +16,9 @@
 #include "common/ids.h"
 #include "common/time.h"
 #include "coordinator/core/config.h"
+#include "coordinator/core/due.h"
 #include "coordinator/core/ids.h"
+#include "coordinator/core/planner.h"
 #include "coordinator/schedule/schedule.h"
 #include "rackmark/v1/cluster.pb.h"
 #include "rackmark/v1/event.pb.h"
@@ -133,7 +135,6 @@ struct OwnerUsage {
   uint64_t used = 0;
   int64_t tick = 0;
 };
-constexpr Nanos kShareHalfLife = 24 * 3600 * kSecond;  // in the log's meaning: not configuration
 
 // A submission_id is known again for as long as its job is open, and until this many other jobs
 // have ended after it.
@@ -202,6 +203,20 @@ struct SoftState {
   std::set<NodeId> breaker_holds;    // they would be in quarantine, but too many of the tested are
   std::set<NodeId> dirty_nodes;      // something that DesiredFor reads has changed
   bool place_wanted = false;         // devices came, went or were freed, or a job came
+  std::map<SuiteId, Nanos> suite_since;          // of those that are to be checked, as lease_since
+  std::map<ScheduleId, SoftSchedule> schedules;  // of each one in hard
+  bool suites_wanted = false;                    // a suite came, or a job ended
+  bool schedules_wanted = false;                 // a job or suite ended: what is held may begin
+  std::map<SuiteId, Nanos> suite_since;          // waits for its nodes since then
+  std::map<ScheduleId, SoftSchedule> schedules;  // as they were read
+  bool suites_wanted = false;                    // something of a suite may have moved,
+  bool schedules_wanted = false;                 // ... of what schedules have begun
+  std::map<LeaseId, Nanos> yield_since;    // told to make room, or when this leadership began
+  std::map<LeaseId, Nanos> release_since;  // RELEASING, or when this leadership began
+  DueIndex<NodeId> due_nodes;              // silence (timers.h)
+  DueIndex<JobId> due_jobs;                // limits, graces, budgets
+  std::set<JobId> touched;                 // by events that were applied since Settle looked
+  Planner planner;
 };
 
 struct State {
