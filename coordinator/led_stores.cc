@@ -30,6 +30,7 @@ absl::StatusOr<std::unique_ptr<LedStores>> LedStores::Open(Options options) {
   ASSIGN_OR_RETURN(led->leadership_, PgLeadership::Open(postgres));
   ASSIGN_OR_RETURN(const uint64_t term, led->StandBy());
   if (term == 0) return std::unique_ptr<LedStores>();
+  if (led->address_) RETURN_IF_ERROR(led->TellAddress(""));  // the one told is over, we are not yet
   LeaseKeeper::Options keeper;
   keeper.leadership = led->leadership_.get();
   keeper.clock = led->options_.clock;
@@ -45,30 +46,40 @@ absl::StatusOr<uint64_t> LedStores::StandBy() {
   while (!options_.stopped_within(0)) {
     const auto term = leadership_->TryLead(options_.clock->Boottime(), options_.ttl);
     if (term.ok() && *term) return **term;
-    absl::StatusOr<bool> changed = term.status();
-    if (term.ok()) {
+    absl::Status trouble = term.status();
+    if (trouble.ok()) {
       const auto leader = leadership_->Current();
-      changed = leader.status();
+      trouble = leader.status();
       if (leader.ok()) {
-        Tell(*leader);
-        changed = leadership_->WaitForChange(
-            std::clamp<Nanos>(leader->left.value_or(0), kMillisecond, kStopLatency));
+        RETURN_IF_ERROR(Tell(*leader));
+        trouble = leadership_
+                      ->WaitForChange(
+                          std::clamp<Nanos>(leader->left.value_or(0), kMillisecond, kStopLatency))
+                      .status();
       }
     }
-    if (changed.ok()) continue;
-    if (!MayPass(changed.status())) return changed.status();
-    Log(LogLevel::kWarning, absl::StrCat("standing by: ", changed.status().message()));
+    if (trouble.ok()) continue;
+    if (!MayPass(trouble)) return trouble;
+    Log(LogLevel::kWarning, absl::StrCat("standing by: ", trouble.message()));
+    RETURN_IF_ERROR(TellAddress(""));
     (void)options_.stopped_within(kStopLatency);
   }
   return 0;
 }
 
-void LedStores::Tell(const LeaderView& leader) {
+absl::Status LedStores::Tell(const LeaderView& leader) {
   const std::string text = absl::StrCat(
       "standing by: term ", leader.term, " is led ",
       leader.address.empty() ? "from an address not told yet" : "from ", leader.address);
   if (text != told_) Log(LogLevel::kInfo, text);
   told_ = text;
+  return TellAddress(leader.left ? leader.address : "");
+}
+
+absl::Status LedStores::TellAddress(const std::string& address) {
+  if (!options_.stands_by || address_ == address) return absl::OkStatus();
+  address_ = address;
+  return options_.stands_by(address);
 }
 
 LedStores::~LedStores() {

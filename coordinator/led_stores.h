@@ -23,6 +23,9 @@ class LedStores {
     const Clock* clock = nullptr;
     // While we stand by: waits that long, less if we are to stop; whether we are.
     std::function<bool(Nanos)> stopped_within;
+    // Told when we begin to stand by and whenever the leader's address changes; empty: nobody leads
+    // just now, or nobody can say. An error ends the standing by. May be empty.
+    std::function<absl::Status(const std::string& leader)> stands_by;
     // Another leads, or may: must end the process.
     std::function<void(const absl::Status&)> lost;
   };
@@ -45,11 +48,13 @@ class LedStores {
  private:
   explicit LedStores(Options options) : options_(std::move(options)) {}
   absl::StatusOr<uint64_t> StandBy();  // the term; 0: told to stop
-  void Tell(const LeaderView& leader);
+  absl::Status Tell(const LeaderView& leader);
+  absl::Status TellAddress(const std::string& address);
 
   const Options options_;
   std::unique_ptr<Leadership> leadership_;  // null with SQLite
-  std::string told_;                        // of whom we stand by for
+  std::string told_;                        // in the log, of whom we stand by for
+  std::optional<std::string> address_;      // told to stands_by
   std::unique_ptr<LeaseKeeper> keeper_;
   SqlStores stores_;
 };

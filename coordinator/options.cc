@@ -19,7 +19,7 @@ struct Raw {
   std::string token_file;
   std::string log_level = "info";
   std::string store = "sqlite";
-  std::optional<std::string> leader_ttl;
+  std::optional<std::string> leader_ttl, advertise;
   uint64_t artifact_bytes = CoordinatorOptions().artifact_bytes;
   std::optional<std::string> keep_samples, keep_reports, keep_history, sweep_interval;
   int64_t snapshot_events = static_cast<int64_t>(StorageConfig().snapshot_events);
@@ -88,6 +88,8 @@ void AddFlags(Flags& flags, Raw& raw) {
       "share: one leads, the others stand by (sqlite)");
   flags.Add("leader-ttl", &raw.leader_ttl,
             "with PostgreSQL: silence after which a standby takes the lead (5s)");
+  flags.Add("advertise", &raw.advertise,
+            "with PostgreSQL: how clients name this coordinator (what --listen says)");
   flags.Add("listen", &raw.listen,
             "unix:/path or host:port to serve on (unix:DATA/coordinator.sock)");
   flags.Add("tls-cert", &raw.tls_cert, "PEM certificate chain of this coordinator");
@@ -143,10 +145,28 @@ absl::Status CheckStorageFlags(const Raw& raw, CoordinatorOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckAdvertise(const Raw& raw, CoordinatorOptions& options) {
+  if (raw.advertise) {
+    const auto endpoint = ParseEndpoint(*raw.advertise);
+    if (!endpoint.ok()) return Annotate(endpoint.status(), "--advertise");
+    options.advertise = endpoint->ToString();
+    return absl::OkStatus();
+  }
+  const std::string& address = options.listen.address;
+  const std::string host = address.substr(0, address.rfind(':'));
+  const bool all = options.listen.kind == Endpoint::Kind::kTcp &&
+                   (host == "0.0.0.0" || host == "[::]" || host == "*");
+  if (!all) return absl::OkStatus();
+  return UsageError(absl::StrCat("--listen ", address,
+                                 " is every address of this machine; name the one that clients and "
+                                 "workers are given, with --advertise HOST:PORT"));
+}
+
 absl::Status CheckStoreFlags(const Raw& raw, CoordinatorOptions& options) {
   if (raw.store == "sqlite") {
-    if (!raw.leader_ttl) return absl::OkStatus();
-    return UsageError("--leader-ttl is for coordinators that share a --store postgresql://...");
+    if (!raw.leader_ttl && !raw.advertise) return absl::OkStatus();
+    return UsageError(
+        "--leader-ttl and --advertise are for coordinators that share a --store postgresql://...");
   }
   if (raw.store.rfind("postgresql://", 0) != 0) {
     return UsageError("--store is neither sqlite nor an address that begins with postgresql://");
@@ -169,6 +189,7 @@ absl::Status CheckStoreFlags(const Raw& raw, CoordinatorOptions& options) {
         "--backup-to and --restore-from are for SQLite; of a PostgreSQL database take pg_dump "
         "--schema=rackmark, and a copy of the artifacts folder in --data");
   }
+  RETURN_IF_ERROR(CheckAdvertise(raw, options));
   options.postgres.emplace();
   options.postgres->target = raw.store;
   return absl::OkStatus();

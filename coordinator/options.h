@@ -25,6 +25,8 @@ struct CoordinatorOptions {
   // What jobs refer to by hash stays in the folder of each.
   std::optional<PgOptions> postgres;
   Nanos leader_ttl = 5 * kSecond;
+  // What a standby tells callers of us; missing: where we listen.
+  std::optional<std::string> advertise;
   // Not a coordinator but a backup of one, or the restoring of it: the folder to write or read.
   std::optional<std::string> backup_to, restore_from;
   bool json = false;

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdio>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -143,19 +143,23 @@ class PgTestServer {
     return best;
   }
 
+  // By read(2): a thread that waits in a FILE holds its lock, and fflush(nullptr) of a death test
+  // would wait for it.
   static void Drain(int fd, std::promise<std::string>& ready) {
-    std::FILE* log = fdopen(fd, "re");
     std::string text;
     bool told = false;
-    std::array<char, 4096> line{};
-    while (std::fgets(line.data(), line.size(), log) != nullptr) {
+    std::array<char, 4096> piece{};
+    while (true) {
+      const ssize_t got = read(fd, piece.data(), piece.size());
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
       if (told) continue;
-      text += line.data();
+      text.append(piece.data(), static_cast<size_t>(got));
       if (text.find("ready to accept connections") == std::string::npos) continue;
       told = true;
       ready.set_value("");
     }
-    std::fclose(log);
+    close(fd);
     if (!told) ready.set_value("PostgreSQL did not start: " + text);
   }
 

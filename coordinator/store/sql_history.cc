@@ -88,7 +88,7 @@ absl::StatusOr<std::vector<History::RunRange>> SqlHistory::EndedBetween(int64_t 
   std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(auto select,
                    reader_->Prepare("SELECT first_run, runs FROM job WHERE ended_unix_ns >= ? AND "
-                                    "ended_unix_ns < ? ORDER BY ended_unix_ns"));
+                                    "ended_unix_ns < ? ORDER BY ended_unix_ns, id"));
   select.Bind(static_cast<uint64_t>(from)).Bind(static_cast<uint64_t>(before));
   std::vector<RunRange> ranges;
   while (true) {

@@ -40,13 +40,31 @@ class KeepSuite : public StoreSuiteBase<Maker> {
   SampleStore& samples() { return *this->stores_.samples; }
   std::vector<uint64_t> JobIds() {
     std::vector<uint64_t> ids;
-    for (const v1::JobRecord& job : *events().history().Jobs(100)) ids.push_back(job.job_id());
+    const auto jobs = events().history().Jobs(100);
+    EXPECT_TRUE(jobs.ok()) << jobs.status();
+    if (!jobs.ok()) return ids;
+    for (const v1::JobRecord& job : *jobs) ids.push_back(job.job_id());
     return ids;
   }
   std::vector<uint64_t> RunIds() {
     std::vector<uint64_t> ids;
-    for (const v1::RunRecord& run : *events().history().Runs(100)) ids.push_back(run.run_id());
+    const auto runs = events().history().Runs(100);
+    EXPECT_TRUE(runs.ok()) << runs.status();
+    if (!runs.ok()) return ids;
+    for (const v1::RunRecord& run : *runs) ids.push_back(run.run_id());
     return ids;
+  }
+  // Of jobs of two runs each.
+  std::vector<uint64_t> FirstRuns(int64_t from, int64_t before) {
+    std::vector<uint64_t> firsts;
+    const auto ranges = events().history().EndedBetween(from, before);
+    EXPECT_TRUE(ranges.ok()) << ranges.status();
+    if (!ranges.ok()) return firsts;
+    for (const History::RunRange& range : *ranges) {
+      EXPECT_EQ(range.count, 2U);
+      firsts.push_back(range.first);
+    }
+    return firsts;
   }
   void End(const std::vector<v1::EndedJob>& ended) {
     const uint64_t next = events().last_seq() + 1;
@@ -95,6 +113,18 @@ TYPED_TEST(KeepSuite, EndedJobsAreListedNewestFirstAndReadWhole) {
   EXPECT_EQ(**this->events().history().EndedAt(31), 70);
   EXPECT_FALSE(this->events().history().EndedAt(99)->has_value());
   EXPECT_TRUE(this->events().history_complete());
+}
+
+TYPED_TEST(KeepSuite, RunsOfJobsThatEndedInASpanComeOldestFirst) {
+  this->End({MakeEnded(1, 100), MakeEnded(2, 50), MakeEnded(3, 70), MakeEnded(4, 70)});
+  EXPECT_THAT(this->FirstRuns(50, 100), ElementsAre(20, 30, 40));  // from on, before not
+  EXPECT_THAT(this->FirstRuns(51, 101), ElementsAre(30, 40, 10));
+  EXPECT_THAT(this->FirstRuns(71, 100), IsEmpty());
+  EXPECT_THAT(
+      this->FirstRuns(std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()),
+      ElementsAre(20, 30, 40, 10));
+  ASSERT_TRUE(this->events().DropHistory(60, kAll).ok());
+  EXPECT_THAT(this->FirstRuns(0, 100), ElementsAre(30, 40));
 }
 
 TYPED_TEST(KeepSuite, TheOldestHistoryGoesInBoundedSteps) {

@@ -259,6 +259,7 @@ void Daemon::Loop::SendReport() {
 }
 
 void Daemon::Loop::OnReply(const v1::SyncReply& reply, Nanos received) {
+  const uint64_t epoch = session_.epoch();
   const auto outcome = session_.OnReply(reply, received, state_.AnyProcess());
   if (!outcome.ok()) {
     LogOnce(outcome.status());
@@ -270,6 +271,10 @@ void Daemon::Loop::OnReply(const v1::SyncReply& reply, Nanos received) {
     return;
   }
   complaints_.clear();
+  if (outcome->new_cluster || session_.epoch() != epoch) {
+    Log(LogLevel::kInfo,
+        absl::StrCat("follows the coordinator at ", sync_.address(), ", epoch ", session_.epoch()));
+  }
   if (!outcome->new_cluster) return;
   Log(LogLevel::kInfo,
       absl::StrCat("this worker belongs to cluster ", session_.cluster_id().substr(0, 8), " now"));
