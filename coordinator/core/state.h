@@ -207,15 +207,11 @@ struct SoftState {
   std::map<ScheduleId, SoftSchedule> schedules;  // of each one in hard
   bool suites_wanted = false;                    // a suite came, or a job ended
   bool schedules_wanted = false;                 // a job or suite ended: what is held may begin
-  std::map<SuiteId, Nanos> suite_since;          // waits for its nodes since then
-  std::map<ScheduleId, SoftSchedule> schedules;  // as they were read
-  bool suites_wanted = false;                    // something of a suite may have moved,
-  bool schedules_wanted = false;                 // ... of what schedules have begun
-  std::map<LeaseId, Nanos> yield_since;    // told to make room, or when this leadership began
-  std::map<LeaseId, Nanos> release_since;  // RELEASING, or when this leadership began
-  DueIndex<NodeId> due_nodes;              // silence (timers.h)
-  DueIndex<JobId> due_jobs;                // limits, graces, budgets
-  std::set<JobId> touched;                 // by events that were applied since Settle looked
+  std::map<LeaseId, Nanos> yield_since;          // told to make room, or when this leadership began
+  std::map<LeaseId, Nanos> release_since;        // RELEASING, or when this leadership began
+  DueIndex<NodeId> due_nodes;                    // silence (timers.h)
+  DueIndex<JobId> due_jobs;                      // limits, graces, budgets
+  std::set<JobId> touched;                       // by events that were applied since Settle looked
   Planner planner;
 };
 
