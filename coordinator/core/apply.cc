@@ -19,6 +19,18 @@ void Enter(LeaseState& lease, Change change) {
   lease.phase = NextPhase(lease.phase, change).value();
 }
 
+// The machine ran on while its worker was away, so the silence was the worker's: somebody stopped
+// it for longer than silence may last. What it failed by that is no offence of the node.
+void TakeBackSilence(NodeState& node, const v1::NodeInfo& now) {
+  if (node.phase != v1::NODE_PHASE_LOST || now.boot_id() != node.info.boot_id()) return;
+  if (node.offences.empty()) return;
+  const int64_t when = node.offences.back().unix_ns();  // of one turn: all that were on the node
+  while (!node.offences.empty() && node.offences.back().unix_ns() == when &&
+         node.offences.back().kind() == v1::FAILURE_KIND_NODE_LOST) {
+    node.offences.pop_back();
+  }
+}
+
 void On(HardState& hard, const v1::NodeJoined& change) {
   NodeState& node = hard.nodes[NodeId{change.node_id()}];
   if (node.id.IsNone()) {
@@ -28,6 +40,7 @@ void On(HardState& hard, const v1::NodeJoined& change) {
   } else {
     if (node.retired.size() == kRetiredMax) node.retired.erase(node.retired.begin());
     node.retired.push_back(node.incarnation);
+    TakeBackSilence(node, change.info());
   }
   node.incarnation = change.incarnation();
   node.info = change.info();
@@ -55,14 +68,16 @@ void On(HardState& hard, const v1::NodeStandingChanged& change) {
   node.standing = change.standing();
   node.standing_reason = change.reason();
   node.tested = 0;
-  if (change.standing() == v1::STANDING_GOOD) node.offences.clear();
+  // On probation the next offence counts by itself; the old ones have been answered for.
+  if (change.standing() != v1::STANDING_QUARANTINED) node.offences.clear();
 }
 
 // What broke under the job is remembered: of the node, and for where the job goes next.
 void Remember(HardState& hard, const Event& event, JobState& job, const v1::Failure& failure) {
   const auto id = hard.node_by_name.find(failure.node());
-  if (!IsOffence(failure) || id == hard.node_by_name.end()) return;
-  job.avoid.insert(id->second);
+  if (id == hard.node_by_name.end()) return;
+  if (RetryOf(failure.kind()) == Retry::kElsewhere) job.avoid.insert(id->second);
+  if (!IsOffence(failure)) return;
   NodeState& node = hard.nodes.at(id->second);
   if (node.offences.size() == kOffencesKept) node.offences.pop_front();
   v1::Offence& offence = node.offences.emplace_back();
@@ -215,13 +230,24 @@ void On(HardState& hard, const v1::RunJudging& change) {
   LeaveLease(hard, run);
 }
 
-void On(HardState& hard, const v1::RunJudged& change) {
+// Only what was measured says anything of the nodes.
+void NoteTested(NodeState& node, const Event& event, v1::Verdict verdict) {
+  const bool measured =
+      verdict == v1::VERDICT_PASS || verdict == v1::VERDICT_FAIL || verdict == v1::VERDICT_INVALID;
+  if (!measured) return;
+  node.tested_unix_ns = event.unix_ns();
+  if (node.standing != v1::STANDING_PROBATION || verdict == v1::VERDICT_PASS) ++node.tested;
+}
+
+void On(HardState& hard, const Event& event, const v1::RunJudged& change) {
   RunState& run = hard.runs.at(RunId{change.run_id()});
   Enter(run, Event::kRunJudged);
   run.verdict = change.verdict();
   run.evidence_sha256 = change.evidence_sha256();
   run.reasons.assign(change.reasons().begin(), change.reasons().end());
-  for (NodeId node : NodesOf(run.placement)) ++hard.nodes.at(node).tested;
+  for (NodeId node : NodesOf(run.placement)) {
+    NoteTested(hard.nodes.at(node), event, change.verdict());
+  }
 }
 
 void ApplyChange(HardState& hard, const Event& event) {
@@ -250,7 +276,7 @@ void ApplyChange(HardState& hard, const Event& event) {
     case Event::kRunDraining: On(hard, event.run_draining()); break;
     case Event::kRunRequeued: On(hard, event.run_requeued()); break;
     case Event::kRunJudging: On(hard, event.run_judging()); break;
-    case Event::kRunJudged: On(hard, event.run_judged()); break;
+    case Event::kRunJudged: On(hard, event, event.run_judged()); break;
     case Event::kClusterRestored: hard.cluster_id = event.cluster_restored().cluster_id(); break;
     case Event::kNodeCordoned: On(hard, event.node_cordoned()); break;
     case Event::kNodeStandingChanged: On(hard, event.node_standing_changed()); break;

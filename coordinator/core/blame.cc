@@ -27,15 +27,60 @@ void Blame(const State& state, const LeaseState& lease, const v1::RankPlace& pla
   failure.set_phase(PhaseOfRank(state, lease, place));
 }
 
-std::optional<v1::Failure> FindLostNode(const State& state, const LeaseState& lease) {
+constexpr size_t kNamesBytes = 100;
+
+std::string Names(const std::set<std::string>& nodes) {
+  std::string names;
+  for (const std::string& node : nodes) {
+    if (names.size() > kNamesBytes) return names + " and others";
+    absl::StrAppend(&names, names.empty() ? "" : ", ", node);
+  }
+  return names;
+}
+
+// Nodes of one switch, or of one power supply, fall silent within a report of each other.
+bool IsSilentToo(const State& state, const NodeState& node, Nanos now) {
+  const CoreConfig& config = state.config;
+  return node.phase != v1::NODE_PHASE_UP ||
+         SilenceOf(state, node.id, now) >= config.lost_after - config.sync_interval;
+}
+
+std::optional<v1::Failure> FindLostNode(const State& state, const LeaseState& lease, Nanos now) {
+  const NodeState* lost = nullptr;
+  std::set<std::string> silent;
   for (NodeId id : NodesOf(lease.placement)) {
     const NodeState& node = state.hard.nodes.at(id);
-    if (node.phase != v1::NODE_PHASE_LOST) continue;
-    v1::Failure failure;
-    failure.set_kind(v1::FAILURE_KIND_NODE_LOST);
-    failure.set_node(node.info.name());
-    failure.set_detail(absl::StrCat("node ", node.info.name(), " was lost: ", node.reason));
-    return failure;
+    if (lost == nullptr && node.phase == v1::NODE_PHASE_LOST) lost = &node;
+    if (IsSilentToo(state, node, now)) silent.insert(node.info.name());
+  }
+  if (lost == nullptr) return std::nullopt;
+  v1::Failure failure;
+  failure.set_kind(v1::FAILURE_KIND_NODE_LOST);
+  failure.set_detail(absl::StrCat("node ", lost->info.name(), " was lost: ", lost->reason));
+  if (silent.size() == 1) {
+    failure.set_node(lost->info.name());
+  } else {
+    failure.set_detail(absl::StrCat(silent.size(), " nodes (", Names(silent),
+                                    ") fell silent together, none is to blame; ",
+                                    failure.detail()));
+  }
+  return failure;
+}
+
+// Its node says so, whatever the rank on it says or does: nobody waits for its peers to notice.
+std::optional<v1::Failure> FindSickDevice(const State& state, const LeaseState& lease) {
+  for (const v1::RankPlace& place : lease.placement.ranks()) {
+    const v1::Report* report = ReportOf(state, NodeId{place.node_id()});
+    if (report == nullptr) continue;
+    for (const v1::DeviceReport& device : report->devices()) {
+      if (device.index() != place.device() || device.healthy()) continue;
+      v1::Failure failure;
+      failure.set_kind(v1::FAILURE_KIND_DEVICE);
+      Blame(state, lease, place, failure);
+      failure.set_detail(absl::StrCat("device ", place.device(), " of ", place.node(),
+                                      " became unhealthy: ", device.unhealthy_reason()));
+      return failure;
+    }
   }
   return std::nullopt;
 }
@@ -85,22 +130,36 @@ v1::Failure WordOf(const v1::RankPlace& bystander, const v1::RankReport& rank) {
   return failure;
 }
 
+// One cause may have ended ranks of several nodes in one Report's time: that is no node's.
+v1::Failure CommonDeath(v1::Failure first, const std::set<std::string>& nodes) {
+  if (nodes.size() < 2) return first;
+  first.set_detail(absl::StrCat("ranks on ", nodes.size(), " nodes (", Names(nodes),
+                                ") ended, none is to blame; first rank ", first.rank(), " on ",
+                                first.node(), ": ", first.detail()));
+  first.clear_rank();
+  first.clear_node();
+  first.clear_device();
+  return first;
+}
+
 std::optional<v1::Failure> FindBadRank(const State& state, const LeaseState& lease, Nanos now) {
-  std::optional<v1::Failure> failed, bystander;
+  std::optional<v1::Failure> died, failed, bystander;
+  std::set<std::string> graves;
   size_t bystanders = 0;
   for (const v1::RankPlace& place : lease.placement.ranks()) {
     const v1::RankReport* rank = RankOf(state, lease, place);
     if (rank == nullptr && !IsMissing(state, lease, place)) continue;
     if (rank == nullptr || rank->phase() == v1::RANK_PHASE_EXITED) {
-      return DeathOf(state, lease, place, rank);
-    }
-    if (IsBystander(*rank)) {
+      if (!died.has_value()) died = DeathOf(state, lease, place, rank);
+      graves.insert(place.node());
+    } else if (IsBystander(*rank)) {
       ++bystanders;
       if (!bystander.has_value()) bystander = WordOf(place, *rank);
     } else if (rank->phase() == v1::RANK_PHASE_FAILED && !failed.has_value()) {
       failed = FailureOf(state, lease, place, *rank);
     }
   }
+  if (died.has_value()) return CommonDeath(*std::move(died), graves);
   if (failed.has_value() || !bystander.has_value()) return failed;
   // Word of the culprit may still be on its way, by another node or behind its last samples.
   const bool all = bystanders == static_cast<size_t>(lease.placement.ranks_size());
@@ -129,8 +188,12 @@ v1::Failure Timeout(const State& state, const LeaseState& lease, v1::FailureKind
   const v1::RankPlace& first =
       **std::min_element(waiting.begin(), waiting.end(),
                          [&](const auto* a, const auto* b) { return phase(a) < phase(b); });
-  const auto level = std::count_if(waiting.begin(), waiting.end(),
-                                   [&](const auto* p) { return phase(p) == phase(&first); });
+  std::set<std::string> nodes;
+  const auto level = std::count_if(waiting.begin(), waiting.end(), [&](const auto* p) {
+    if (phase(p) != phase(&first)) return false;
+    nodes.insert(p->node());
+    return true;
+  });
   if (level > 1 && level == lease.placement.ranks_size()) {
     failure.set_phase(phase(&first));
     failure.set_detail(failure.phase() == v1::RANK_PHASE_UNKNOWN
@@ -139,6 +202,14 @@ v1::Failure Timeout(const State& state, const LeaseState& lease, v1::FailureKind
     return failure;
   }
   Blame(state, lease, first, failure);
+  if (nodes.size() > 1) {
+    failure.set_detail(absl::StrCat(level, " ranks on ", nodes.size(), " nodes (", Names(nodes),
+                                    ") were ", PhaseWord(failure.phase()), ", none is to blame"));
+    failure.clear_rank();
+    failure.clear_node();
+    failure.clear_device();
+    return failure;
+  }
   std::string detail = absl::StrCat("rank ", first.rank(), " on ", first.node(), " device ",
                                     first.device(), " was ", PhaseWord(failure.phase()));
   if (failure.phase() == v1::RANK_PHASE_UNKNOWN) {
@@ -171,17 +242,41 @@ std::optional<v1::Failure> FindRunTimeout(const State& state, const LeaseState& 
       Laggards(lease, [&](const auto& place) { return HasReached(state, run, place, goal); }));
 }
 
+// Concluded from a Report of each node that came after the limit, and says nothing new: so a limit
+// below the time between Reports is kept as well as Reports allow, and a silent node's silence is
+// judged by its own deadline.
+std::optional<v1::Failure> FindStall(const State& state, const LeaseState& lease) {
+  const RunState& run = state.hard.runs.at(*lease.run);
+  const auto deadline = StallDeadline(state, run);
+  if (!deadline.has_value()) return std::nullopt;
+  for (NodeId node : NodesOf(lease.placement)) {
+    const auto soft = state.soft.nodes.find(node);
+    const bool heard = soft != state.soft.nodes.end() && soft->second.reported;
+    if (!heard || soft->second.last_report < *deadline) return std::nullopt;
+  }
+  v1::Failure failure =
+      Timeout(state, lease, v1::FAILURE_KIND_STALLED, Laggards(lease, [&](const auto& place) {
+                return HasReached(state, run, place, v1::RANK_PHASE_DONE);
+              }));
+  const Nanos limit = state.hard.jobs.at(run.job).job.spec().limits().stall_ns();
+  failure.set_detail(
+      absl::StrCat("nobody got on for ", FormatDuration(limit), ": ", failure.detail()));
+  return failure;
+}
+
 }  // namespace
 
 std::optional<v1::Failure> FindFault(const State& state, const LeaseState& lease, Nanos now) {
-  if (auto failure = FindLostNode(state, lease)) return failure;
+  if (auto failure = FindLostNode(state, lease, now)) return failure;
   // A rank that ends after DONE has handed over everything: its samples may still drain. A fault of
   // the next run's preparation is found, and is that run's, when this one has drained.
   if (lease.draining.has_value()) return std::nullopt;
+  if (auto failure = FindSickDevice(state, lease)) return failure;
   if (auto failure = FindBadRank(state, lease, now)) return failure;
   if (lease.phase != v1::LEASE_PHASE_ACTIVE) return FindSetupTimeout(state, lease, now);
-  if (lease.run.has_value()) return FindRunTimeout(state, lease, now);
-  return std::nullopt;
+  if (!lease.run.has_value()) return std::nullopt;
+  if (auto failure = FindRunTimeout(state, lease, now)) return failure;
+  return FindStall(state, lease);
 }
 
 std::optional<v1::Failure> FindDrainTimeout(const State& state, const LeaseState& lease,
@@ -196,22 +291,19 @@ std::optional<v1::Failure> FindDrainTimeout(const State& state, const LeaseState
   if (nodes.size() == 1) Blame(state, lease, *waiting.front(), failure);
   // What it does for the next run is not where it was in this one.
   if (nodes.size() == 1 && lease.run.has_value()) failure.set_phase(v1::RANK_PHASE_DONE);
-  std::string names;
-  for (const std::string& node : nodes) {
-    if (names.size() > 100) {
-      names += " and others";
-      break;
-    }
-    absl::StrAppend(&names, names.empty() ? "" : ", ", node);
-  }
-  failure.set_detail(absl::StrCat("samples of ", names, " did not all arrive in time"));
+  failure.set_detail(absl::StrCat("samples of ", Names(nodes), " did not all arrive in time"));
   return failure;
 }
 
-v1::Failure NodeRestarted(const NodeState& node) {
+v1::Failure NodeRestarted(const NodeState& node, const v1::NodeInfo& now) {
   v1::Failure failure;
-  failure.set_kind(v1::FAILURE_KIND_NODE_RESTARTED);
   failure.set_node(node.info.name());
+  if (now.boot_id() != node.info.boot_id()) {
+    failure.set_kind(v1::FAILURE_KIND_NODE_LOST);
+    failure.set_detail(absl::StrCat("the machine of node ", node.info.name(), " started anew"));
+    return failure;
+  }
+  failure.set_kind(v1::FAILURE_KIND_NODE_RESTARTED);
   failure.set_detail(
       absl::StrCat("the worker of node ", node.info.name(), " started anew; its ranks are gone"));
   return failure;

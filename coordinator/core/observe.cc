@@ -39,6 +39,38 @@ const v1::StreamReport* StreamOf(const v1::Report& report, const RunState& run, 
   return nullptr;
 }
 
+bool SameCard(const v1::AddressCard& a, const v1::AddressCard& b) {
+  return a.lease_id() == b.lease_id() && a.generation() == b.generation() && a.rank() == b.rank() &&
+         a.host_id() == b.host_id() && a.boot_id() == b.boot_id() &&
+         a.shm_device() == b.shm_device() && a.shm_name() == b.shm_name() &&
+         a.shm_nonce() == b.shm_nonce() && a.nccl_unique_id() == b.nccl_unique_id() &&
+         a.gloo_addresses() == b.gloo_addresses() && a.channel_address() == b.channel_address() &&
+         a.channel_nonce() == b.channel_nonce();
+}
+
+bool SameRank(const v1::RankReport& a, const v1::RankReport& b) {
+  return a.rank() == b.rank() && a.phase() == b.phase() && a.run_id() == b.run_id() &&
+         a.attempt() == b.attempt() && a.transport() == b.transport() &&
+         a.has_card() == b.has_card() && SameCard(a.card(), b.card()) &&
+         a.has_failure() == b.has_failure() &&
+         (!a.has_failure() || a.failure().SerializeAsString() == b.failure().SerializeAsString());
+}
+
+bool SameLease(const v1::LeaseReport& a, const v1::LeaseReport& b) {
+  if (a.lease_id() != b.lease_id() || a.generation() != b.generation()) return false;
+  if (a.ranks_size() != b.ranks_size()) return false;
+  for (int i = 0; i < a.ranks_size(); ++i) {
+    if (!SameRank(a.ranks(i), b.ranks(i))) return false;
+  }
+  return true;
+}
+
+bool SameStream(const v1::StreamReport& a, const v1::StreamReport& b) {
+  return a.run_id() == b.run_id() && a.attempt() == b.attempt() && a.kind() == b.kind() &&
+         a.stream() == b.stream() && a.closed() == b.closed() && a.drained() == b.drained() &&
+         a.dropped_results() == b.dropped_results() && a.refused() == b.refused();
+}
+
 bool IsStored(const State& state, const v1::StreamReport& stream) {
   const auto stored = state.soft.stored.find(RunId{stream.run_id()});
   return stored != state.soft.stored.end() &&
@@ -115,6 +147,45 @@ std::vector<const v1::RankPlace*> Laggards(const LeaseState& lease, const RankQu
     if (!question(place)) laggards.push_back(&place);
   }
   return laggards;
+}
+
+bool GotOn(const v1::Report& before, const v1::Report& report, LeaseId lease, RunId run) {
+  using Said = std::pair<v1::RankPhase, uint64_t>;
+  const auto all = [&](const v1::Report& from) {
+    std::map<std::pair<uint32_t, uint32_t>, Said> said;  // by rank and attempt
+    for (const v1::LeaseReport& candidate : from.leases()) {
+      if (candidate.lease_id() != lease.value) continue;
+      for (const v1::RankReport& rank : candidate.ranks()) {
+        if (rank.run_id() != run.value) continue;
+        said[{rank.rank(), rank.attempt()}] = {rank.phase(), rank.progress()};
+      }
+    }
+    return said;
+  };
+  return all(before) != all(report);
+}
+
+bool SameDevices(const v1::Report& a, const v1::Report& b) {
+  if (a.devices_size() != b.devices_size()) return false;
+  for (int i = 0; i < a.devices_size(); ++i) {
+    if (a.devices(i).index() != b.devices(i).index() ||
+        a.devices(i).lease_id() != b.devices(i).lease_id() ||
+        a.devices(i).healthy() != b.devices(i).healthy()) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool SameWork(const v1::Report& a, const v1::Report& b) {
+  if (a.leases_size() != b.leases_size() || a.streams_size() != b.streams_size()) return false;
+  for (int i = 0; i < a.leases_size(); ++i) {
+    if (!SameLease(a.leases(i), b.leases(i))) return false;
+  }
+  for (int i = 0; i < a.streams_size(); ++i) {
+    if (!SameStream(a.streams(i), b.streams(i))) return false;
+  }
+  return SameDevices(a, b);
 }
 
 std::set<NodeId> NodesOf(const v1::Placement& placement) {

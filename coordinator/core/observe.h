@@ -37,6 +37,15 @@ bool IsBystander(const v1::RankReport& rank);
 using RankQuestion = std::function<bool(const v1::RankPlace&)>;
 std::vector<const v1::RankPlace*> Laggards(const LeaseState& lease, const RankQuestion& question);
 
+// Between two Reports of one node a rank of the lease got on with the run: it is in another phase,
+// or its own count has changed.
+bool GotOn(const v1::Report& before, const v1::Report& report, LeaseId lease, RunId run);
+
+// Two Reports of one node say the same of its devices,
+bool SameDevices(const v1::Report& a, const v1::Report& b);
+// ... and of all that decisions are made by: what else differs is for people to read.
+bool SameWork(const v1::Report& a, const v1::Report& b);
+
 // Nodes of a placement, ascending.
 std::set<NodeId> NodesOf(const v1::Placement& placement);
 

@@ -41,12 +41,11 @@ v1::FailureClass ClassOf(v1::FailureKind kind) {
 }
 
 // A rank that failed by itself may be the program's doing: only what is a machine's counts against
-// one, or a rank that died under it.
+// one, or a rank that died under it. A worker that starts anew is what an upgrade looks like.
 bool IsOffence(const v1::Failure& failure) {
   switch (failure.kind()) {
     case v1::FAILURE_KIND_RANK_DIED:
     case v1::FAILURE_KIND_NODE_LOST:
-    case v1::FAILURE_KIND_NODE_RESTARTED:
     case v1::FAILURE_KIND_SETUP_TIMEOUT:
     case v1::FAILURE_KIND_PREPARE_TIMEOUT:
     case v1::FAILURE_KIND_STALLED:
@@ -61,8 +60,14 @@ bool CountsAsFailedSetup(v1::FailureKind kind) {
          kind != v1::FAILURE_KIND_BUDGET;
 }
 
-bool IsFinal(v1::FailureKind kind) {
+Retry RetryOf(v1::FailureKind kind) {
   switch (kind) {
+    case v1::FAILURE_KIND_RANK_DIED:
+    case v1::FAILURE_KIND_NODE_LOST:
+    case v1::FAILURE_KIND_SETUP_TIMEOUT:
+    case v1::FAILURE_KIND_PREPARE_TIMEOUT:
+    case v1::FAILURE_KIND_STALLED:
+    case v1::FAILURE_KIND_DEVICE: return Retry::kElsewhere;
     case v1::FAILURE_KIND_UNSUPPORTED:
     case v1::FAILURE_KIND_VERIFY:
     case v1::FAILURE_KIND_SAMPLES_LOST:
@@ -70,10 +75,12 @@ bool IsFinal(v1::FailureKind kind) {
     case v1::FAILURE_KIND_BUDGET:
     case v1::FAILURE_KIND_DEPENDENCY:
     case v1::FAILURE_KIND_EXPECTATION:
-    case v1::FAILURE_KIND_CANCELLED: return true;
-    default: return false;
+    case v1::FAILURE_KIND_CANCELLED: return Retry::kNever;
+    default: return Retry::kHere;
   }
 }
+
+bool IsFinal(v1::FailureKind kind) { return RetryOf(kind) == Retry::kNever; }
 
 bool MayRetry(const State& state, const RunState& run, const v1::Failure& failure) {
   if (IsFinal(failure.kind())) return false;

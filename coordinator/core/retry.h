@@ -16,10 +16,18 @@ v1::FailureClass ClassOf(v1::FailureKind kind);
 // A part broke, and the failure says whose: remembered of that node.
 bool IsOffence(const v1::Failure& failure);
 
+// Where what failed so is tried once more, while limits allow (README.md holds the whole table).
+enum class Retry {
+  kHere,       // it looks like software, or like nobody's doing: the same nodes serve as well as any
+  kElsewhere,  // a part of the machine: other nodes first
+  kNever,      // another attempt could not come out differently, or nobody wants one
+};
+Retry RetryOf(v1::FailureKind kind);
+
 // Of a lease that never became ACTIVE: whether the job's set-up is to blame.
 bool CountsAsFailedSetup(v1::FailureKind kind);
 
-// Another attempt could not come out differently, or nobody wants one.
+// Retry::kNever.
 bool IsFinal(v1::FailureKind kind);
 
 // Whether the run, whose present attempt failed so, may start once more.

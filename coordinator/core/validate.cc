@@ -12,6 +12,8 @@ constexpr int kRunsMax = 10000;
 constexpr uint32_t kAttemptsMax = 10;
 constexpr Nanos kLimitMax = 30 * 24 * 3600 * kSecond;
 constexpr int kDevicesMax = 1024;
+constexpr int kLabelsMax = 64;
+constexpr size_t kWordMax = 253;  // of a label, a rack, a part's serial
 
 absl::Status Invalid(std::string_view what) { return absl::InvalidArgumentError(ToAbsl(what)); }
 
@@ -47,9 +49,28 @@ absl::Status CheckLimits(const v1::Limits& limits) {
   RETURN_IF_ERROR(CheckLimit("prepare", limits.prepare_ns()));
   RETURN_IF_ERROR(CheckLimit("measure", limits.measure_ns()));
   RETURN_IF_ERROR(CheckLimit("drain", limits.drain_ns()));
+  if (limits.has_stall_ns()) RETURN_IF_ERROR(CheckLimit("stall", limits.stall_ns()));
   if (limits.attempts() < 1 || limits.attempts() > kAttemptsMax) {
     return Invalid(
         absl::StrCat("limits.attempts is ", limits.attempts(), ", must be 1 to ", kAttemptsMax));
+  }
+  return absl::OkStatus();
+}
+
+// State and log keep all of it for as long as the node is known.
+absl::Status CheckWords(const v1::NodeInfo& node) {
+  const auto fits = [](const std::string& word) { return word.size() <= kWordMax; };
+  if (node.labels_size() > kLabelsMax) return Invalid("node.labels: more than 64");
+  for (const auto& [key, value] : node.labels()) {
+    if (!fits(key) || !fits(value)) return Invalid("node.labels: one has more than 253 bytes");
+  }
+  if (!fits(node.rack()) || !fits(node.driver())) {
+    return Invalid("node.rack and node.driver have 253 bytes at most");
+  }
+  for (const v1::Device& device : node.devices()) {
+    if (fits(device.serial()) && fits(device.slot())) continue;
+    return Invalid(
+        absl::StrCat("node.devices[", device.index(), "]: serial and slot have 253 bytes at most"));
   }
   return absl::OkStatus();
 }
@@ -69,7 +90,7 @@ absl::Status CheckNode(const v1::NodeInfo& node) {
       return Invalid(absl::StrCat("node.devices: index ", device.index(), " twice"));
     }
   }
-  return absl::OkStatus();
+  return CheckWords(node);
 }
 
 absl::Status CheckRanks(const v1::LeaseReport& lease) {

@@ -1,6 +1,7 @@
 #include "tests/scenarios/describe.h"
 
 #include "common/status.h"
+#include "common/time.h"
 
 namespace rackmark {
 namespace {
@@ -72,8 +73,28 @@ std::string DescribeRunEvent(const Event& event) {
   }
 }
 
+std::string DescribeNodeEvent(const Event& event) {
+  if (event.has_node_cordoned()) {
+    const v1::NodeCordoned& change = event.node_cordoned();
+    std::string text = absl::StrCat("NodeCordoned n", change.node_id(),
+                                    !change.cordoned() ? " no more"
+                                    : change.drain()   ? " drain"
+                                                       : "");
+    if (change.has_grace_ns()) {
+      absl::StrAppend(&text, " with ", FormatDuration(change.grace_ns()));
+    }
+    return absl::StrCat(text, change.reason().empty() ? "" : ": ", change.reason());
+  }
+  const v1::NodeStandingChanged& change = event.node_standing_changed();
+  return absl::StrCat("NodeStandingChanged n", change.node_id(), " ",
+                      Tail(v1::Standing_Name(change.standing()), "STANDING_"),
+                      change.reason().empty() ? "" : ": ", change.reason());
+}
+
 std::string DescribeChange(const Event& event) {
   switch (event.change_case()) {
+    case Event::kNodeCordoned:
+    case Event::kNodeStandingChanged: return DescribeNodeEvent(event);
     case Event::kClusterCreated:
       return absl::StrCat("ClusterCreated ", event.cluster_created().cluster_id());
     case Event::kLeadershipTaken:
@@ -144,6 +165,12 @@ std::string DescribeHard(const HardState& hard) {
     absl::StrAppend(&text, "\nnode ", id.value, " ", node.incarnation, " ", node.phase, " ",
                     node.reason, " retired ", node.retired.size(), " leases");
     for (LeaseId lease : node.leases) absl::StrAppend(&text, " ", lease.value);
+    absl::StrAppend(&text, " cordoned ", node.cordoned, node.drain, " ", node.cordon_reason,
+                    " grace ", node.drain_grace.value_or(-1), " standing ", node.standing, " ",
+                    node.standing_reason, " tested ", node.tested, " ", node.tested_unix_ns);
+    for (const v1::Offence& offence : node.offences) {
+      absl::StrAppend(&text, " offence ", offence.ShortDebugString());
+    }
     absl::StrAppend(&text, " ", node.info.ShortDebugString());
   }
   for (const auto& [id, job] : hard.jobs) {

@@ -25,6 +25,11 @@ void FakeWorker::Restart() {
   identity_.set_incarnation(absl::StrCat(info_.boot_id(), "/", ++incarnations_));
 }
 
+void FakeWorker::Reboot() {
+  info_.set_boot_id(absl::StrCat(info_.name(), "-boot-", ++boots_));
+  Restart();
+}
+
 void FakeWorker::Hear(const v1::SyncReply& reply) {
   if (deaf) return;
   identity_.set_cluster_id(reply.identity().cluster_id());
@@ -36,6 +41,10 @@ void FakeWorker::StepRank(const v1::DesiredLease& desired, Rank& rank) {
   const auto to = [&](v1::RankPhase phase) {
     if (phase <= hold) rank.phase = phase;
   };
+  if (rank.phase >= v1::RANK_PHASE_WARMING && rank.phase < v1::RANK_PHASE_DONE) {
+    if (frozen) return;
+    ++rank.progress;
+  }
   if (rank.phase == v1::RANK_PHASE_STARTING) return to(v1::RANK_PHASE_CARDED);
   if (rank.phase == v1::RANK_PHASE_CARDED) {
     const bool all = desired.cards_size() == static_cast<int>(desired.world_size());
@@ -125,6 +134,7 @@ v1::Report FakeWorker::MakeReport(uint64_t report_number) {
       of_rank->set_phase(rank.phase);
       of_rank->set_run_id(rank.run);
       of_rank->set_attempt(rank.attempt);
+      if (rank.run != 0) of_rank->set_progress(rank.progress);
       if (rank.failure.has_value()) *of_rank->mutable_failure() = *rank.failure;
       if (rank.phase >= v1::RANK_PHASE_CARDED && rank.phase != v1::RANK_PHASE_EXITED) {
         of_rank->mutable_card()->set_lease_id(id);

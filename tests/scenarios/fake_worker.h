@@ -24,6 +24,8 @@ class FakeWorker {
   v1::Report MakeReport(uint64_t report_number);
   // kill -9 and start: a new incarnation that knows nothing.
   void Restart();
+  // The same with the machine under it: another boot.
+  void Reboot();
 
   // What goes wrong, until it is undone.
   v1::RankPhase hold = v1::RANK_PHASE_EXITED;  // ranks go no further than this
@@ -31,6 +33,7 @@ class FakeWorker {
   bool releases = true;  // false: processes survive being unwanted
   bool forgets = false;  // starts no rank, and does not know why
   bool deaf = false;     // answers do not reach it
+  bool frozen = false;   // its ranks live and get nothing done
   uint64_t dropped_results = 0;
   std::string refused;  // why the coordinator will never take the streams of its ranks
   std::map<uint32_t, std::string> unhealthy;  // device -> reason
@@ -45,6 +48,7 @@ class FakeWorker {
     uint64_t run = 0;
     uint32_t attempt = 0;
     std::optional<v1::Failure> failure;
+    uint64_t progress = 0;
     // Of its runs, by run and attempt: whether they are closed. Gone when a later one is measured.
     std::map<std::pair<uint64_t, uint32_t>, bool> streams;
   };
@@ -59,6 +63,7 @@ class FakeWorker {
   v1::NodeInfo info_;
   v1::Identity identity_;
   int incarnations_ = 0;
+  int boots_ = 1;
   v1::DesiredState desired_;
   std::map<uint64_t, Lease> leases_;
 };

@@ -81,6 +81,7 @@ v1::Job MakeJob(const Line& line) {
   v1::Gang& gang = *job.mutable_spec()->mutable_gang();
   gang.set_devices(line.Count("gang", 1));
   if (line.options.count("per_node") != 0) gang.set_per_node(line.Count("per_node", 1));
+  gang.set_quarantined(line.Text("quarantined", "") == "yes");
   gang.set_kind(line.Text("kind", "cpu") == "gpu" ? v1::DEVICE_KIND_GPU : v1::DEVICE_KIND_CPU);
   v1::Limits& limits = *job.mutable_spec()->mutable_limits();
   limits.set_setup_ns(Duration(line.Text("setup", "20s")));
@@ -88,6 +89,7 @@ v1::Job MakeJob(const Line& line) {
   limits.set_measure_ns(Duration(line.Text("measure", "60s")));
   limits.set_drain_ns(Duration(line.Text("drain", "10s")));
   limits.set_attempts(line.Count("attempts", 2));
+  if (line.options.count("stall") != 0) limits.set_stall_ns(Duration(line.options.at("stall")));
   for (uint32_t i = 0; i < line.Count("runs", 1); ++i) {
     v1::RunSpec* run = job.mutable_spec()->add_runs();
     run->set_repetition(i);
@@ -108,6 +110,8 @@ class Script {
 
   void AddCommands();
   void AddFaults();
+  void AddNodeWords();
+  void Change(const Line& line, v1::NodeChange change);
   void Trace();
   void Say(std::string_view text) { absl::StrAppend(&out_, "> ", ToAbsl(text), "\n"); }
   void SyncNodes(const std::vector<std::string>& names, uint32_t times);
@@ -241,7 +245,8 @@ void Script::AddFaults() {
     Trace();
   };
   handlers_["reboot"] = [this](const Line& line) {
-    sim_.Find(line.Word(0))->Restart();
+    FakeWorker& worker = *sim_.Find(line.Word(0));
+    line.Word(1) == "machine" ? worker.Reboot() : worker.Restart();
     sim_.Redial(line.Word(0));
     Report(sim_.Sync(line.Word(0)));
   };
@@ -264,7 +269,7 @@ void Script::AddFaults() {
     FakeWorker& worker = *sim_.Find(line.Word(0));
     worker.hold = v1::RANK_PHASE_EXITED;
     worker.drains = worker.releases = true;
-    worker.forgets = worker.deaf = false;
+    worker.forgets = worker.deaf = worker.frozen = false;
     worker.dropped_results = 0;
     worker.refused.clear();
     worker.broken.clear();
@@ -276,6 +281,7 @@ void Script::AddFaults() {
     sim_.Find(line.Word(0))->refused = line.Text("refused", "");
   };
   handlers_["leftover"] = [this](const Line& line) { sim_.Find(line.Word(0))->releases = false; };
+  handlers_["freeze"] = [this](const Line& line) { sim_.Find(line.Word(0))->frozen = true; };
   handlers_["deaf"] = [this](const Line& line) { sim_.Find(line.Word(0))->deaf = true; };
   handlers_["forget"] = [this](const Line& line) { sim_.Find(line.Word(0))->forgets = true; };
   handlers_["resend"] = [this](const Line& line) { Report(sim_.Resend(line.Word(0))); };
@@ -288,9 +294,51 @@ void Script::AddFaults() {
   };
 }
 
+void Script::Change(const Line& line, v1::NodeChange change) {
+  ChangeNode command{line.Word(0), change, line.Text("reason", ""), std::nullopt};
+  if (line.options.count("grace") != 0) command.grace = Duration(line.options.at("grace"));
+  auto result = sim_.Do({{}, command});
+  Report(result.status());
+  if (result.ok() && !std::get<NodeAltered>(result->reply).changed) Say("nothing changed");
+}
+
+// What people ask of a node, and what it looks like to them.
+void Script::AddNodeWords() {
+  const std::pair<const char*, v1::NodeChange> changes[] = {
+      {"cordon", v1::NODE_CHANGE_CORDON},
+      {"drain", v1::NODE_CHANGE_DRAIN},
+      {"uncordon", v1::NODE_CHANGE_UNCORDON},
+      {"quarantine", v1::NODE_CHANGE_QUARANTINE},
+      {"readmit", v1::NODE_CHANGE_READMIT}};
+  for (const auto& [word, change] : changes) {
+    handlers_[word] = [this, change = change](const Line& line) { Change(line, change); };
+  }
+  handlers_["standing"] = [this](const Line& line) {
+    const NodeId node = sim_.state().hard.node_by_name.at(line.Word(0));
+    const v1::NodeStatus status = ViewNode(sim_.state(), node, sim_.now());
+    Say(absl::StrCat(v1::Standing_Name(status.standing()).substr(9), ", ", status.offences(),
+                     status.offences() == 1 ? " offence" : " offences",
+                     status.drain()      ? ", drains"
+                     : status.cordoned() ? ", cordoned"
+                                         : "",
+                     status.standing_reason().empty() ? "" : ": ", status.standing_reason()));
+  };
+  handlers_["config"] = [this](const Line& line) {
+    CoreConfig& config = sim_.state().config;
+    config.quarantine_offences = line.Count("offences", config.quarantine_offences);
+    config.quarantine_percent = line.Count("percent", config.quarantine_percent);
+    config.probation_runs = line.Count("probation", config.probation_runs);
+    if (line.options.count("window") != 0) {
+      config.quarantine_window = Duration(line.options.at("window"));
+    }
+    RACKMARK_CHECK(CheckConfig(config).ok());
+  };
+}
+
 Script::Script() {
   AddCommands();
   AddFaults();
+  AddNodeWords();
 }
 
 absl::StatusOr<std::string> Script::Run(std::string_view text) {
