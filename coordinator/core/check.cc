@@ -99,7 +99,13 @@ absl::Status Check(const HardState& hard, const v1::LeasePlaced& change) {
     if (place.rank() != rank++) return Bad("ranks out of order");
     if (!used.emplace(place.node_id(), place.device()).second) return Bad("a device twice");
   }
-  for (const auto& [id, lease] : hard.leases) {
+  std::set<LeaseId> there;  // on the same nodes
+  for (const v1::RankPlace& place : change.placement().ranks()) {
+    const std::set<LeaseId>& leases = hard.nodes.at(NodeId{place.node_id()}).leases;
+    there.insert(leases.begin(), leases.end());
+  }
+  for (const LeaseId id : there) {
+    const LeaseState& lease = hard.leases.at(id);
     if (lease.phase == v1::LEASE_PHASE_RELEASING) continue;  // Freed() has decided, from Reports.
     for (const v1::RankPlace& place : lease.placement.ranks()) {
       if (used.count({place.node_id(), place.device()}) != 0) {

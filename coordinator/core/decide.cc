@@ -28,7 +28,8 @@ void EnterPhase(const NodeState& node, v1::NodePhase phase, std::string_view rea
 
 absl::StatusOr<Decision> On(const State& state, const Tick&, Now now) {
   Decision decision;
-  for (const auto& [id, node] : state.hard.nodes) {
+  for (const NodeId id : state.soft.due_nodes.DueBy(now.monotonic)) {
+    const NodeState& node = state.hard.nodes.at(id);
     if (node.phase == v1::NODE_PHASE_LOST) continue;
     const Nanos silence = SilenceOf(state, id, now.monotonic);
     const CoreConfig& config = state.config;

@@ -28,8 +28,9 @@ absl::StatusOr<Decision> Decide(const State& state, const Command& command, Now 
 // A Report that was overtaken: of an older stream, or out of order on its own. Heard, not believed.
 bool IsStale(const State& state, NodeId node, const NodeReported& command);
 
-// The next wave of what follows from State alone: runs advance, leases fail or end, gangs are
-// placed. Looks at `jobs` only (null = all open jobs). Empty = State is at rest.
+// The next wave of what follows from State alone: runs advance, leases fail, make room or end.
+// Looks at `jobs` only (null = all open jobs). Empty = State is at rest, but for gangs that may
+// have a place (queue.h), which Turn asks for then.
 std::vector<v1::Event> Settle(const State& state, const std::set<JobId>* jobs, Now now);
 
 // OK if Apply may take the event: next seq, known format, a transition that the tables allow. The

@@ -332,19 +332,16 @@ TEST_F(LargeGangTest, WhatFitsIntoNoMessageIsLeftOutForAll) {
   }
 }
 
-TEST_F(CoreTest, AsManyDevicesAsLeasesAreLookedUpOnce) {
+TEST_F(CoreTest, DevicesAreHeldByTheLeaseThatTheLogNames) {
   for (const char* name : {"n1", "n2", "n3"}) Must(NodeReported{ReportOf(name, "i", 1), 1});
   v1::Job job = OneRun();
   job.mutable_spec()->mutable_gang()->set_devices(2);
   Must(SubmitJob{job, "x"});
   ASSERT_EQ(state_.hard.leases.size(), 1u);
-  const LeaseId lease = state_.hard.leases.begin()->first;
-  const Holders holders(state_);
-  EXPECT_EQ(holders.Of(NodeId{1}, 0), lease);
-  EXPECT_EQ(holders.Of(NodeId{2}, 0), lease);
-  EXPECT_TRUE(holders.Of(NodeId{3}, 0).IsNone());
-  EXPECT_TRUE(holders.Of(NodeId{1}, 1).IsNone());
-  EXPECT_TRUE(holders.Of(NodeId{9}, 0).IsNone());
+  const uint64_t lease = state_.hard.leases.begin()->first.value;
+  EXPECT_EQ(ViewNode(state_, NodeId{1}, now_).devices(0).lease_id(), lease);
+  EXPECT_EQ(ViewNode(state_, NodeId{2}, now_).devices(0).lease_id(), lease);
+  EXPECT_EQ(ViewNode(state_, NodeId{3}, now_).devices(0).lease_id(), 0u);
 }
 
 TEST_F(CoreTest, MissingIsMissingInViews) {

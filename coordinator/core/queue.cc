@@ -24,16 +24,14 @@ QueueLook LookAtQueue(const State& state) {
   const Planner& planner = state.soft.planner;
   plan::PassOptions options;
   options.share_now = state.soft.wall;
-  look.pass =
-      plan::RunPass(planner.fleet, planner.queue, planner.ledger, state.soft.now, options);
+  look.pass = plan::RunPass(planner.fleet, planner.queue, planner.ledger, state.soft.now, options);
   if (look.pass.start.has_value()) {
     const JobId job{look.pass.start->ticket.value};
     v1::LeasePlaced* placed = look.events.emplace_back().mutable_lease_placed();
     placed->set_lease_id(state.hard.last_lease + 1);
     placed->set_job_id(job.value);
     placed->set_generation(state.hard.jobs.at(job).generations + 1);
-    *placed->mutable_placement() =
-        plan::ToPlacement(planner.fleet, look.pass.start->place.seats);
+    *placed->mutable_placement() = plan::ToPlacement(planner.fleet, look.pass.start->place.seats);
   } else {
     EmitVictims(state, look.pass, look.events);
   }

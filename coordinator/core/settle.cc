@@ -1,14 +1,18 @@
 // Settle: what follows from State alone. Each open job takes at most one step per wave, and each
 // step is a group of events that stands by itself, so that Turn may apply a wave and ask again.
 #include "coordinator/core/blame.h"
+#include "coordinator/core/budget.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/emit.h"
 #include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
-#include "coordinator/core/queue.h"
+#include "coordinator/core/quarantine.h"
 #include "coordinator/core/retry.h"
+#include "coordinator/core/schedules.h"
+#include "coordinator/core/suite.h"
 #include "coordinator/core/timers.h"
 #include "coordinator/core/view.h"
+#include "coordinator/core/yield.h"
 
 namespace rackmark {
 namespace {
@@ -22,7 +26,7 @@ v1::Failure CancelFailure(const JobState& job) {
   return failure;
 }
 
-// Runs that will not start: the job is cancelled, or its leases cannot be set up.
+// Runs that will not start: the job is cancelled, has used up its budget, or cannot be set up.
 bool JudgeQueued(const State& state, const JobState& job, const v1::Failure& failure,
                  Events& events) {
   const size_t before = events.size();
@@ -122,6 +126,8 @@ void AdvanceLease(const State& state, const JobState& job, const LeaseState& lea
     return;
   }
   if (auto fault = FindFault(state, lease, now)) return FailLease(state, lease, *fault, events);
+  if (auto over = OverBudget(state, job, now)) return FailLease(state, lease, *over, events);
+  if (EmitDrain(state, lease, events) || StepYielding(state, lease, now, events)) return;
   if (lease.phase == v1::LEASE_PHASE_STARTING) {
     if (!Laggards(lease, [&](const auto& p) { return HasCard(state, lease, p); }).empty()) return;
     v1::LeaseGo* change = events.emplace_back().mutable_lease_go();
@@ -136,7 +142,7 @@ void AdvanceLease(const State& state, const JobState& job, const LeaseState& lea
     if (lease.draining.has_value()) AdvanceDrain(state, lease, now, events);
     if (!events.empty()) return;
     if (lease.run.has_value()) return AdvanceRun(state, lease, events);
-    StartNext(state, job, lease, events);
+    if (!lease.yielding.has_value()) StartNext(state, job, lease, events);
   }
 }
 
@@ -160,6 +166,10 @@ void StepJob(const State& state, const JobState& job, Nanos now, Events& events)
       AdvanceLease(state, job, state.hard.leases.at(*job.lease), now, step);
     } else if (job.cancel_requested && JudgeQueued(state, job, CancelFailure(job), step)) {
     } else if (SetupExhausted(state, job) && JudgeQueued(state, job, *job.setup_failure, step)) {
+    } else if (const auto over = OverBudget(state, job, now);
+               over.has_value() && JudgeQueued(state, job, *over, step)) {
+    } else if (const auto skipped = AdmissionOf(state, job).skipped;
+               skipped.has_value() && JudgeQueued(state, job, *skipped, step)) {
     } else {
       EndJob(state, job, step);
     }
@@ -171,6 +181,11 @@ void StepJob(const State& state, const JobState& job, Nanos now, Events& events)
 
 std::vector<v1::Event> Settle(const State& state, const std::set<JobId>* jobs, Now now) {
   Events events;
+  // First of all, so that nothing more is placed on a node that is on its way into quarantine.
+  if (EmitStanding(state, events)) {
+    Stamp(state.hard, CorePrincipal(), now, events);
+    return events;
+  }
   if (jobs == nullptr) {
     for (const auto& [id, job] : state.hard.jobs) StepJob(state, job, now.monotonic, events);
   } else {
@@ -179,11 +194,10 @@ std::vector<v1::Event> Settle(const State& state, const std::set<JobId>* jobs, N
       if (job != state.hard.jobs.end()) StepJob(state, job->second, now.monotonic, events);
     }
   }
-  if (events.empty() && state.soft.place_wanted) {
-    if (auto placed = PlaceNext(state)) {
-      *events.emplace_back().mutable_lease_placed() = std::move(*placed);
-    }
+  if (events.empty() && (jobs == nullptr || state.soft.suites_wanted)) {
+    StepSuites(state, now.monotonic, events);
   }
+  if (events.empty()) StepSchedules(state, now, events);
   Stamp(state.hard, CorePrincipal(), now, events);
   return events;
 }

@@ -1,6 +1,8 @@
 #include "coordinator/core/submit.h"
 
+#include "coordinator/core/shortage.h"
 #include "coordinator/core/view.h"
+#include "coordinator/plan/choose.h"
 
 namespace rackmark {
 
@@ -22,19 +24,17 @@ absl::Status CheckSubmissionId(const std::string& id) {
 }
 
 std::string ImpossibleNote(const State& state, const v1::Gang& gang) {
-  const plan::Inventory inventory = InventoryOf(state);
-  if (plan::CanEverFit(inventory, gang)) return "";
+  const plan::Fleet& fleet = state.soft.planner.fleet;
+  const plan::GangRequest request = RequestOf(gang);
+  if (plan::CouldFit(fleet, request, plan::Assume::kIdeal)) return "";
   uint32_t known = 0;
-  for (const plan::Node& node : inventory) {
-    for (const plan::Slot& slot : node.slots) known += slot.kind == gang.kind() ? 1u : 0u;
+  for (const plan::Fleet::Node& node : fleet.nodes()) {
+    for (const plan::Fleet::Device& device : node.devices) {
+      known += fleet.classes()[device.klass].first == gang.kind() ? 1u : 0u;
+    }
   }
-  std::string note = absl::StrCat("the gang needs ", gang.devices(), " ",
-                                  gang.kind() == v1::DEVICE_KIND_GPU ? "GPU" : "CPU",
-                                  gang.devices() == 1 ? " device" : " devices");
-  if (gang.has_per_node()) absl::StrAppend(&note, ", ", gang.per_node(), " on each node");
-  absl::StrAppend(&note, ", the known nodes (", inventory.size(), ") have ", known,
-                  "; it waits until nodes join");
-  return note;
+  return absl::StrCat("the gang needs ", NeedText(gang), ", the known nodes (",
+                      fleet.nodes().size(), ") have ", known, "; it waits until nodes join");
 }
 
 JobId EmitJob(v1::Job job, const std::string& submission_id, NextIds& next,

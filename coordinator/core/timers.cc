@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "coordinator/core/budget.h"
 #include "coordinator/core/hold.h"
 #include "coordinator/core/schedules.h"
 #include "coordinator/core/suite.h"
+#include "coordinator/core/yield.h"
 
 namespace rackmark {
 namespace {
@@ -20,14 +22,6 @@ template <typename Key>
 Nanos SinceOf(const State& state, const std::map<Key, Nanos>& since, Key key) {
   const auto found = since.find(key);
   return found == since.end() ? state.soft.listening_since : found->second;
-}
-
-std::optional<Nanos> NodeDeadline(const State& state, const NodeState& node) {
-  const Nanos heard = HeardAt(state, node.id);
-  if (node.phase == v1::NODE_PHASE_UP) return heard + state.config.suspect_after;
-  if (node.phase == v1::NODE_PHASE_SUSPECT) return heard + state.config.lost_after;
-  if (node.leases.empty()) return std::nullopt;
-  return heard + state.config.release_after;
 }
 
 }  // namespace
@@ -69,16 +63,27 @@ std::optional<Nanos> StallDeadline(const State& state, const RunState& run) {
   return SinceOf(state, state.soft.progress_since, run.id) + limits.stall_ns();
 }
 
-Nanos NextDeadline(const State& state) {
-  Nanos next = state.soft.now + state.config.tick_max;
-  const auto sooner = [&](std::optional<Nanos> deadline) {
-    if (deadline.has_value() && *deadline > state.soft.now) next = std::min(next, *deadline);
+std::optional<Nanos> NodeDeadline(const State& state, const NodeState& node) {
+  const Nanos heard = HeardAt(state, node.id);
+  if (node.phase == v1::NODE_PHASE_UP) return heard + state.config.suspect_after;
+  if (node.phase == v1::NODE_PHASE_SUSPECT) return heard + state.config.lost_after;
+  if (node.leases.empty()) return std::nullopt;
+  return heard + state.config.release_after;
+}
+
+std::optional<Nanos> JobDeadline(const State& state, const JobState& job) {
+  std::optional<Nanos> next;
+  const auto sooner = [&](std::optional<Nanos> at) {
+    if (at.has_value() && *at > state.soft.now) next = std::min(next.value_or(*at), *at);
   };
-  for (const auto& [id, node] : state.hard.nodes) sooner(NodeDeadline(state, node));
-  for (const auto& [id, lease] : state.hard.leases) {
+  sooner(BudgetEnd(state, job));
+  for (const LeaseId lease_id : job.leases) {
+    const LeaseState& lease = state.hard.leases.at(lease_id);
     sooner(LeaseClock(state, lease).deadline);
     sooner(BlameDeadline(state, lease));
     sooner(HeldUntil(state, lease));
+    sooner(GraceEnd(state, lease));
+    sooner(LeaseMaxEnd(state, lease));
     for (const std::optional<RunId>& run_id : {lease.draining, lease.run}) {
       if (!run_id.has_value()) continue;
       const RunState& run = state.hard.runs.at(*run_id);
@@ -87,6 +92,31 @@ Nanos NextDeadline(const State& state) {
       sooner(HeldUntil(state, run));
     }
   }
+  return next;
+}
+
+void IndexNode(State& state, NodeId id) {
+  state.soft.due_nodes.Set(id, NodeDeadline(state, state.hard.nodes.at(id)));
+}
+
+void IndexJob(State& state, JobId id) {
+  const auto job = state.hard.jobs.find(id);
+  const bool open = job != state.hard.jobs.end();
+  state.soft.due_jobs.Set(id, open ? JobDeadline(state, job->second) : std::nullopt);
+}
+
+void IndexAll(State& state) {
+  for (const auto& [id, node] : state.hard.nodes) IndexNode(state, id);
+  for (const auto& [id, job] : state.hard.jobs) IndexJob(state, id);
+}
+
+Nanos NextDeadline(const State& state) {
+  Nanos next = state.soft.now + state.config.tick_max;
+  const auto sooner = [&](std::optional<Nanos> deadline) {
+    if (deadline.has_value() && *deadline > state.soft.now) next = std::min(next, *deadline);
+  };
+  sooner(state.soft.due_nodes.NextAfter(state.soft.now));
+  sooner(state.soft.due_jobs.NextAfter(state.soft.now));
   for (const auto& [id, since] : state.soft.suite_since) {
     const auto suite = state.hard.suites.find(id);
     if (suite != state.hard.suites.end()) sooner(CheckDeadline(state, suite->second));

@@ -8,6 +8,16 @@
 
 namespace rackmark {
 
+// When the node's silence, or something of the job, is due; missing = nothing is. Of a job only
+// what is later than the last turn: what is past had its turn.
+std::optional<Nanos> NodeDeadline(const State& state, const NodeState& node);
+std::optional<Nanos> JobDeadline(const State& state, const JobState& job);
+
+// Soft: what is due of one that has changed, or of all (State was read anew, a stall was forgiven).
+void IndexNode(State& state, NodeId node);
+void IndexJob(State& state, JobId job);
+void IndexAll(State& state);
+
 // By the clock of Now::monotonic; never later than the last turn + config.tick_max, so that a
 // longer gap between turns is a stall of ours and no silence of the nodes.
 Nanos NextDeadline(const State& state);

@@ -1,9 +1,18 @@
 // Turn: absorb, decide, apply, settle. All soft state is written here.
+#include <utility>
+
 #include "coordinator/core/decide.h"
 #include "coordinator/core/desired.h"
+#include "coordinator/core/emit.h"
 #include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
+#include "coordinator/core/quarantine.h"
+#include "coordinator/core/queue.h"
 #include "coordinator/core/record.h"
+#include "coordinator/core/retry.h"
+#include "coordinator/core/suite.h"
+#include "coordinator/core/suite_track.h"
+#include "coordinator/core/timers.h"
 
 namespace rackmark {
 namespace {
@@ -17,14 +26,28 @@ constexpr double kDrift = 50e-6;
 constexpr int kWavesMax = 1000000;
 
 // The gap in which this process did not run is nobody's silence and no phase's time.
-void ForgiveStall(State& state, Nanos now) {
+bool ForgiveStall(State& state, Nanos now) {
   SoftState& soft = state.soft;
   const Nanos gap = now - soft.now;
-  if (soft.boot_id.empty() || gap <= state.config.stall_after) return;
+  if (soft.boot_id.empty() || gap <= state.config.stall_after) return false;
   for (auto& [lease, since] : soft.lease_since) since += gap;
   for (auto& [run, since] : soft.run_since) since += gap;
   for (auto& [lease, since] : soft.bystander_since) since += gap;
+  for (auto& [suite, since] : soft.suite_since) since += gap;
+  for (auto& [run, since] : soft.progress_since) since += gap;
+  for (auto& [lease, since] : soft.yield_since) since += gap;
+  for (auto& [lease, since] : soft.release_since) since += gap;
   soft.listening_since = now;
+  return true;
+}
+
+// All stamps have moved.
+void LookAtAllAnew(State& state) {
+  for (const auto& [id, job] : state.hard.jobs) MarkJob(state, id);
+  for (const auto& [id, node] : state.hard.nodes) {
+    if (!node.leases.empty()) state.soft.planner.marked_nodes.insert(id);
+  }
+  IndexAll(state);
 }
 
 void NoteHold(State& state, const LeaseState& lease) {
@@ -45,17 +68,27 @@ void BeginLeadership(State& state, const TakeLeadership& command, Nanos now) {
   state.soft.now = now;
   state.soft.listening_since = now;
   state.soft.boot_id = command.boot_id;
-  for (const auto& [id, node] : state.hard.nodes) state.soft.dirty_nodes.insert(id);
+  for (const auto& [id, node] : state.hard.nodes) {
+    state.soft.dirty_nodes.insert(id);
+    if (!node.offences.empty()) state.soft.standing_wanted.insert(id);
+  }
   // Stamps of their own, and not when listening began: each stall moves that to its end, so that on
   // a coordinator that stalls now and then no limit would ever be reached.
   for (const auto& [id, lease] : state.hard.leases) {
     state.soft.lease_since[id] = now;
+    if (lease.yielding.has_value()) state.soft.yield_since[id] = now;
+    if (lease.phase == v1::LEASE_PHASE_RELEASING) state.soft.release_since[id] = now;
     NoteHold(state, lease);
   }
   for (const auto& [id, run] : state.hard.runs) {
     if (IsTimed(run.phase)) state.soft.run_since[id] = now;
+    if (run.phase == v1::RUN_PHASE_MEASURING) state.soft.progress_since[id] = now;
     NoteHold(state, run);
   }
+  BeginSuites(state, now);
+  RebuildPlanner(state);
+  IndexAll(state);
+  for (const auto& [id, job] : state.hard.jobs) state.soft.touched.insert(id);
 }
 
 void MarkLease(State& state, LeaseId id) {
@@ -68,6 +101,8 @@ void MarkLease(State& state, LeaseId id) {
 void EnterRun(State& state, uint64_t run_id, Nanos now) {
   const RunState& run = state.hard.runs.at(RunId{run_id});
   state.soft.run_since[run.id] = now;
+  state.soft.progress_since.erase(run.id);
+  if (run.phase == v1::RUN_PHASE_MEASURING) state.soft.progress_since[run.id] = now;
   MarkLease(state, run.lease);
 }
 
@@ -83,6 +118,7 @@ void BeginPreparingAnew(State& state, uint64_t left, Nanos now) {
 void LeaveRun(State& state, uint64_t run_id) {
   const RunState& run = state.hard.runs.at(RunId{run_id});
   state.soft.run_since.erase(run.id);
+  state.soft.progress_since.erase(run.id);
   state.soft.stored.erase(run.id);
   MarkLease(state, run.lease);
 }
@@ -96,11 +132,36 @@ void ForgetIncarnation(State& state, NodeId node) {
   state.soft.dirty_nodes.insert(node);
 }
 
+void NoteOffence(State& state, const v1::Failure& failure) {
+  const auto node = state.hard.node_by_name.find(failure.node());
+  if (node == state.hard.node_by_name.end() || !IsOffence(failure)) return;
+  state.soft.standing_wanted.insert(node->second);
+}
+
+// More nodes were tested, or one left quarantine: the breaker may let another one in.
+void AskBreakerAnew(State& state) {
+  const std::set<NodeId>& holds = state.soft.breaker_holds;
+  state.soft.standing_wanted.insert(holds.begin(), holds.end());
+}
+
+// Settle has looked at them, and those that still belong into quarantine are held by the breaker.
+void KeepHeld(State& state) {
+  for (NodeId id : state.soft.standing_wanted) {
+    const bool held = MustLeave(state, state.hard.nodes.at(id));
+    if (held) state.soft.breaker_holds.insert(id);
+    if (!held) state.soft.breaker_holds.erase(id);
+  }
+  state.soft.standing_wanted.clear();
+}
+
 // The soft side of an event that has just been applied.
 void Track(State& state, const Event& event, Nanos now) {
-  state.soft.place_wanted = true;  // Any event may free a device, or a place in the queue.
   switch (event.change_case()) {
-    case Event::kNodeJoined: ForgetIncarnation(state, NodeId{event.node_joined().node_id()}); break;
+    case Event::kNodeJoined:
+      ForgetIncarnation(state, NodeId{event.node_joined().node_id()});
+      IndexNode(state, NodeId{event.node_joined().node_id()});
+      break;
+    case Event::kNodeChanged: IndexNode(state, NodeId{event.node_changed().node_id()}); break;
     case Event::kLeasePlaced:
       state.soft.lease_since[LeaseId{event.lease_placed().lease_id()}] = now;
       NoteHold(state, state.hard.leases.at(LeaseId{event.lease_placed().lease_id()}));
@@ -108,12 +169,19 @@ void Track(State& state, const Event& event, Nanos now) {
       break;
     case Event::kLeaseGo: MarkLease(state, LeaseId{event.lease_go().lease_id()}); break;
     case Event::kLeaseActive: MarkLease(state, LeaseId{event.lease_active().lease_id()}); break;
+    case Event::kLeaseYielding:
+      state.soft.yield_since[LeaseId{event.lease_yielding().lease_id()}] = now;
+      break;
     case Event::kLeaseReleasing:
+      state.soft.release_since[LeaseId{event.lease_releasing().lease_id()}] = now;
       MarkLease(state, LeaseId{event.lease_releasing().lease_id()});
+      NoteOffence(state, event.lease_releasing().failure());
       break;
     case Event::kLeaseEnded:
       state.soft.lease_since.erase(LeaseId{event.lease_ended().lease_id()});
       state.soft.bystander_since.erase(LeaseId{event.lease_ended().lease_id()});
+      state.soft.yield_since.erase(LeaseId{event.lease_ended().lease_id()});
+      state.soft.release_since.erase(LeaseId{event.lease_ended().lease_id()});
       break;
     case Event::kRunPreparing: EnterRun(state, event.run_preparing().run_id(), now); break;
     case Event::kRunMeasuring: EnterRun(state, event.run_measuring().run_id(), now); break;
@@ -125,7 +193,11 @@ void Track(State& state, const Event& event, Nanos now) {
       state.soft.stored.erase(RunId{event.run_judging().run_id()});
       NoteHold(state, state.hard.runs.at(RunId{event.run_judging().run_id()}));
       break;
-    case Event::kRunJudged: LeaveRun(state, event.run_judged().run_id()); break;
+    case Event::kRunJudged:
+      LeaveRun(state, event.run_judged().run_id());
+      AskBreakerAnew(state);
+      break;
+    case Event::kNodeStandingChanged: AskBreakerAnew(state); break;
     default: break;
   }
 }
@@ -135,6 +207,9 @@ void ApplyAll(State& state, std::vector<Event> events, Nanos now, TurnResult& re
     if (event.has_job_ended()) result.ended.push_back(RecordEnded(state.hard, event));
     Apply(state.hard, event);
     Track(state, event, now);
+    TrackSuites(state, event, now);
+    MarkEvent(state, event, state.soft.touched);
+    AddAffected(state.hard, event, state.soft.touched);
     if (event.has_run_judging()) {
       const RunId run{event.run_judging().run_id()};
       if (state.soft.held_runs.count(run) == 0) result.judge.insert(run);
@@ -177,18 +252,6 @@ std::string CardsOf(const v1::Report& report, LeaseId lease) {
   return cards;
 }
 
-bool SameDevices(const v1::Report& a, const v1::Report& b) {
-  if (a.devices_size() != b.devices_size()) return false;
-  for (int i = 0; i < a.devices_size(); ++i) {
-    if (a.devices(i).index() != b.devices(i).index() ||
-        a.devices(i).lease_id() != b.devices(i).lease_id() ||
-        a.devices(i).healthy() != b.devices(i).healthy()) {
-      return false;
-    }
-  }
-  return true;
-}
-
 // After the Report of one of its nodes came.
 void TrackBystanders(State& state, LeaseId id, Nanos now) {
   const LeaseState& lease = state.hard.leases.at(id);
@@ -201,16 +264,32 @@ void TrackBystanders(State& state, LeaseId id, Nanos now) {
   state.soft.bystander_since.erase(id);
 }
 
+// A rank got on: what it stalls by moves.
+void TrackProgress(State& state, const v1::Report& before, const v1::Report& report, LeaseId id,
+                   Nanos now) {
+  const LeaseState& lease = state.hard.leases.at(id);
+  if (!lease.run.has_value()) return;
+  const auto since = state.soft.progress_since.find(*lease.run);
+  if (since == state.soft.progress_since.end()) return;
+  if (!GotOn(before, report, id, *lease.run)) return;
+  since->second = now;
+  IndexJob(state, lease.job);
+}
+
+// Most Reports only say that the worker lives: those touch nothing but its silence.
 void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
   SoftNode& soft = state.soft.nodes[node];
   const v1::Report& report = command.report;
   // A version of another epoch's desired state says nothing about ours.
   const uint64_t reflects =
       report.identity().epoch() == state.hard.epoch ? report.reflects_version() : 0;
-  if (!soft.reported || soft.reflects != reflects || !SameDevices(soft.report, report)) {
-    state.soft.place_wanted = true;
-  }
-  for (LeaseId id : state.hard.nodes.at(node).leases) {
+  const bool moved =
+      !soft.reported || soft.reflects != reflects || !SameDevices(soft.report, report);
+  if (moved) state.soft.planner.marked_nodes.insert(node);
+  const bool worked = moved || !SameWork(soft.report, report);
+  const std::set<LeaseId>& leases = state.hard.nodes.at(node).leases;
+  for (LeaseId id : leases) {
+    TrackProgress(state, soft.report, report, id, now);
     const bool connecting = state.hard.leases.at(id).phase == v1::LEASE_PHASE_RENDEZVOUS;
     if (connecting && CardsOf(soft.report, id) != CardsOf(report, id)) MarkLease(state, id);
   }
@@ -220,7 +299,12 @@ void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
   soft.stream = command.stream;
   soft.reflects = reflects;
   soft.report = report;
-  for (LeaseId id : state.hard.nodes.at(node).leases) TrackBystanders(state, id, now);
+  IndexNode(state, node);
+  for (LeaseId id : leases) {
+    if (!worked) break;
+    TrackBystanders(state, id, now);
+    state.soft.touched.insert(state.hard.leases.at(id).job);
+  }
 }
 
 // Of attempts that are at work; of others it changes nothing any more.
@@ -238,46 +322,66 @@ void Absorb(State& state, const StreamsStored& command) {
   }
 }
 
-// Jobs that the command can have moved; nullopt = any.
-std::optional<std::set<JobId>> ScopeOf(const State& state, const Command& command,
-                                       const Reply& reply) {
-  std::set<JobId> jobs;
-  const auto add_node = [&](NodeId node) {
-    for (LeaseId id : state.hard.nodes.at(node).leases) {
-      jobs.insert(state.hard.leases.at(id).job);
-    }
-  };
-  if (const auto* heard = std::get_if<Heard>(&reply)) {
-    add_node(heard->node);
-  } else if (const auto* submitted = std::get_if<Submitted>(&reply)) {
-    jobs.insert(submitted->job);
-  } else if (const auto* cancel = std::get_if<CancelJob>(&command.body)) {
-    jobs.insert(cancel->job);
-  } else if (const auto* judge = std::get_if<JudgeRun>(&command.body)) {
-    const auto run = state.hard.runs.find(judge->run);
-    if (run != state.hard.runs.end()) jobs.insert(run->second.job);
-  } else if (const auto* stored = std::get_if<StreamsStored>(&command.body)) {
-    for (const StreamsStored::Stream& stream : stored->streams) {
-      const auto run = state.hard.runs.find(stream.run);
-      if (run != state.hard.runs.end()) jobs.insert(run->second.job);
-    }
-  } else {
-    return std::nullopt;
+// What became due touches its job: limits and graces, and the devices of nodes that are silent for
+// good.
+void TouchDue(State& state) {
+  SoftState& soft = state.soft;
+  soft.touched.merge(soft.due_jobs.DueBy(soft.now));
+  for (const NodeId id : soft.due_nodes.DueBy(soft.now)) {
+    const NodeState& node = state.hard.nodes.at(id);
+    IndexNode(state, id);  // of a node that is lost, and has given back what it had, nothing is due
+    if (node.phase != v1::NODE_PHASE_LOST) continue;
+    soft.planner.marked_nodes.insert(id);
+    for (const LeaseId lease : node.leases) soft.touched.insert(state.hard.leases.at(lease).job);
   }
-  return jobs;
 }
 
-void SettleAll(State& state, std::optional<std::set<JobId>> scope, Now now, TurnResult& result) {
+// What else the command can have moved than its events and its Report.
+void TouchCommand(State& state, const Command& command) {
+  const auto touch = [&](RunId id) {
+    const auto run = state.hard.runs.find(id);
+    if (run != state.hard.runs.end()) state.soft.touched.insert(run->second.job);
+  };
+  if (const auto* judge = std::get_if<JudgeRun>(&command.body)) touch(judge->run);
+  if (const auto* stored = std::get_if<StreamsStored>(&command.body)) {
+    for (const StreamsStored::Stream& stream : stored->streams) touch(stream.run);
+  }
+  if (!std::holds_alternative<Tick>(command.body)) return;
+  // Time by itself moves what suites wait for, and whether a victim would be told to go.
+  state.soft.suites_wanted = true;
+  state.soft.place_wanted = true;
+}
+
+// The gang that has a place now, or leases that make room for the first that has none.
+std::vector<Event> AskQueue(State& state, Now now) {
+  Planner& planner = state.soft.planner;
+  if (RefreshPlanner(state)) state.soft.place_wanted = true;
+  if (planner.queue.size() == 0) planner.last.reset();
+  if (!state.soft.place_wanted || planner.queue.size() == 0) return {};
+  QueueLook look = LookAtQueue(state);
+  planner.last = std::move(look.pass);
+  Stamp(state.hard, CorePrincipal(), now, look.events);
+  return std::move(look.events);
+}
+
+void SettleAll(State& state, Now now, TurnResult& result) {
+  std::set<JobId> scope, seen;
   for (int wave = 0;; ++wave) {
     RACKMARK_CHECK(wave < kWavesMax);
-    std::vector<Event> events = Settle(state, scope.has_value() ? &*scope : nullptr, now);
-    if (events.empty()) break;
-    if (scope.has_value() && events.front().has_lease_placed()) {
-      scope->insert(JobId{events.front().lease_placed().job_id()});
+    for (const JobId id : state.soft.touched) MarkJob(state, id);
+    scope.merge(std::exchange(state.soft.touched, {}));
+    std::vector<Event> events = Settle(state, &scope, now);
+    if (events.empty()) {
+      seen.merge(std::exchange(scope, {}));  // at rest
+      events = AskQueue(state, now);
     }
+    if (events.empty()) break;
     ApplyAll(state, std::move(events), now.monotonic, result);
   }
   state.soft.place_wanted = false;
+  for (const JobId id : seen) IndexJob(state, id);
+  RestSuites(state, now);
+  KeepHeld(state);
 }
 
 // Holds that are over: the workers are told of the lease, the run goes to the reporter.
@@ -310,8 +414,10 @@ void ReleaseHeld(State& state, TurnResult& result) {
 
 absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now) {
   RACKMARK_CHECK(state.soft.boot_id.empty() || now.monotonic >= state.soft.now);
-  ForgiveStall(state, now.monotonic);
+  const bool stalled = ForgiveStall(state, now.monotonic);
   state.soft.now = now.monotonic;
+  state.soft.wall = now.wall;
+  if (stalled) LookAtAllAnew(state);
   auto decision = Decide(state, command, now);
   if (!decision.ok()) return decision.status();
   if (const auto* lead = std::get_if<TakeLeadership>(&command.body)) {
@@ -328,7 +434,9 @@ absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now) {
     }
   }
   if (const auto* stored = std::get_if<StreamsStored>(&command.body)) Absorb(state, *stored);
-  SettleAll(state, ScopeOf(state, command, result.reply), now, result);
+  TouchDue(state);
+  TouchCommand(state, command);
+  SettleAll(state, now, result);
   ReleaseHeld(state, result);
   result.push = RefreshDesired(state, state.soft.dirty_nodes);
   state.soft.dirty_nodes.clear();

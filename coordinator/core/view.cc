@@ -4,7 +4,9 @@
 
 #include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
+#include "coordinator/core/quarantine.h"
 #include "coordinator/core/queue.h"
+#include "coordinator/core/retry.h"
 #include "coordinator/core/timers.h"
 
 namespace rackmark {
@@ -23,19 +25,28 @@ int Severity(v1::Verdict verdict) {
   }
 }
 
-void AddDevices(const State& state, const NodeState& node, const Holders& holders,
-                v1::NodeStatus& status) {
-  const v1::Report* report = ReportOf(state, node.id);
-  for (const plan::Slot& slot : PlanNode(state, node, holders).slots) {
-    v1::DeviceStatus* device = status.add_devices();
-    device->set_index(slot.device);
-    device->set_lease_id(slot.holder.value);
-    device->set_healthy(slot.healthy);
-    if (report == nullptr) continue;
+void AddDevices(const State& state, const NodeState& node, v1::NodeStatus& status) {
+  std::map<uint32_t, std::string> reasons;
+  if (const v1::Report* report = ReportOf(state, node.id)) {
     for (const v1::DeviceReport& said : report->devices()) {
-      if (said.index() == slot.device) device->set_reason(said.unhealthy_reason());
+      reasons[said.index()] = said.unhealthy_reason();
     }
   }
+  for (const plan::DeviceFacts& facts : PlanNode(state, node).devices) {
+    v1::DeviceStatus* device = status.add_devices();
+    device->set_index(facts.index);
+    device->set_lease_id(facts.holder.value);
+    device->set_healthy(facts.healthy);
+    const std::string& said = reasons[facts.index];
+    device->set_reason(said.empty() ? WhyUnused(node, facts.index) : said);
+  }
+}
+
+// Where the job comes from, if no person submitted it by itself.
+void AddOrigin(const v1::Job& job, v1::JobStatus& status) {
+  status.set_suite_id(job.part().suite_id());
+  status.set_part(job.part().name());
+  status.set_schedule_id(job.scheduled().schedule_id());
 }
 
 // Rank 0's note and the least advanced rank, while ranks are at work on the run.
@@ -55,10 +66,6 @@ void AddProgress(const State& state, const RunState& run, v1::RunStatus& status)
 }  // namespace
 
 v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now) {
-  return ViewNode(state, id, now, Holders(state));
-}
-
-v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now, const Holders& holders) {
   const NodeState& node = state.hard.nodes.at(id);
   v1::NodeStatus status;
   status.set_node_id(id.value);
@@ -68,13 +75,14 @@ v1::NodeStatus ViewNode(const State& state, NodeId id, Nanos now, const Holders&
   status.set_cordoned(node.cordoned);
   status.set_drain(node.drain);
   status.set_standing(node.standing);
-  status.set_standing_reason(node.standing_reason);
+  const std::string breaker = BreakerNote(state, node);
+  status.set_standing_reason(breaker.empty() ? node.standing_reason : breaker);
   status.set_offences(static_cast<uint32_t>(node.offences.size()));
   if (node.reason.empty() && node.cordoned && !node.cordon_reason.empty()) {
     status.set_reason(
         absl::StrCat(node.drain ? "cordoned, to be drained: " : "cordoned: ", node.cordon_reason));
   }
-  AddDevices(state, node, holders, status);
+  AddDevices(state, node, status);
   if (const v1::Report* report = ReportOf(state, id);
       report != nullptr && status.reason().empty()) {
     for (const v1::StreamReport& stream : report->streams()) {
@@ -124,6 +132,8 @@ v1::JobStatus ViewJob(const State& state, JobId id) {
     status.set_runs_ended(status.runs_ended() + (ended ? 1 : 0));
   }
   status.set_submitted_unix_ns(job.submitted_unix_ns);
+  status.set_priority(job.job.spec().priority());
+  AddOrigin(job.job, status);
   *status.mutable_by() = job.by;
   for (std::string& reason : WaitingReasons(state, id)) {
     status.add_waiting_reasons(std::move(reason));
@@ -140,6 +150,8 @@ v1::JobStatus ViewEnded(const v1::JobRecord& job) {
   status.set_runs_total(job.runs_total());
   status.set_runs_ended(job.runs_total());
   status.set_submitted_unix_ns(job.submitted_unix_ns());
+  status.set_priority(job.job().spec().priority());
+  AddOrigin(job.job(), status);
   status.set_ended_unix_ns(job.ended_unix_ns());
   *status.mutable_by() = job.by();
   return status;
@@ -158,6 +170,7 @@ v1::RunStatus ViewEnded(const v1::RunRecord& run) {
   } else if (run.earlier_failures_size() > 0) {
     *status.mutable_failure() = *run.earlier_failures().rbegin();
   }
+  if (status.has_failure()) status.set_failure_class(ClassOf(status.failure().kind()));
   *status.mutable_point() = run.spec().point();
   status.set_repetition(run.spec().repetition());
   *status.mutable_reasons() = run.reasons();
@@ -179,6 +192,7 @@ v1::RunStatus ViewRun(const State& state, RunId id, Nanos now) {
   } else if (!run.earlier.empty()) {
     *status.mutable_failure() = run.earlier.back();
   }
+  if (status.has_failure()) status.set_failure_class(ClassOf(status.failure().kind()));
   *status.mutable_point() = spec.point();
   status.set_repetition(spec.repetition());
   for (const std::string& reason : run.reasons) status.add_reasons(reason);

@@ -9,7 +9,6 @@
 #include "coordinator/core/command.h"
 #include "coordinator/core/queue.h"
 #include "coordinator/core/state.h"
-#include "coordinator/plan/place.h"
 #include "rackmark/v1/client_api.pb.h"
 #include "rackmark/v1/snapshot.pb.h"
 #include "rackmark/v1/summary.pb.h"
@@ -18,8 +17,6 @@ namespace rackmark {
 
 // REQUIRES: the object exists in state.hard.
 v1::NodeStatus ViewNode(const State& state, NodeId node, Nanos now);
-// Of many nodes: `holders` is made once.
-v1::NodeStatus ViewNode(const State& state, NodeId node, Nanos now, const Holders& holders);
 v1::JobStatus ViewJob(const State& state, JobId job);
 v1::RunStatus ViewRun(const State& state, RunId run, Nanos now);
 // Of the tables of ended jobs, as they looked in State.
@@ -35,11 +32,6 @@ v1::JobPhase PhaseOf(const HardState& hard, const JobState& job);
 absl::Status NoSuchJob(std::string_view cluster_id, JobId job);
 // The same for a job whose history has gone.
 absl::Status NoLongerKept(std::string_view cluster_id, JobId job);
-
-// The cluster as plan sees it.
-plan::Inventory InventoryOf(const State& state);
-// Why a queued job has no gang: sentences with counts. Empty if it is not waiting.
-std::vector<std::string> WaitingReasons(const State& state, JobId job);
 
 // What the reporter needs about the nodes of a run's placement: environment, clock offset.
 std::vector<v1::NodeFacts> FactsOf(const State& state, const RunState& run);

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <optional>
 
+#include "coordinator/core/budget.h"
 #include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
+#include "coordinator/core/shortage.h"
 #include "coordinator/core/timers.h"
 #include "coordinator/core/view.h"
-#include "coordinator/plan/filter.h"
+#include "coordinator/core/yield.h"
 
 namespace rackmark {
 namespace {
@@ -17,70 +19,66 @@ constexpr size_t kExamplesMax = 3;
 constexpr int kAheadMax = 20;
 constexpr size_t kHoldersMax = 20;  // a cluster may have as many leases as devices
 
-std::string HolderText(const State& state, LeaseId holder, JobId self) {
-  const auto lease = state.hard.leases.find(holder);
-  if (lease == state.hard.leases.end()) return "held by processes of an ended lease";
-  const bool own = lease->second.job == self;
-  const std::string job =
-      own ? "this job" : absl::StrCat("job ", DisplayJob(state.hard.cluster_id, lease->second.job));
-  return absl::StrCat(
-      lease->second.phase == v1::LEASE_PHASE_RELEASING ? "being given back by " : "leased to ",
-      job);
-}
-
-// Said of the devices that it refuses.
-std::string ConstraintText(const State& state, const plan::Filtered& filtered, const v1::Gang& gang,
-                           JobId self) {
-  switch (filtered.constraint) {
-    case plan::Constraint::kKind:
-      return absl::StrCat("device kind is ", gang.kind() == v1::DEVICE_KIND_GPU ? "cpu" : "gpu");
-    case plan::Constraint::kLost: return "node is LOST";
-    case plan::Constraint::kSilent: return "node is SUSPECT";
-    case plan::Constraint::kUnreported:
-      return "node has not been heard of since the coordinator started";
-    case plan::Constraint::kUnhealthy: return "device is unhealthy";
-    case plan::Constraint::kHeld: return HolderText(state, filtered.holder, self);
-    case plan::Constraint::kPerNode:
-      return absl::StrCat("node has fewer than ", gang.per_node(), " usable at once");
-  }
-  return "unknown";
-}
-
-void AddFilter(const State& state, JobId id, const v1::Gang& gang, v1::WhyReply& reply) {
-  const plan::Filtering filtering = plan::Filter(InventoryOf(state), gang);
-  reply.set_devices_total(filtering.total);
-  reply.set_devices_left(filtering.left);
+void AddFilter(const State& state, const JobState& job, v1::WhyReply& reply) {
+  const Shortage shortage = ShortageOf(state, job);
+  reply.set_devices_total(shortage.refusals.total);
+  reply.set_devices_left(shortage.refusals.left);
   size_t holders = 0;
   v1::FilteredDevices* others = nullptr;
-  for (const plan::Filtered& filtered : filtering.filtered) {
-    if (filtered.constraint == plan::Constraint::kHeld && ++holders > kHoldersMax) {
+  for (const plan::Refusal& refused : shortage.refusals.refused) {
+    if (refused.reason == plan::Reason::kHeld && ++holders > kHoldersMax) {
       if (others == nullptr) others = reply.add_filtered();
       others->set_constraint(absl::StrCat("leased to ", holders - kHoldersMax, " more"));
-      others->set_devices(others->devices() + filtered.devices);
+      others->set_devices(others->devices() + refused.devices);
       continue;
     }
     v1::FilteredDevices* entry = reply.add_filtered();
-    entry->set_constraint(ConstraintText(state, filtered, gang, id));
-    entry->set_devices(filtered.devices);
-    for (size_t i = 0; i < std::min(kExamplesMax, filtered.nodes.size()); ++i) {
-      entry->add_examples(state.hard.nodes.at(filtered.nodes[i]).info.name());
+    entry->set_constraint(RefusalText(state, refused, job));
+    entry->set_devices(refused.devices);
+    for (size_t i = 0; i < std::min(kExamplesMax, refused.nodes.size()); ++i) {
+      entry->add_examples(state.hard.nodes.at(refused.nodes[i]).info.name());
     }
   }
 }
 
-// Older jobs that hold devices or want some: the queue is by age.
 void AddAhead(const State& state, JobId id, v1::WhyReply& reply) {
-  for (const auto& [other, older] : state.hard.jobs) {
-    if (other >= id) break;
-    if (older.leases.empty() && !WantsGang(state, older)) continue;
-    reply.set_ahead_total(reply.ahead_total() + 1);
-    if (reply.ahead_size() == kAheadMax) continue;
-    v1::JobAhead* ahead = reply.add_ahead();
-    ahead->set_job_id(other.value);
-    ahead->set_name(older.job.name());
-    ahead->set_phase(PhaseOf(state.hard, older));
-    ahead->set_devices(older.job.spec().gang().devices());
+  reply.set_ahead_total(reply.ahead_total() + 1);
+  if (reply.ahead_size() == kAheadMax) return;
+  const JobState& other = state.hard.jobs.at(id);
+  v1::JobAhead* ahead = reply.add_ahead();
+  ahead->set_job_id(id.value);
+  ahead->set_name(other.job.name());
+  ahead->set_phase(PhaseOf(state.hard, other));
+  ahead->set_devices(other.job.spec().gang().devices());
+}
+
+// First those that have devices, then those that wait before it.
+void AddQueue(const State& state, const JobState& job, v1::WhyReply& reply) {
+  reply.set_priority(job.job.spec().priority());
+  const auto waiting = WaitingAhead(state, job.id);
+  if (!waiting.has_value()) return;
+  reply.set_position(static_cast<uint32_t>(waiting->size() + 1));
+  std::set<JobId> holders;
+  for (const auto& [id, lease] : state.hard.leases) holders.insert(lease.job);
+  for (const JobId id : holders) {
+    if (id != job.id) AddAhead(state, id, reply);
   }
+  for (const JobId id : *waiting) {
+    if (holders.count(id) == 0) AddAhead(state, id, reply);
+  }
+}
+
+void AddPass(const State& state, Nanos now, v1::WhyReply& reply) {
+  const std::optional<plan::Pass>& last = state.soft.planner.last;
+  if (!last.has_value()) return;
+  v1::QueuePass& pass = *reply.mutable_last_pass();
+  if (last->head.has_value()) {
+    pass.set_head_job_id(last->head->ticket.value);
+    if (last->head->at.has_value()) pass.set_head_in_ns(std::max<Nanos>(0, *last->head->at - now));
+  }
+  pass.set_candidates(last->candidates);
+  pass.set_candidates_cut(last->candidates_cut);
+  pass.set_passed_over(last->passed_over);
 }
 
 // Keeps the one that comes first.
@@ -131,6 +129,7 @@ void AddDeadline(const State& state, const JobState& job, Nanos now, v1::WhyRepl
     soonest.Offer(LeaseClock(state, lease).deadline, "the ranks must have met");
     soonest.Offer(HeldUntil(state, lease), "the hold of its null workload ends");
     soonest.Offer(BlameDeadline(state, lease), "the culprit of a failure must have spoken");
+    soonest.Offer(GraceEnd(state, lease), "the grace is over in which it makes room");
     for (const std::optional<RunId>& run_id : {lease.draining, lease.run}) {
       if (!run_id.has_value()) continue;
       const RunState& run = state.hard.runs.at(*run_id);
@@ -140,6 +139,7 @@ void AddDeadline(const State& state, const JobState& job, Nanos now, v1::WhyRepl
     }
     OfferSilence(state, lease, now, soonest);
   }
+  soonest.Offer(BudgetEnd(state, job), "its budget is used up");
   for (const RunId id : RunsOf(job)) {
     soonest.Offer(HeldUntil(state, state.hard.runs.at(id)),
                   absl::StrCat("the hold of run ", DisplayRun(state.hard.cluster_id, id), " ends"));
@@ -154,8 +154,9 @@ v1::WhyReply WhyJob(const State& state, JobId id, Nanos now) {
   v1::WhyReply reply;
   *reply.mutable_job() = ViewJob(state, id);
   *reply.mutable_gang() = job.job.spec().gang();
-  AddFilter(state, id, job.job.spec().gang(), reply);
-  if (WantsGang(state, job)) AddAhead(state, id, reply);
+  AddFilter(state, job, reply);
+  AddQueue(state, job, reply);
+  AddPass(state, now, reply);
   AddDeadline(state, job, now, reply);
   reply.set_summary(WhySentence(state, job, now));
   return reply;

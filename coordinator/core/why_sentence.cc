@@ -4,8 +4,11 @@
 #include "coordinator/core/hold.h"
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
+#include "coordinator/core/shortage.h"
+#include "coordinator/core/suite.h"
 #include "coordinator/core/view.h"
 #include "coordinator/core/why.h"
+#include "coordinator/core/yield.h"
 
 namespace rackmark {
 namespace {
@@ -145,64 +148,53 @@ std::string ReleaseSentence(const State& state, const JobState& job, Nanos now) 
   return "its gang is being given back";
 }
 
-std::string Need(const v1::Gang& gang) {
-  std::string text = absl::StrCat(
-      "needs ",
-      Counted(gang.devices(), gang.kind() == v1::DEVICE_KIND_GPU ? "GPU device" : "CPU device"));
-  if (gang.has_per_node()) absl::StrAppend(&text, ", ", gang.per_node(), " on each node");
-  return text;
-}
-
 std::string Behind(const State& state, const JobState& job) {
-  uint64_t ahead = 0;
-  JobId first;
-  for (const auto& [other, older] : state.hard.jobs) {
-    if (other >= job.id) break;
-    if (!WantsGang(state, older)) continue;
-    if (ahead++ == 0) first = other;
-  }
-  if (ahead == 0) return "";
-  return absl::StrCat("; ", Counted(ahead, "older job"), ahead == 1 ? " waits" : " wait",
-                      " ahead of it, the first is job ", DisplayJob(state.hard.cluster_id, first));
+  const auto ahead = WaitingAhead(state, job.id);
+  if (!ahead.has_value() || ahead->empty()) return "";
+  return absl::StrCat("; ", Counted(ahead->size(), "job"), ahead->size() == 1 ? " waits" : " wait",
+                      " ahead of it, the first is job ",
+                      DisplayJob(state.hard.cluster_id, ahead->front()));
 }
 
-std::string QueuedSentence(const State& state, const JobState& job) {
-  const v1::Gang& gang = job.job.spec().gang();
-  const auto answer = plan::Place(InventoryOf(state), gang);
-  const auto* shortage = std::get_if<plan::Shortage>(&answer);
-  if (shortage == nullptr) {
-    const std::vector<std::string> reasons = WaitingReasons(state, job.id);
-    return absl::StrCat(reasons.empty() ? "is about to be placed" : reasons.front(),
-                        ", though its gang would fit now");
-  }
-  const std::string have = absl::StrCat(shortage->free, " of ", shortage->known, " known ",
-                                        shortage->known == 1 ? "is" : "are", " usable now");
-  if (shortage->impossible) {
-    return absl::StrCat("cannot start on the nodes known now: it ", Need(gang), ", and they have ",
-                        shortage->known, " in all; it waits until more join");
-  }
-  if (!shortage->fits_when_freed) {
-    return absl::StrCat("waits until nodes or devices come back: it ", Need(gang), ", and ", have,
-                        Behind(state, job));
-  }
+// " (job c1-j1 holds 3, ...)".
+std::string HeldText(const State& state, const Shortage& shortage) {
   constexpr size_t kNamed = 5;
   std::string held;
   size_t holders = 0;
-  for (const auto& [holder, count] : shortage->held) {
-    if (++holders > kNamed) {
-      absl::StrAppend(&held, " and ", shortage->held.size() - kNamed, " more hold the others");
-      break;
-    }
-    const auto lease = state.hard.leases.find(holder);
+  for (const plan::Refusal& refusal : shortage.refusals.refused) {
+    if (refusal.reason != plan::Reason::kHeld || ++holders > kNamed) continue;
+    const auto lease = state.hard.leases.find(refusal.holder);
     absl::StrAppend(
         &held, held.empty() ? " (" : ", ",
         lease == state.hard.leases.end()
             ? "processes of an ended lease hold "
             : absl::StrCat("job ", DisplayJob(state.hard.cluster_id, lease->second.job), " holds "),
-        count);
+        refusal.devices);
   }
-  return absl::StrCat("waits for devices that are in use: it ", Need(gang), ", and ", have, held,
-                      held.empty() ? "" : ")", Behind(state, job));
+  if (holders > kNamed) absl::StrAppend(&held, " and ", holders - kNamed, " more hold the others");
+  return held.empty() ? held : held + ")";
+}
+
+std::string QueuedSentence(const State& state, const JobState& job) {
+  const Shortage shortage = ShortageOf(state, job);
+  if (shortage.fits) {
+    const std::vector<std::string> reasons = WaitingReasons(state, job.id);
+    return absl::StrCat(reasons.empty() ? "is about to be placed" : reasons.front(),
+                        ", though its gang would fit now");
+  }
+  const std::string need = absl::StrCat("it needs ", NeedText(job.job.spec().gang()));
+  const std::string have = absl::StrCat(shortage.free, " of ", shortage.known, " known ",
+                                        shortage.known == 1 ? "is" : "are", " usable now");
+  if (shortage.refusals.impossible) {
+    return absl::StrCat("cannot start on the nodes known now: ", need, ", and they have ",
+                        shortage.known, " in all; it waits until more join");
+  }
+  if (!shortage.refusals.fits_when_freed) {
+    return absl::StrCat("waits until nodes or devices come back: ", need, ", and ", have,
+                        Behind(state, job));
+  }
+  return absl::StrCat("waits for devices that are in use: ", need, ", and ", have,
+                      HeldText(state, shortage), Behind(state, job));
 }
 
 }  // namespace
@@ -218,7 +210,12 @@ std::string WhySentence(const State& state, const JobState& job, Nanos now) {
   }
   if (job.lease.has_value()) {
     const LeaseState& lease = state.hard.leases.at(*job.lease);
-    return absl::StrCat(start, LeaseSentence(state, lease, now), OnSilentNodes(state, lease));
+    const std::string going = YieldText(state, lease);
+    return absl::StrCat(start, LeaseSentence(state, lease, now), OnSilentNodes(state, lease),
+                        going.empty() ? "" : "; it ", going);
+  }
+  if (const Admission admission = AdmissionOf(state, job); !admission.free) {
+    return absl::StrCat(start, "waits for ", admission.waits_for);
   }
   if (WantsGang(state, job)) {
     if (job.setup_failure.has_value()) {

@@ -180,10 +180,9 @@ grpc::ServerUnaryReactor* ClientService::ListNodes(grpc::CallbackServerContext* 
   return Read("ListNodes", context, request, reply, [reply, after](const State& state, Now now) {
     const auto& nodes = state.hard.nodes;
     size_t bytes = 0;
-    const Holders holders(state);
     auto it = nodes.upper_bound(after);
     for (; it != nodes.end(); ++it) {
-      v1::NodeStatus view = ViewNode(state, it->first, now.monotonic, holders);
+      v1::NodeStatus view = ViewNode(state, it->first, now.monotonic);
       bytes += view.ByteSizeLong();
       if (reply->nodes_size() > 0 && IsFull(bytes)) break;
       *reply->add_nodes() = std::move(view);

@@ -116,9 +116,10 @@ void ExpectAllOver(const State& state, size_t keep) {
   EXPECT_TRUE(state.hard.jobs.empty()) << "after " << keep << " events";
   EXPECT_TRUE(state.hard.leases.empty()) << "after " << keep << " events";
   EXPECT_TRUE(state.hard.runs.empty()) << "after " << keep << " events";
-  for (const plan::Node& node : InventoryOf(state)) {
-    EXPECT_EQ(node.readiness, plan::Readiness::kReady);
-    for (const plan::Slot& slot : node.slots) EXPECT_TRUE(slot.holder.IsNone());
+  for (const auto& [id, node] : state.hard.nodes) {
+    const v1::NodeStatus status = ViewNode(state, id, state.soft.now);
+    EXPECT_EQ(status.phase(), v1::NODE_PHASE_UP);
+    for (const v1::DeviceStatus& device : status.devices()) EXPECT_EQ(device.lease_id(), 0u);
   }
 }
 

@@ -1,0 +1,51 @@
+// When something of each object is due: an ordered index, so that "the next" and "those that are
+// due" cost what they find and not a look at all objects. Plain data; whoever holds it owns it.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "common/time.h"
+
+namespace rackmark {
+
+template <typename Key>
+class DueIndex {
+ public:
+  // Missing = nothing is due any more.
+  void Set(Key key, std::optional<Nanos> at) {
+    const auto known = at_.find(key);
+    if (known != at_.end()) {
+      if (known->second == at) return;
+      order_.erase({known->second, key});
+      at_.erase(known);
+    }
+    if (!at.has_value()) return;
+    at_.emplace(key, *at);
+    order_.emplace(*at, key);
+  }
+
+  // By key.
+  std::set<Key> DueBy(Nanos now) const {
+    std::set<Key> due;
+    for (auto it = order_.begin(); it != order_.end() && it->first <= now; ++it) {
+      due.insert(it->second);
+    }
+    return due;
+  }
+
+  // The first that is later than `now`.
+  std::optional<Nanos> NextAfter(Nanos now) const {
+    const auto next = order_.lower_bound({now + 1, Key{}});
+    if (next == order_.end()) return std::nullopt;
+    return next->first;
+  }
+
+ private:
+  std::map<Key, Nanos> at_;
+  std::set<std::pair<Nanos, Key>> order_;
+};
+
+}  // namespace rackmark
