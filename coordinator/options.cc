@@ -29,6 +29,10 @@ struct Raw {
   std::string output = "table";
   std::optional<int64_t> lifeline_fd, ready_fd;
   std::optional<std::string> sync_interval, suspect_after, lost_after, fence_after, release_after;
+  std::optional<std::string> quarantine_window;
+  int64_t quarantine_offences = CoreConfig().quarantine_offences;
+  int64_t quarantine_percent = CoreConfig().quarantine_percent;
+  int64_t probation_runs = CoreConfig().probation_runs;
 };
 
 struct AgeFlag {
@@ -63,6 +67,8 @@ constexpr TimingFlag kTimingFlags[] = {
      "a worker without answers ends its ranks after this (30s)"},
     {"release-after", &Raw::release_after, &CoreConfig::release_after,
      "silence after which a node's devices leave their leases (40s)"},
+    {"quarantine-window", &Raw::quarantine_window, &CoreConfig::quarantine_window,
+     "how long an offence of a node counts (24h)"},
 };
 
 void AddStorageFlags(Flags& flags, Raw& raw) {
@@ -97,6 +103,12 @@ void AddFlags(Flags& flags, Raw& raw) {
   flags.Add("tls-ca", &raw.tls_ca, "PEM certificates that may sign clients and workers");
   flags.Add("token-file", &raw.token_file, "lines 'role name token', mode 0600");
   for (const TimingFlag& flag : kTimingFlags) flags.Add(flag.name, &(raw.*flag.text), flag.help);
+  flags.Add("quarantine-offences", &raw.quarantine_offences,
+            "so many within the window take a node out of service", 1, kQuarantineOffencesMax);
+  flags.Add("quarantine-percent", &raw.quarantine_percent,
+            "of the nodes tested within the window, that may be there; one always may", 1, 100);
+  flags.Add("probation-runs", &raw.probation_runs,
+            "runs that pass before a node on probation is good again", 1, 1'000'000);
   AddStorageFlags(flags, raw);
   constexpr int64_t kFdMax = std::numeric_limits<int>::max();
   flags.Add("lifeline-fd", &raw.lifeline_fd, "stop in order when this descriptor ends", 0, kFdMax);
@@ -214,6 +226,9 @@ absl::StatusOr<CoordinatorOptions> Check(const Raw& raw) {
     if (!duration.ok()) return Annotate(duration.status(), absl::StrCat("--", flag.name));
     options.timing.*flag.value = *duration;
   }
+  options.timing.quarantine_offences = static_cast<uint32_t>(raw.quarantine_offences);
+  options.timing.quarantine_percent = static_cast<uint32_t>(raw.quarantine_percent);
+  options.timing.probation_runs = static_cast<uint32_t>(raw.probation_runs);
   RETURN_IF_ERROR(CheckConfig(options.timing));
   RETURN_IF_ERROR(CheckStorageFlags(raw, options));
   RETURN_IF_ERROR(CheckStoreFlags(raw, options));
@@ -228,7 +243,7 @@ absl::StatusOr<CoordinatorOptions> Check(const Raw& raw) {
 
 absl::StatusOr<Nanos> ParseDurationFlag(std::string_view text) {
   constexpr std::pair<std::string_view, Nanos> kUnits[] = {
-      {"ms", kMillisecond}, {"s", kSecond}, {"m", 60 * kSecond}};
+      {"ms", kMillisecond}, {"s", kSecond}, {"m", 60 * kSecond}, {"h", 3600 * kSecond}};
   int64_t number = 0;
   const char* end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, number);
@@ -241,7 +256,7 @@ absl::StatusOr<Nanos> ParseDurationFlag(std::string_view text) {
   }
   return UsageError(absl::StrCat("'", ToAbsl(text),
                                  "' is no duration; write a whole number with a unit, up to "
-                                 "24 hours: 500ms, 5s, 2m"));
+                                 "24 hours: 500ms, 5s, 2m, 1h"));
 }
 
 ParsedOptions ParseCoordinatorOptions(int argc, char** argv) {
