@@ -27,12 +27,6 @@ bool HasLabels(const v1::NodeInfo& info, const v1::Expectation& expectation) {
   return true;
 }
 
-std::set<std::string> NamedBy(const v1::Expectation& expectation) {
-  std::set<std::string> named(expectation.nodes().begin(), expectation.nodes().end());
-  for (const v1::ExpectedPart& part : expectation.slots()) named.insert(part.node());
-  return named;
-}
-
 std::string LinksOf(const v1::Device& device) {
   return device.has_links() ? absl::StrCat(device.links()) : kUnknown;
 }
@@ -104,16 +98,15 @@ class Comparison {
 
   // Who is there and meant, who is excluded, who is too many, who has never been heard of.
   void SortNodes() {
-    std::set<std::string> unheard = NamedBy(expected_);
-    const std::set<std::string> named = unheard;
+    const Meant meant(expected_);
+    std::set<std::string> unheard = meant.named();
     const bool by_name = expected_.nodes_size() > 0;
     for (const Seen& seen : nodes_) {
       const std::string& name = seen.info->name();
-      const bool is_named = named.count(name) != 0;
       unheard.erase(name);
-      if (!is_named && !HasLabels(*seen.info, expected_)) continue;
+      if (!meant.Includes(*seen.info)) continue;
       const bool gone = seen.presence == Presence::kAbsent || seen.presence == Presence::kSilent;
-      if (by_name && !is_named) {
+      if (by_name && !meant.IsNamed(name)) {
         if (!gone) Add(v1::FINDING_KIND_EXTRA, name, "node", "", name);
         continue;
       }
@@ -309,20 +302,19 @@ class Comparison {
 
 }  // namespace
 
-bool AllReported(const v1::Expectation& expectation, const std::vector<Seen>& nodes) {
-  std::set<std::string> unheard = NamedBy(expectation);
-  const std::set<std::string> named = unheard;
-  uint32_t meant = 0;
-  for (const Seen& seen : nodes) {
-    const std::string& name = seen.info->name();
-    unheard.erase(name);
-    if (named.count(name) == 0 && !HasLabels(*seen.info, expectation)) continue;
-    if (seen.presence == Presence::kSilent) return false;
-    ++meant;
-  }
-  if (!unheard.empty()) return false;
-  const bool counts = expectation.has_node_count() && expectation.nodes_size() == 0;
-  return !counts || meant >= expectation.node_count();
+Meant::Meant(const v1::Expectation& expectation)
+    : expectation_(expectation), named_(expectation.nodes().begin(), expectation.nodes().end()) {
+  for (const v1::ExpectedPart& part : expectation.slots()) named_.insert(part.node());
+}
+
+bool Meant::Includes(const v1::NodeInfo& node) const {
+  return IsNamed(node.name()) || HasLabels(node, expectation_);
+}
+
+bool Meant::Complete(const std::set<std::string>& heard, uint32_t included) const {
+  if (!std::includes(heard.begin(), heard.end(), named_.begin(), named_.end())) return false;
+  const bool counts = expectation_.has_node_count() && expectation_.nodes_size() == 0;
+  return !counts || included >= expectation_.node_count();
 }
 
 std::vector<v1::Finding> Compare(const v1::Expectation& expectation,

@@ -3,6 +3,7 @@
 // themselves, and whether they can be asked.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,20 @@ struct Seen {
 
 constexpr size_t kFindingsMax = 256;  // the last one then says how many more there are
 
-// Everything that is named, or meant by its labels, has reported, or will not.
-bool AllReported(const v1::Expectation& expectation, const std::vector<Seen>& nodes);
+// Which nodes an expectation speaks of. Refers to it.
+class Meant {
+ public:
+  explicit Meant(const v1::Expectation& expectation);
+  bool Includes(const v1::NodeInfo& node) const;  // named, or by its labels
+  bool IsNamed(const std::string& node) const { return named_.count(node) != 0; }
+  // How many of these, by name or by count, are waited for.
+  bool Complete(const std::set<std::string>& heard, uint32_t included) const;
+  const std::set<std::string>& named() const { return named_; }
+
+ private:
+  const v1::Expectation& expectation_;
+  std::set<std::string> named_;
+};
 
 // `nodes` in the order of their ids. Of those that are not kThere nothing can be said: EXCLUDED.
 std::vector<v1::Finding> Compare(const v1::Expectation& expectation,

@@ -96,40 +96,46 @@ Admission ByExpectation(const SuiteState& suite) {
   return Skip(v1::FAILURE_KIND_EXPECTATION, std::move(detail));
 }
 
-// Node by node, as its last Report and what people and the core say of it.
-std::vector<expect::Seen> Look(const State& state) {
-  std::vector<expect::Seen> nodes;
-  for (const auto& [id, node] : state.hard.nodes) {
-    expect::Seen seen{&node.info, expect::Presence::kThere, ""};
-    if (node.phase == v1::NODE_PHASE_LOST) {
-      seen.presence = expect::Presence::kAbsent;
-      seen.why = "lost";
-    } else if (node.cordoned) {
-      seen.presence = expect::Presence::kSetAside;
-      seen.why = "cordoned";
-    } else if (node.standing == v1::STANDING_QUARANTINED) {
-      seen.presence = expect::Presence::kSetAside;
-      seen.why = "in quarantine";
-    } else if (ReportOf(state, id) == nullptr || node.phase == v1::NODE_PHASE_SUSPECT) {
-      seen.presence = expect::Presence::kSilent;
-      seen.why = node.phase == v1::NODE_PHASE_SUSPECT
-                     ? "silent"
-                     : "not heard of since the coordinator started";
-    }
-    nodes.push_back(std::move(seen));
+// A node as its last Report, and what people and the core say of it.
+expect::Seen LookAt(const State& state, const NodeState& node) {
+  if (node.phase == v1::NODE_PHASE_LOST) return {&node.info, expect::Presence::kAbsent, "lost"};
+  if (node.cordoned) return {&node.info, expect::Presence::kSetAside, "cordoned"};
+  if (node.standing == v1::STANDING_QUARANTINED) {
+    return {&node.info, expect::Presence::kSetAside, "in quarantine"};
   }
-  return nodes;
+  if (node.phase == v1::NODE_PHASE_SUSPECT) {
+    return {&node.info, expect::Presence::kSilent, "silent"};
+  }
+  if (ReportOf(state, node.id) != nullptr) return {&node.info, expect::Presence::kThere, ""};
+  return {&node.info, expect::Presence::kSilent, "not heard of since the coordinator started"};
+}
+
+// All that is waited for has reported, or will not. Ends at the first that has not: a cluster that
+// has just started asks this with each node that it hears of.
+bool AllReported(const State& state, const v1::Expectation& expectation) {
+  const expect::Meant meant(expectation);
+  uint32_t included = 0;
+  std::set<std::string> heard;
+  for (const auto& [id, node] : state.hard.nodes) {
+    if (!meant.Includes(node.info)) continue;
+    if (LookAt(state, node).presence == expect::Presence::kSilent) return false;
+    if (meant.IsNamed(node.info.name())) heard.insert(node.info.name());
+    ++included;
+  }
+  return meant.Complete(heard, included);
 }
 
 void CheckSuite(const State& state, const SuiteState& suite, Nanos now,
                 std::vector<v1::Event>& events) {
-  const std::vector<expect::Seen> nodes = Look(state);
+  const v1::Expectation& expectation = suite.suite.expect();
   const std::optional<Nanos> deadline = CheckDeadline(state, suite);
   const bool over = !deadline.has_value() || now >= *deadline;
-  if (!over && !expect::AllReported(suite.suite.expect(), nodes)) return;
+  if (!over && !AllReported(state, expectation)) return;
+  std::vector<expect::Seen> nodes;
+  for (const auto& [id, node] : state.hard.nodes) nodes.push_back(LookAt(state, node));
   v1::SuiteChecked* change = events.emplace_back().mutable_suite_checked();
   change->set_suite_id(suite.id.value);
-  for (v1::Finding& finding : expect::Compare(suite.suite.expect(), nodes)) {
+  for (v1::Finding& finding : expect::Compare(expectation, nodes)) {
     *change->add_findings() = std::move(finding);
   }
 }

@@ -19,15 +19,22 @@ void TrackSuites(State& state, const v1::Event& event, Nanos now) {
   using v1::Event;
   switch (event.change_case()) {
     case Event::kSuiteSubmitted:
-      state.soft.suite_since[SuiteId{event.suite_submitted().suite_id()}] = now;
+      if (event.suite_submitted().suite().has_expect()) {
+        state.soft.suite_since[SuiteId{event.suite_submitted().suite_id()}] = now;
+      }
       state.soft.suites_wanted = true;
+      break;
+    // What a suite waits for may be there now, or is no longer waited for.
+    case Event::kNodeJoined:
+    case Event::kNodeChanged:
+    case Event::kNodeCordoned:
+    case Event::kNodeStandingChanged:
+      if (!state.soft.suite_since.empty()) state.soft.suites_wanted = true;
       break;
     case Event::kSuiteChecked:
       state.soft.suite_since.erase(SuiteId{event.suite_checked().suite_id()});
       break;
-    case Event::kJobEnded:
-      state.soft.suites_wanted = state.soft.schedules_wanted = true;
-      break;
+    case Event::kJobEnded: state.soft.suites_wanted = state.soft.schedules_wanted = true; break;
     case Event::kSuiteEnded:
       state.soft.suite_since.erase(SuiteId{event.suite_ended().suite_id()});
       state.soft.schedules_wanted = true;

@@ -1,5 +1,5 @@
-// The soft side of suites and schedules, for turn.cc: what is to be looked at, and since when. All of
-// it is rebuilt when a leadership begins.
+// The soft side of suites and schedules, for turn.cc: what is to be looked at, and since when. All
+// of it is rebuilt when a leadership begins.
 #pragma once
 
 #include "coordinator/core/command.h"

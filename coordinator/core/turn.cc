@@ -294,6 +294,7 @@ void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
     if (connecting && CardsOf(soft.report, id) != CardsOf(report, id)) MarkLease(state, id);
   }
   AbsorbClock(state.soft, report, now, soft);
+  if (!soft.reported && !state.soft.suite_since.empty()) state.soft.suites_wanted = true;
   soft.reported = true;
   soft.last_report = now;
   soft.stream = command.stream;
