@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <iterator>
 #include <memory>
@@ -18,8 +19,7 @@
 #include "coordinator/core/decide.h"
 #include "coordinator/loop.h"
 #include "coordinator/snapshot.h"
-#include "coordinator/store/memory_store.h"
-#include "coordinator/store/sql_store.h"
+#include "coordinator/store/store_suite.h"
 #include "coordinator/test_job.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -295,12 +295,11 @@ TEST(Recover, ADatabaseOfTheFirstVersionMovesOnWithoutLoss) {
   EXPECT_EQ(BytesAfter(*stores->events), after);
 }
 
-// The same on the disk, with the log really cut.
-TEST(Recover, OnSqliteTheLogIsCutAndTheRestartIsTheSame) {
-  const std::string folder = NewFolder();
+// The same on the disk, with the log really cut. `again` opens what `first` has written.
+void CutAndRestart(SqlStores first, const std::function<SqlStores()>& again) {
   std::string before;
   {
-    auto stores = *OpenSqlStores(folder);
+    const SqlStores stores = std::move(first);
     Loop loop(OptionsFor(*stores.events, 10));
     ASSERT_TRUE(loop.Recover("boot", "boot/1").ok());
     loop.Start();
@@ -314,12 +313,26 @@ TEST(Recover, OnSqliteTheLogIsCutAndTheRestartIsTheSame) {
     EXPECT_GT(trimmed, 20U);
     loop.Stop();
   }
-  auto stores = *OpenSqlStores(folder);
+  const SqlStores stores = again();
   EXPECT_EQ(BytesAfter(*stores.events), before);
-  const auto first = stores.events->Load(1, [](const v1::Event&) { return absl::OkStatus(); });
-  EXPECT_EQ(first.code(), absl::StatusCode::kDataLoss);  // event 1 is gone, and said to be
+  const auto gone = stores.events->Load(1, [](const v1::Event&) { return absl::OkStatus(); });
+  EXPECT_EQ(gone.code(), absl::StatusCode::kDataLoss);  // event 1 is gone, and said to be
   EXPECT_EQ((**stores.events->history().Job(10)).job().job().source(), "the yaml");
   EXPECT_EQ(stores.events->history().Runs(1000)->size(), 30U);
+}
+
+TEST(Recover, OnSqliteTheLogIsCutAndTheRestartIsTheSame) {
+  SqlMaker maker;
+  std::string why;
+  CutAndRestart(*maker.Make(why), [&] { return maker.Again(); });
+}
+
+TEST(Recover, OnPostgresTheNextLeaderHasTheSameState) {
+  PgMaker maker;
+  std::string why;
+  auto made = maker.Make(why);
+  if (!made) GTEST_SKIP() << why;
+  CutAndRestart(*std::move(made), [&] { return maker.NextTerm(); });
 }
 
 // events.db of version 2 must load for ever, too. RACKMARK_WRITE_EVENTS_DB=path writes one of the

@@ -1,12 +1,14 @@
 // Every write that a coordinator makes fails once, at each place where it makes one: with the bytes
 // on disk or not, for after a failed write nobody knows. The process must fence itself, and what
-// was acked before must be there for the next one.
+// was acked before must be there for the next one; on PostgreSQL, for the next leader.
 #include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "coordinator/core/decide.h"
@@ -14,7 +16,7 @@
 #include "coordinator/loop.h"
 #include "coordinator/reporter.h"
 #include "coordinator/snapshot.h"
-#include "coordinator/store/memory_store.h"
+#include "coordinator/store/store_suite.h"
 #include "coordinator/test_job.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -26,8 +28,11 @@ using ::testing::UnorderedElementsAre;
 
 // What outlives the process: stores that never fail, and the write that is to fail.
 struct Disk {
-  MemoryEventStore events{"c1"};
-  MemorySampleStore samples;
+  explicit Disk(SqlStores made) : stores(std::move(made)) {}
+  EventStore& events() { return *stores.events; }
+  SampleStore& samples() { return *stores.samples; }
+
+  SqlStores stores;
   std::vector<v1::Event> log;  // every event that reached the disk
   int fail_at = 0;             // counted from 1
   bool lands = false;          // the failing write reaches the disk all the same
@@ -57,9 +62,9 @@ struct Disk {
 class FaultyEvents : public EventStore {
  public:
   explicit FaultyEvents(Disk* disk) : disk_(*disk) {}
-  const std::string& cluster_id() const override { return disk_.events.cluster_id(); }
-  uint64_t last_seq() const override { return disk_.events.last_seq(); }
-  History& history() override { return disk_.events.history(); }
+  const std::string& cluster_id() const override { return disk_.events().cluster_id(); }
+  uint64_t last_seq() const override { return disk_.events().last_seq(); }
+  History& history() override { return disk_.events().history(); }
   bool history_complete() const override { return false; }
 
  private:
@@ -67,30 +72,32 @@ class FaultyEvents : public EventStore {
                         std::span<const v1::EndedJob> ended) override {
     return disk_.Write("Append", [&] {
       disk_.log.insert(disk_.log.end(), events.begin(), events.end());
-      return disk_.events.Append(events, ended);
+      return disk_.events().Append(events, ended);
     });
   }
   absl::Status DoLoad(uint64_t from, const EventVisitor& visit) override {
-    return disk_.events.Load(from, visit);
+    return disk_.events().Load(from, visit);
   }
   absl::Status DoPutSnapshot(uint64_t, std::string_view bytes) override {
-    return disk_.Write("PutSnapshot", [&] { return disk_.events.PutSnapshot(bytes); });
+    return disk_.Write("PutSnapshot", [&] { return disk_.events().PutSnapshot(bytes); });
   }
-  absl::StatusOr<std::vector<uint64_t>> DoSnapshots() override { return disk_.events.Snapshots(); }
+  absl::StatusOr<std::vector<uint64_t>> DoSnapshots() override {
+    return disk_.events().Snapshots();
+  }
   absl::StatusOr<std::string> DoGetSnapshot(uint64_t seq) override {
-    return disk_.events.GetSnapshot(seq);
+    return disk_.events().GetSnapshot(seq);
   }
   absl::Status DoDropSnapshot(uint64_t seq) override {
-    return disk_.Write("DropSnapshot", [&] { return disk_.events.DropSnapshot(seq); });
+    return disk_.Write("DropSnapshot", [&] { return disk_.events().DropSnapshot(seq); });
   }
   absl::StatusOr<uint64_t> DoTrim(uint64_t max) override {
-    return disk_.Write("Trim", [&] { return disk_.events.Trim(max); });
+    return disk_.Write("Trim", [&] { return disk_.events().Trim(max); });
   }
   absl::Status DoBackfill(std::span<const v1::EndedJob> ended, bool complete) override {
-    return disk_.Write("Backfill", [&] { return disk_.events.Backfill(ended, complete); });
+    return disk_.Write("Backfill", [&] { return disk_.events().Backfill(ended, complete); });
   }
   absl::StatusOr<uint64_t> DoDropHistory(int64_t before, uint64_t max) override {
-    return disk_.Write("DropHistory", [&] { return disk_.events.DropHistory(before, max); });
+    return disk_.Write("DropHistory", [&] { return disk_.events().DropHistory(before, max); });
   }
   Disk& disk_;
 };
@@ -101,38 +108,38 @@ class FaultySamples : public SampleStore {
 
  private:
   absl::StatusOr<std::vector<StreamMark>> DoPutChunks(std::span<const v1::Chunk> chunks) override {
-    return disk_.Write("PutChunks", [&] { return disk_.samples.PutChunks(chunks); });
+    return disk_.Write("PutChunks", [&] { return disk_.samples().PutChunks(chunks); });
   }
   absl::StatusOr<uint64_t> DoWatermark(const StreamKey& key) override {
-    return disk_.samples.Watermark(key);
+    return disk_.samples().Watermark(key);
   }
   absl::StatusOr<uint64_t> DoBytesOf(uint64_t run, uint32_t attempt) override {
-    return disk_.samples.BytesOf(run, attempt);
+    return disk_.samples().BytesOf(run, attempt);
   }
   absl::Status DoForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) override {
-    return disk_.samples.ForEachChunk(run, attempt, visit);
+    return disk_.samples().ForEachChunk(run, attempt, visit);
   }
   absl::StatusOr<std::optional<uint64_t>> DoNextRun(uint64_t after) override {
-    return disk_.samples.NextRun(after);
+    return disk_.samples().NextRun(after);
   }
   absl::StatusOr<uint64_t> DoDropChunks(uint64_t run, uint64_t max) override {
-    return disk_.Write("DropChunks", [&] { return disk_.samples.DropChunks(run, max); });
+    return disk_.Write("DropChunks", [&] { return disk_.samples().DropChunks(run, max); });
   }
   absl::Status DoDropReport(uint64_t run) override {
-    return disk_.Write("DropReport", [&] { return disk_.samples.DropReport(run); });
+    return disk_.Write("DropReport", [&] { return disk_.samples().DropReport(run); });
   }
-  absl::StatusOr<uint64_t> DoUsedBytes() override { return disk_.samples.UsedBytes(); }
+  absl::StatusOr<uint64_t> DoUsedBytes() override { return disk_.samples().UsedBytes(); }
   absl::StatusOr<uint64_t> DoShrink(uint64_t max) override {
-    return disk_.Write("Shrink", [&] { return disk_.samples.Shrink(max); });
+    return disk_.Write("Shrink", [&] { return disk_.samples().Shrink(max); });
   }
   absl::Status DoAdopt(std::string_view cluster_id, const Wanted& wanted) override {
-    return disk_.Write("Adopt", [&] { return disk_.samples.Adopt(cluster_id, wanted); });
+    return disk_.Write("Adopt", [&] { return disk_.samples().Adopt(cluster_id, wanted); });
   }
   absl::Status DoPutReport(uint64_t run, std::string_view bytes) override {
-    return disk_.Write("PutReport", [&] { return disk_.samples.PutReport(run, bytes); });
+    return disk_.Write("PutReport", [&] { return disk_.samples().PutReport(run, bytes); });
   }
   absl::StatusOr<std::optional<std::string>> DoGetReport(uint64_t run) override {
-    return disk_.samples.GetReport(run);
+    return disk_.samples().GetReport(run);
   }
   Disk& disk_;
 };
@@ -276,7 +283,7 @@ void CheckNothingLost(Disk& disk, Life& before, const std::set<std::string>& gon
   disk.fail_at = 0;
   {
     State state;
-    const absl::Status recovered = RecoverState(disk.events, state);
+    const absl::Status recovered = RecoverState(disk.events(), state);
     ASSERT_TRUE(recovered.ok()) << recovered;
     EXPECT_EQ(SnapshotBytes(state.hard), BytesOfAll(disk.log));
     for (const auto& [id, job] : before.acked) {
@@ -285,11 +292,11 @@ void CheckNothingLost(Disk& disk, Life& before, const std::set<std::string>& gon
       EXPECT_TRUE(open || HasEnded(state.hard, job)) << id;
       EXPECT_FALSE(open && before.ended.count(job) > 0) << id;
       if (gone.count(id) > 0) continue;
-      EXPECT_NE(open, (*disk.events.history().Job(job.value)).has_value()) << id;
+      EXPECT_NE(open, (*disk.events().history().Job(job.value)).has_value()) << id;
       if (before.acked_chunks.count(job.value) > 0) {
-        EXPECT_GT(*disk.samples.BytesOf(job.value, 1), 0U) << id;
+        EXPECT_GT(*disk.samples().BytesOf(job.value, 1), 0U) << id;
       }
-      EXPECT_TRUE(open || (*disk.samples.GetReport(job.value)).has_value()) << id;
+      EXPECT_TRUE(open || (*disk.samples().GetReport(job.value)).has_value()) << id;
     }
   }
   Life after(&disk);
@@ -298,29 +305,40 @@ void CheckNothingLost(Disk& disk, Life& before, const std::set<std::string>& gon
   EXPECT_EQ(after.ended.count(after.acked.at("next")), 1U);
 }
 
+// Plays the script with its k-th write failing, and lets the next process find what is left. Empty:
+// there are fewer writes.
+template <typename Maker>
+std::string FailWrite(int k, bool lands, Maker maker) {
+  SCOPED_TRACE(absl::StrCat("write ", k, lands ? ", which lands" : ""));
+  std::string why;
+  Disk disk(*maker.Make(why));
+  disk.fail_at = k;
+  disk.lands = lands;
+  Life life(&disk);
+  life.Work("old1");
+  life.Work("old2");
+  life.LetGo();
+  life.Work("new1");
+  life.Work("new2");
+  life.Stop();
+  EXPECT_EQ(life.IsFenced(), disk.HasFailed());
+  if (!disk.HasFailed()) return "";
+  if constexpr (std::is_same_v<Maker, PgMaker>) disk.stores = maker.NextTerm();
+  CheckNothingLost(disk, life, {"old1", "old2"});
+  return disk.failed;
+}
+
 TEST(StoreFailure, WhicheverWriteFailsNothingAckedIsLostAndTheProcessIsFenced) {
   std::set<std::string> kinds;
   for (const bool lands : {false, true}) {
     for (int k = 1;; ++k) {
-      SCOPED_TRACE(absl::StrCat("write ", k, lands ? ", which lands" : ""));
-      Disk disk;
-      disk.fail_at = k;
-      disk.lands = lands;
-      Life life(&disk);
-      life.Work("old1");
-      life.Work("old2");
-      life.LetGo();
-      life.Work("new1");
-      life.Work("new2");
-      life.Stop();
-      EXPECT_EQ(life.IsFenced(), disk.HasFailed());
-      if (!disk.HasFailed()) {
+      const std::string failed = FailWrite(k, lands, MemoryMaker());
+      if (HasFailure()) return;
+      if (failed.empty()) {
         EXPECT_GT(k, 20);
         break;
       }
-      kinds.insert(disk.failed);
-      CheckNothingLost(disk, life, {"old1", "old2"});
-      if (HasFailure()) return;
+      kinds.insert(failed);
     }
   }
   EXPECT_THAT(kinds,
@@ -328,13 +346,30 @@ TEST(StoreFailure, WhicheverWriteFailsNothingAckedIsLostAndTheProcessIsFenced) {
                                    "PutChunks", "PutReport", "PutSnapshot", "Shrink", "Trim"));
 }
 
+// Some of the same: each needs a database of its own.
+TEST(StoreFailure, OnPostgresTheNextLeaderFindsWhatWasAcked) {
+  RACKMARK_PG_OR_SKIP(server);
+  std::set<std::string> kinds;
+  for (const bool lands : {false, true}) {
+    for (int k = lands ? 1 : 3;; k += 5) {
+      const std::string failed = FailWrite(k, lands, PgMaker());
+      if (HasFailure()) return;
+      if (failed.empty()) break;
+      kinds.insert(failed);
+    }
+  }
+  EXPECT_EQ(kinds.count("Append"), 1U);
+  EXPECT_GT(kinds.size(), 3U);
+}
+
 TEST(StoreFailure, ADamagedSnapshotThatCannotBeRemovedEndsTheStart) {
-  Disk disk;
+  std::string why;
+  Disk disk(*MemoryMaker().Make(why));
   {
     Life life(&disk, 1000);
     life.Work("s");
   }
-  ASSERT_TRUE(disk.events.PutSnapshot("damaged").ok());
+  ASSERT_TRUE(disk.events().PutSnapshot("damaged").ok());
   disk.fail_at = disk.writes + 1;
   EXPECT_TRUE(Life(&disk, 1000).IsFenced());
   EXPECT_EQ(disk.failed, "DropSnapshot");

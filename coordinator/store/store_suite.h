@@ -74,22 +74,30 @@ struct PgMaker {
     PgTestServer* const server = PgTestServer::Shared(why);
     if (server == nullptr) return std::nullopt;
     options = server->NewDatabase();
-    auto leadership = PgLeadership::Open(options);
-    EXPECT_TRUE(leadership.ok()) << leadership.status();
-    // Longer than any test: what a lease's end does has a suite of its own.
-    const auto led = (*leadership)->TryLead(SystemClock().Boottime(), 3600 * kSecond);
-    EXPECT_TRUE(led.ok()) << led.status();
-    term = **led;
-    return Again();
+    auto opened = PgLeadership::Open(options);
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    leadership = *std::move(opened);
+    return Lead();
   }
   static constexpr bool kLasts = true;
   SqlStores Again() {
-    auto stores = OpenPgStores(options, term);
+    auto stores = OpenPgStores(options, leadership->term());
     EXPECT_TRUE(stores.ok()) << stores.status();
     return *std::move(stores);
   }
+  // What the next leader finds: all that was made before belongs to a term that is over.
+  SqlStores NextTerm() {
+    EXPECT_TRUE(leadership->Resign().ok());
+    return Lead();
+  }
+  SqlStores Lead() {
+    // Longer than any test: what a lease's end does has a suite of its own.
+    const auto led = leadership->TryLead(SystemClock().Boottime(), 3600 * kSecond);
+    EXPECT_TRUE(led.ok() && led->has_value()) << led.status();
+    return Again();
+  }
   PgOptions options;
-  uint64_t term = 0;
+  std::unique_ptr<Leadership> leadership;
 };
 
 using StoreMakers = testing::Types<MemoryMaker, SqlMaker, PgMaker>;
