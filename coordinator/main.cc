@@ -52,8 +52,7 @@ void Fence(const absl::Status& status) {
 }
 
 Failed ListenFailed(const absl::Status& status) {
-  if (absl::IsAlreadyExists(status)) return {kExitInUse, status};
-  return {absl::IsPermissionDenied(status) ? kExitRefused : kExitUsage, status};
+  return {absl::IsAlreadyExists(status) ? kExitInUse : kExitRefused, status};
 }
 
 v1::Timing TimingOf(const CoreConfig& config) {
@@ -97,6 +96,12 @@ class Coordinator {
     if (auto status = CheckListenSafety(options_.listen, options_.security); !status.ok()) {
       return Failed{kExitRefused, status};
     }
+    auto policy = PeerPolicy::Create(options_.security);
+    if (!policy.ok()) {
+      const bool refused = absl::IsPermissionDenied(policy.status());
+      return Failed{refused ? kExitRefused : kExitUsage, policy.status()};
+    }
+    policy_ = *std::move(policy);
     auto lock = FolderLock::Take(options_.data);
     if (!lock.ok()) {
       return Failed{absl::IsAlreadyExists(lock.status()) ? kExitInUse : kExitUsage, lock.status()};
@@ -160,7 +165,7 @@ class Coordinator {
   // Answers every caller where we will lead, as long as another does.
   Step StandBy(const std::string& leader) {
     if (!standby_) {
-      auto standby = Standby::Start(listen_, options_.security);
+      auto standby = Standby::Start(listen_, options_.security, policy_);
       if (!standby.ok()) return ListenFailed(standby.status());
       standby_ = *std::move(standby);
       listen_ = *ParseEndpoint(standby_->address());  // the port that was chosen stays ours
@@ -172,9 +177,7 @@ class Coordinator {
   }
 
   Step Serve() {
-    auto policy = PeerPolicy::Create(options_.security);
-    if (!policy.ok()) return ListenFailed(policy.status());
-    gate_ = std::make_unique<Gate>(*policy, loop_->cluster_id());
+    gate_ = std::make_unique<Gate>(policy_, loop_->cluster_id());
     MakeParts();
     loop_->Start();
     StartJanitor();
@@ -289,6 +292,7 @@ class Coordinator {
   Endpoint listen_;              // with the port that was chosen, once it was
   std::optional<int> ready_fd_;  // not written yet
   std::unique_ptr<FolderLock> lock_;
+  std::shared_ptr<const PeerPolicy> policy_;
   std::unique_ptr<Standby> standby_;   // while another leads
   std::unique_ptr<LedStores> stores_;  // null: stood by, and told to stop
   std::unique_ptr<ArtifactStore> artifacts_;

@@ -10,9 +10,9 @@ constexpr int kMessageBytesMax = 4 << 20;       // one gRPC message, both ways
 constexpr int kStreamsPerConnectionMax = 100;   // HTTP/2 streams
 constexpr size_t kServerMemoryMax = 2UL << 30;  // gRPC's buffers of all connections
 constexpr int kMetadataBytesMax = 16 << 10;
-constexpr int kKeepaliveTimeMs = 10'000;      // ping an idle connection this often ...
-constexpr int kKeepaliveTimeoutMs = 5'000;    // ... and drop it this long after an unanswered one
-// Where another coordinator may lead meanwhile: as often as its listener (half of the above) allows.
+constexpr int kKeepaliveTimeMs = 10'000;    // ping an idle connection this often ...
+constexpr int kKeepaliveTimeoutMs = 5'000;  // ... and drop it this long after an unanswered one
+// Where another coordinator may lead meanwhile: as often as a listener (half of the above) allows.
 constexpr int kHastyKeepaliveTimeMs = 6'000;
 constexpr int kHastyKeepaliveTimeoutMs = 2'000;
 constexpr size_t kInboxCommandsMax = 16'384;  // commands waiting for the coordinator's loop

@@ -18,8 +18,8 @@ class Refusal : public grpc::ServerGenericBidiReactor {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Standby>> Standby::Start(const Endpoint& endpoint,
-                                                        const Security& security) {
-  ASSIGN_OR_RETURN(auto policy, PeerPolicy::Create(security));
+                                                        const Security& security,
+                                                        std::shared_ptr<const PeerPolicy> policy) {
   std::unique_ptr<Standby> standby(new Standby(std::move(policy)));
   Listener::Extras extras;
   extras.others = standby.get();

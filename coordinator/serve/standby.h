@@ -19,9 +19,10 @@ namespace rackmark {
 
 class Standby : public grpc::CallbackGenericService {
  public:
-  // Errors as of PeerPolicy::Create and Listener::Start.
+  // Errors as of Listener::Start.
   static absl::StatusOr<std::unique_ptr<Standby>> Start(const Endpoint& endpoint,
-                                                        const Security& security);
+                                                        const Security& security,
+                                                        std::shared_ptr<const PeerPolicy> policy);
   ~Standby() override;
   Standby(const Standby&) = delete;
   Standby& operator=(const Standby&) = delete;

@@ -23,7 +23,7 @@ using ::testing::HasSubstr;
 class StandbyTest : public testing::Test {
  protected:
   void Start(const Endpoint& endpoint, const Security& security) {
-    auto standby = Standby::Start(endpoint, security);
+    auto standby = Standby::Start(endpoint, security, *PeerPolicy::Create(security));
     ASSERT_TRUE(standby.ok()) << standby.status();
     standby_ = *std::move(standby);
   }
@@ -93,7 +93,7 @@ TEST_F(StandbyTest, ItsAddressIsFreeForTheLeaderWhenItIsGone) {
     if (tcp) security.token_file = Secret("tokens", "viewer v-1 aaaaaaaaaaaaaaaaaaaa\n");
     Start(tcp ? Endpoint{Endpoint::Kind::kTcp, "127.0.0.1:0"} : socket_, security);
     const Endpoint where = *ParseEndpoint(standby_->address());
-    const auto busy = Standby::Start(where, security);
+    const auto busy = Standby::Start(where, security, *PeerPolicy::Create(security));
     EXPECT_EQ(busy.status().code(), absl::StatusCode::kAlreadyExists) << busy.status();
     EXPECT_TRUE(NotLeaderOf(Ask(security)).has_value());  // a connection is there
     standby_.reset();
