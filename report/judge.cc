@@ -53,6 +53,12 @@ const char* Words(v1::FailureKind kind) {
     case v1::FAILURE_KIND_DEPENDENCY: return "what it waits for in its suite did not come true";
     case v1::FAILURE_KIND_EXPECTATION: return "the parts are not those that its suite expects";
     case v1::FAILURE_KIND_FENCED: return "the worker fenced itself without its coordinator";
+    case v1::FAILURE_KIND_PREEMPTED: return "its gang made room for another";
+    case v1::FAILURE_KIND_STALLED: return "its ranks did not get on";
+    case v1::FAILURE_KIND_BUDGET: return "the job has used up its budget";
+    case v1::FAILURE_KIND_DEPENDENCY: return "what it waited for in its suite did not succeed";
+    case v1::FAILURE_KIND_EXPECTATION: return "its suite's parts are not those that it expects";
+    case v1::FAILURE_KIND_DEVICE: return "a device became unhealthy";
     default: return "it failed in a way that this build does not know";
   }
 }
@@ -185,12 +191,16 @@ v1::Verdict VerdictOf(v1::FailureKind kind) {
   switch (kind) {
     case v1::FAILURE_KIND_SETUP_TIMEOUT:
     case v1::FAILURE_KIND_PREPARE_TIMEOUT:
-    case v1::FAILURE_KIND_MEASURE_TIMEOUT: return v1::VERDICT_TIMEOUT;
+    case v1::FAILURE_KIND_MEASURE_TIMEOUT:
+    case v1::FAILURE_KIND_STALLED:
+    case v1::FAILURE_KIND_BUDGET: return v1::VERDICT_TIMEOUT;
     case v1::FAILURE_KIND_DRAIN_TIMEOUT:
     case v1::FAILURE_KIND_SAMPLES_LOST: return v1::VERDICT_INVALID;
     case v1::FAILURE_KIND_DEPENDENCY:
     case v1::FAILURE_KIND_EXPECTATION:
-    case v1::FAILURE_KIND_UNSUPPORTED: return v1::VERDICT_SKIPPED;
+    case v1::FAILURE_KIND_UNSUPPORTED:
+    case v1::FAILURE_KIND_DEPENDENCY:
+    case v1::FAILURE_KIND_EXPECTATION: return v1::VERDICT_SKIPPED;
     case v1::FAILURE_KIND_CANCELLED: return v1::VERDICT_CANCELLED;
     case v1::FAILURE_KIND_VERIFY: return v1::VERDICT_FAIL;
     default: return v1::VERDICT_ERROR;

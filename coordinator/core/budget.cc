@@ -11,7 +11,10 @@ namespace {
 
 constexpr double kNanosMax = 3e17;  // ten years: more is for ever
 
-Nanos Rounded(double ns) { return static_cast<Nanos>(std::ceil(std::clamp(ns, 0.0, kNanosMax))); }
+Nanos Rounded(double ns) {
+  if (!(ns > 0)) return 0;
+  return static_cast<Nanos>(std::ceil(std::min(ns, kNanosMax)));
+}
 
 struct Used {
   Nanos wall = 0;

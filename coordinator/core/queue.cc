@@ -38,6 +38,14 @@ QueueLook LookAtQueue(const State& state) {
   return look;
 }
 
+bool MayLook(Planner& planner, Nanos now) {
+  if (now - planner.looks_since >= kVainLooksWithin) {
+    planner.looks_since = now;
+    planner.vain_looks = 0;
+  }
+  return planner.vain_looks < kVainLooksMax;
+}
+
 std::optional<std::vector<JobId>> WaitingAhead(const State& state, JobId job) {
   const Planner& planner = state.soft.planner;
   if (planner.queue.Find(plan::TicketId{job.value}) == nullptr) return std::nullopt;

@@ -4,6 +4,7 @@
 
 #include "coordinator/core/budget.h"
 #include "coordinator/core/hold.h"
+#include "coordinator/core/queue.h"
 #include "coordinator/core/schedules.h"
 #include "coordinator/core/suite.h"
 #include "coordinator/core/yield.h"
@@ -117,6 +118,7 @@ Nanos NextDeadline(const State& state) {
   };
   sooner(state.soft.due_nodes.NextAfter(state.soft.now));
   sooner(state.soft.due_jobs.NextAfter(state.soft.now));
+  if (state.soft.place_wanted) sooner(state.soft.planner.looks_since + kVainLooksWithin);
   for (const auto& [id, since] : state.soft.suite_since) {
     const auto suite = state.hard.suites.find(id);
     if (suite != state.hard.suites.end()) sooner(CheckDeadline(state, suite->second));

@@ -63,9 +63,11 @@ bool IsTimed(v1::RunPhase phase) {
   return phase != v1::RUN_PHASE_QUEUED && phase != v1::RUN_PHASE_ENDED;
 }
 
-void BeginLeadership(State& state, const TakeLeadership& command, Nanos now) {
+void BeginLeadership(State& state, const TakeLeadership& command, Now clocks) {
+  const Nanos now = clocks.monotonic;
   state.soft = SoftState{};
   state.soft.now = now;
+  state.soft.wall = clocks.wall;
   state.soft.listening_since = now;
   state.soft.boot_id = command.boot_id;
   for (const auto& [id, node] : state.hard.nodes) {
@@ -357,10 +359,17 @@ void TouchCommand(State& state, const Command& command) {
 std::vector<Event> AskQueue(State& state, Now now) {
   Planner& planner = state.soft.planner;
   if (RefreshPlanner(state)) state.soft.place_wanted = true;
-  if (planner.queue.size() == 0) planner.last.reset();
-  if (!state.soft.place_wanted || planner.queue.size() == 0) return {};
+  if (planner.queue.size() == 0) {
+    planner.last.reset();
+    state.soft.place_wanted = false;
+  }
+  if (!state.soft.place_wanted || !MayLook(planner, now.monotonic)) return {};
   QueueLook look = LookAtQueue(state);
   planner.last = std::move(look.pass);
+  if (look.events.empty()) {
+    ++planner.vain_looks;
+    state.soft.place_wanted = false;
+  }
   Stamp(state.hard, CorePrincipal(), now, look.events);
   return std::move(look.events);
 }
@@ -379,7 +388,6 @@ void SettleAll(State& state, Now now, TurnResult& result) {
     if (events.empty()) break;
     ApplyAll(state, std::move(events), now.monotonic, result);
   }
-  state.soft.place_wanted = false;
   for (const JobId id : seen) IndexJob(state, id);
   RestSuites(state, now);
   KeepHeld(state);
@@ -422,7 +430,7 @@ absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now) {
   auto decision = Decide(state, command, now);
   if (!decision.ok()) return decision.status();
   if (const auto* lead = std::get_if<TakeLeadership>(&command.body)) {
-    BeginLeadership(state, *lead, now.monotonic);
+    BeginLeadership(state, *lead, now);
   }
   TurnResult result;
   result.reply = decision->reply;

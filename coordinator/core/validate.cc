@@ -12,6 +12,11 @@ constexpr int kRunsMax = 10000;
 constexpr uint32_t kAttemptsMax = 10;
 constexpr Nanos kLimitMax = 30 * 24 * 3600 * kSecond;
 constexpr int kDevicesMax = 1024;
+constexpr int kNamedMax = 10000;
+constexpr int32_t kPriorityMax = 1000;
+constexpr Nanos kGraceMax = 3600 * kSecond;
+constexpr Nanos kBudgetMax = 1000 * 24 * 3600 * kSecond;
+constexpr double kNodeSecondsMax = 1e12;
 constexpr int kLabelsMax = 64;
 constexpr size_t kWordMax = 253;  // of a label, a rack, a part's serial
 
@@ -53,6 +58,54 @@ absl::Status CheckLimits(const v1::Limits& limits) {
   if (limits.attempts() < 1 || limits.attempts() > kAttemptsMax) {
     return Invalid(
         absl::StrCat("limits.attempts is ", limits.attempts(), ", must be 1 to ", kAttemptsMax));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckWishes(const v1::Gang& gang) {
+  if (!v1::Within_IsValid(gang.within())) {
+    return Invalid("gang.within is newer than this coordinator");
+  }
+  const auto fits = [](const std::string& word) {
+    return !word.empty() && word.size() <= kWordMax;
+  };
+  if (gang.models_size() > kLabelsMax || gang.labels_size() > kLabelsMax) {
+    return Invalid("gang.models and gang.labels have 64 entries at most");
+  }
+  if (gang.nodes_size() > kNamedMax) return Invalid("gang.nodes: more than 10000");
+  for (const std::string& model : gang.models()) {
+    if (!fits(model)) return Invalid("gang.models: each has 1 to 253 bytes");
+  }
+  for (const auto& [key, value] : gang.labels()) {
+    if (!fits(key) || value.size() > kWordMax) {
+      return Invalid("gang.labels: a key has 1 to 253 bytes, a value at most 253");
+    }
+  }
+  for (const std::string& node : gang.nodes()) {
+    if (!fits(node)) return Invalid("gang.nodes: each has 1 to 253 bytes");
+  }
+  return absl::OkStatus();
+}
+
+// What it may do to others, and they to it.
+absl::Status CheckManners(const v1::JobSpec& spec) {
+  if (spec.priority() < -kPriorityMax || spec.priority() > kPriorityMax) {
+    return Invalid(absl::StrCat("priority is ", spec.priority(), ", must be ", -kPriorityMax,
+                                " to ", kPriorityMax));
+  }
+  if (spec.grace_ns() < 0 || spec.grace_ns() > kGraceMax) {
+    return Invalid("grace must be 0 to 1 hour");
+  }
+  if (spec.has_lease_max_ns() && (spec.lease_max_ns() <= 0 || spec.lease_max_ns() > kLimitMax)) {
+    return Invalid("lease_max must be more than 0 and at most 30 days");
+  }
+  const v1::Budget& budget = spec.budget();
+  if (budget.has_wall_ns() && (budget.wall_ns() <= 0 || budget.wall_ns() > kBudgetMax)) {
+    return Invalid("budget.wall must be more than 0 and at most 1000 days");
+  }
+  if (budget.has_node_seconds() &&
+      !(budget.node_seconds() > 0 && budget.node_seconds() <= kNodeSecondsMax)) {
+    return Invalid("budget.node_seconds must be more than 0 and at most 1e12");
   }
   return absl::OkStatus();
 }
@@ -120,6 +173,8 @@ absl::Status CheckExchange(const v1::ClockExchange& exchange) {
 absl::Status ValidateJob(const v1::Job& job) {
   if (!IsName(job.name())) return Invalid("name must match [a-z0-9-]{1,63}");
   RETURN_IF_ERROR(CheckGang(job.spec().gang()));
+  RETURN_IF_ERROR(CheckWishes(job.spec().gang()));
+  RETURN_IF_ERROR(CheckManners(job.spec()));
   RETURN_IF_ERROR(CheckLimits(job.spec().limits()));
   const int runs = job.spec().runs_size();
   if (runs < 1 || runs > kRunsMax) {

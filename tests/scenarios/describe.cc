@@ -2,6 +2,7 @@
 
 #include "common/status.h"
 #include "common/time.h"
+#include "tests/scenarios/suite_words.h"
 
 namespace rackmark {
 namespace {
@@ -35,6 +36,14 @@ std::string Describe(const v1::Placement& placement) {
     absl::StrAppend(&text, " ", place.rank(), "=", place.node(), "/", place.device());
   }
   return text;
+}
+
+std::string Describe(const v1::LeaseYielding& change) {
+  std::string text = absl::StrCat("LeaseYielding l", change.lease_id(), " ",
+                                  Tail(v1::YieldCause_Name(change.cause()), "YIELD_CAUSE_"));
+  if (change.for_job_id() != 0) absl::StrAppend(&text, " for j", change.for_job_id());
+  if (!change.has_grace_ns()) return absl::StrCat(text, " when its run has ended");
+  return absl::StrCat(text, " within ", FormatDuration(change.grace_ns()));
 }
 
 std::string DescribeJobEvent(const Event& event) {
@@ -92,6 +101,7 @@ std::string DescribeNodeEvent(const Event& event) {
 }
 
 std::string DescribeChange(const Event& event) {
+  if (IsSuiteEvent(event)) return DescribeSuiteEvent(event);
   switch (event.change_case()) {
     case Event::kNodeCordoned:
     case Event::kNodeStandingChanged: return DescribeNodeEvent(event);
@@ -115,6 +125,7 @@ std::string DescribeChange(const Event& event) {
                           Describe(event.lease_placed().placement()));
     case Event::kLeaseGo: return absl::StrCat("LeaseGo l", event.lease_go().lease_id());
     case Event::kLeaseActive: return absl::StrCat("LeaseActive l", event.lease_active().lease_id());
+    case Event::kLeaseYielding: return Describe(event.lease_yielding());
     case Event::kLeaseReleasing:
       return absl::StrCat("LeaseReleasing l", event.lease_releasing().lease_id(),
                           Cause(event.lease_releasing()));
@@ -191,8 +202,14 @@ std::string DescribeHard(const HardState& hard) {
     absl::StrAppend(&text, "\nlease ", id.value, " ", lease.phase, " run ",
                     lease.run.value_or(RunId{}).value, Describe(lease.placement), " failure ",
                     lease.failure.value_or(v1::Failure{}).ShortDebugString());
+    if (lease.yielding.has_value()) {
+      absl::StrAppend(&text, " yields ", lease.yielding->ShortDebugString());
+    }
   }
-  return text;
+  for (const auto& [owner, usage] : hard.usage) {
+    absl::StrAppend(&text, "\nusage ", owner, " ", usage.used, " ", usage.tick);
+  }
+  return text + DescribeSuites(hard);
 }
 
 }  // namespace rackmark

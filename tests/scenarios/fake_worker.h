@@ -40,6 +40,7 @@ class FakeWorker {
   std::map<uint32_t, v1::Failure> broken;     // rank -> how it failed; RANK_DIED = exited
 
   const std::string& name() const { return info_.name(); }
+  v1::NodeInfo& info() { return info_; }  // what the machine is, as it will report it
 
  private:
   struct Rank {

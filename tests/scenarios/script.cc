@@ -12,8 +12,11 @@
 #include "absl/strings/str_split.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/view.h"
+#include "coordinator/core/why.h"
 #include "tests/scenarios/describe.h"
+#include "tests/scenarios/queue_words.h"
 #include "tests/scenarios/sim.h"
+#include "tests/scenarios/suite_words.h"
 
 namespace rackmark {
 namespace {
@@ -51,14 +54,7 @@ Line Parse(const std::string& text) {
   return line;
 }
 
-// "15s", "200ms".
-Nanos Duration(const std::string& text) {
-  int64_t value = 0;
-  const bool ms = text.size() > 2 && text.substr(text.size() - 2) == "ms";
-  const bool ok = absl::SimpleAtoi(text.substr(0, text.size() - (ms ? 2 : 1)), &value);
-  RACKMARK_CHECK(ok && text.back() == 's');
-  return value * (ms ? kMillisecond : kSecond);
-}
+Nanos Duration(const std::string& text) { return ParseDuration(text); }
 
 uint64_t Number(const std::string& id) {
   uint64_t value = 0;
@@ -90,6 +86,7 @@ v1::Job MakeJob(const Line& line) {
   limits.set_drain_ns(Duration(line.Text("drain", "10s")));
   limits.set_attempts(line.Count("attempts", 2));
   if (line.options.count("stall") != 0) limits.set_stall_ns(Duration(line.options.at("stall")));
+  AddWishes(line.options, *job.mutable_spec());
   for (uint32_t i = 0; i < line.Count("runs", 1); ++i) {
     v1::RunSpec* run = job.mutable_spec()->add_runs();
     run->set_repetition(i);
@@ -111,6 +108,10 @@ class Script {
   void AddCommands();
   void AddFaults();
   void AddNodeWords();
+  void AddSuiteWords();
+  void AddScheduleWords();
+  bool JudgeAll(const Line& line);
+  void Finish(const Line& line);
   void Change(const Line& line, v1::NodeChange change);
   void Trace();
   void Say(std::string_view text) { absl::StrAppend(&out_, "> ", ToAbsl(text), "\n"); }
@@ -123,6 +124,7 @@ class Script {
   size_t traced_ = 0;
   std::string out_;
   std::map<std::string, Handler> handlers_;
+  v1::Suite suite_;  // as it is being written
 };
 
 void Script::Trace() {
@@ -163,11 +165,15 @@ void Script::Advance(const Line& line) {
 void Script::AddCommands() {
   handlers_["lead"] = [this](const Line&) { Report(sim_.Lead().status()); };
   handlers_["node"] = [this](const Line& line) {
-    sim_.AddWorker(line.Word(0), line.Count("cpu", 0), line.Count("gpu", 0));
+    FakeWorker& worker = sim_.AddWorker(line.Word(0), line.Count("cpu", 0), line.Count("gpu", 0));
+    AddFacts(line.options, worker.info());
+    AddParts(line.options, worker.info());
     Report(sim_.Sync(line.Word(0)));
   };
   handlers_["submit"] = [this](const Line& line) {
-    auto result = sim_.Do({{}, SubmitJob{MakeJob(line), line.Text("id", line.Word(0))}});
+    Command command{{}, SubmitJob{MakeJob(line), line.Text("id", line.Word(0))}};
+    command.by.set_name(line.Text("by", "tester"));
+    auto result = sim_.Do(std::move(command));
     Report(result.status());
     if (!result.ok()) return;
     const Submitted& reply = std::get<Submitted>(result->reply);
@@ -211,6 +217,12 @@ void Script::AddCommands() {
     for (const std::string& reason : WaitingReasons(sim_.state(), JobId{Number(line.Word(0))})) {
       Say(reason);
     }
+  };
+  handlers_["queue"] = [this](const Line&) {
+    for (const std::string& text : DescribeQueue(sim_.state(), sim_.now())) Say(text);
+  };
+  handlers_["summary"] = [this](const Line& line) {
+    Say(WhyJob(sim_.state(), JobId{Number(line.Word(0))}, sim_.now()).summary());
   };
   handlers_["desired"] = [this](const Line& line) {
     const NodeId node = sim_.state().hard.node_by_name.at(line.Word(0));
@@ -335,10 +347,104 @@ void Script::AddNodeWords() {
   };
 }
 
+// The reporter's verdict on all that waits for one: PASS, or what the line says of it (r3=FAIL).
+bool Script::JudgeAll(const Line& line) {
+  const std::vector<RunId> runs = RunsToJudge(sim_.state());
+  for (RunId id : runs) {
+    const RunState& run = sim_.state().hard.runs.at(id);
+    v1::Verdict verdict = v1::VERDICT_PASS;
+    if (run.failure.has_value()) {
+      switch (run.failure->kind()) {
+        case v1::FAILURE_KIND_DEPENDENCY:
+        case v1::FAILURE_KIND_EXPECTATION: verdict = v1::VERDICT_SKIPPED; break;
+        case v1::FAILURE_KIND_CANCELLED: verdict = v1::VERDICT_CANCELLED; break;
+        default: verdict = v1::VERDICT_ERROR; break;
+      }
+    }
+    const std::string said = line.Text(absl::StrCat("r", id.value), "");
+    if (!said.empty()) RACKMARK_CHECK(v1::Verdict_Parse("VERDICT_" + said, &verdict));
+    Report(sim_.Do({{}, JudgeRun{id, run.attempt, verdict, "hash", {}}}).status());
+  }
+  return !runs.empty();
+}
+
+// Workers and reporter go on until nothing more happens.
+void Script::Finish(const Line& line) {
+  for (int quiet = 0; quiet < 3;) {
+    const size_t before = sim_.log().size();
+    SyncNodes(sim_.names(), 1);
+    JudgeAll(line);
+    quiet = sim_.log().size() == before ? quiet + 1 : 0;
+  }
+}
+
+void Script::AddSuiteWords() {
+  handlers_["suite"] = [this](const Line& line) {
+    suite_.Clear();
+    suite_.set_name(line.Word(0));
+  };
+  handlers_["part"] = [this](const Line& line) {
+    v1::Job job = MakeJob(line);
+    AddPart(line.options, job);
+    *suite_.add_jobs() = std::move(job);
+  };
+  handlers_["expect"] = [this](const Line& line) {
+    *suite_.mutable_expect() = MakeExpectation(line.options);
+  };
+  handlers_["submit-suite"] = [this](const Line& line) {
+    auto result = sim_.Do({{}, SubmitSuite{suite_, line.Text("id", suite_.name())}});
+    Report(result.status());
+    if (!result.ok()) return;
+    const SuiteAccepted& reply = std::get<SuiteAccepted>(result->reply);
+    if (reply.already) Say(absl::StrCat("already submitted as s", reply.suite.value));
+    for (const std::string& note : reply.notes) Say(absl::StrCat("note ", note));
+  };
+  handlers_["show"] = [this](const Line& line) {
+    const SuiteId suite{Number(line.Word(0))};
+    for (const std::string& text : DescribeSuite(sim_.state(), suite)) Say(text);
+  };
+  handlers_["finish"] = [this](const Line& line) { Finish(line); };
+}
+
+void Script::AddScheduleWords() {
+  handlers_["schedule"] = [this](const Line& line) {
+    v1::Schedule schedule = MakeSchedule(line.Word(0), line.options);
+    if (line.Text("of", "") == "suite") {
+      *schedule.mutable_suite() = suite_;
+    } else {
+      *schedule.mutable_job() = MakeJob(line);
+    }
+    auto result = sim_.Do({{}, ApplySchedule{schedule}});
+    Report(result.status());
+    if (result.ok() && !std::get<ScheduleApplied>(result->reply).changed) Say("nothing changed");
+  };
+  handlers_["unschedule"] = [this](const Line& line) {
+    Report(sim_.Do({{}, RemoveSchedule{line.Word(0)}}).status());
+  };
+  handlers_["schedules"] = [this](const Line&) {
+    for (const auto& [id, schedule] : sim_.state().hard.schedules) {
+      Say(DescribeSchedule(sim_.state(), id, sim_.clocks()));
+    }
+  };
+  // What the clock on the wall shows; `every`: it gets there in such steps.
+  handlers_["clock"] = [this](const Line& line) {
+    const Nanos to = ParseTime(line.Word(0));
+    const Nanos step = Duration(line.Text("every", "1s"));
+    Nanos at = line.options.count("every") != 0 ? sim_.clocks().wall : to;
+    do {
+      at = std::min(to, at + step);
+      sim_.SetWall(at);
+      Report(sim_.Do({{}, Tick{}}).status());
+    } while (at < to);
+  };
+}
+
 Script::Script() {
   AddCommands();
   AddFaults();
   AddNodeWords();
+  AddSuiteWords();
+  AddScheduleWords();
 }
 
 absl::StatusOr<std::string> Script::Run(std::string_view text) {

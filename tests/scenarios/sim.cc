@@ -2,15 +2,18 @@
 
 #include <set>
 
+#include "common/zone.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/timers.h"
 #include "tests/scenarios/describe.h"
 
 namespace rackmark {
 
+Sim::Sim() { state_.config.find_zone = FindZone; }
+
 absl::StatusOr<TurnResult> Sim::Do(Command command) {
   if (command.by.name().empty()) command.by.set_name("tester");
-  auto result = Turn(state_, command, Now{now_, now_});
+  auto result = Turn(state_, command, clocks());
   if (!result.ok()) return result;
   for (const v1::Event& event : result->events) {
     log_.push_back(event);
@@ -18,6 +21,8 @@ absl::StatusOr<TurnResult> Sim::Do(Command command) {
     Apply(replayed_, event);
   }
   if (!result->events.empty()) Check();
+  // What follows was found, though only what the command touched was looked at.
+  RACKMARK_CHECK(Settle(state_, nullptr, clocks()).empty());
   RACKMARK_CHECK(NextDeadline(state_) > now_);
   RACKMARK_CHECK(NextDeadline(state_) <= now_ + state_.config.tick_max);
   return result;
