@@ -20,10 +20,16 @@ constexpr uint64_t kBytesPerStep = 16 << 20;
 
 std::set<std::string> NeededArtifacts(const HardState& hard) {
   std::set<std::string> needed;
-  for (const auto& [id, job] : hard.jobs) {
-    for (const v1::RunSpec& run : job.job.spec().runs()) {
+  const auto add = [&needed](const v1::Job& job) {
+    for (const v1::RunSpec& run : job.spec().runs()) {
       if (run.serve().load().has_trace()) needed.insert(run.serve().load().trace().sha256());
     }
+  };
+  for (const auto& [id, job] : hard.jobs) add(job.job);
+  // Their next jobs refer to the same files.
+  for (const auto& [id, schedule] : hard.schedules) {
+    if (schedule.schedule.has_job()) add(schedule.schedule.job());
+    for (const v1::Job& job : schedule.schedule.suite().jobs()) add(job);
   }
   return needed;
 }

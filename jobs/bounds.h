@@ -25,6 +25,28 @@ constexpr Nanos kMeasureMax = 48 * 3600 * kSecond;
 constexpr Nanos kWarmupMax = 3600 * kSecond;
 constexpr Nanos kHoldMax = 3600 * kSecond;
 
+constexpr int32_t kPriorityMax = 1000;  // and as far below 0
+constexpr Nanos kGraceMax = 3600 * kSecond;
+constexpr Nanos kGraceDefault = 30 * kSecond;
+constexpr Nanos kMonth = 31 * 24 * 3600 * kSecond;
+constexpr Nanos kLeaseMin = kSecond;  // of lease_max, at most a month
+constexpr double kNodeHoursMin = 1e-4;
+constexpr double kNodeHoursMax = 1e7;
+constexpr size_t kModelsMax = 16;  // that a gang may name
+constexpr size_t kNodesMax = 4096;
+
+constexpr size_t kPartsMax = 100;  // jobs of a suite
+constexpr size_t kSlotsMax = 16384;
+constexpr uint32_t kLinksMax = 1024;
+constexpr Nanos kExpectWaitMax = 60 * kSecond;
+constexpr Nanos kExpectWaitDefault = 20 * kSecond;
+
+constexpr size_t kScheduleNameMax = 52;  // what comes of it has the instant behind the name
+constexpr Nanos kStartingDeadlineMin = 10 * kSecond;  // a change of leaders must not miss a night
+constexpr Nanos kJitterMax = 24 * 3600 * kSecond;
+constexpr size_t kWindowsMax = 64;
+constexpr uint32_t kHistoryLimitMax = 200;
+
 constexpr uint32_t kBlockTokensMax = 512;
 constexpr uint64_t kKvBytesMin = 1 << 20;
 constexpr uint64_t kKvBytesMax = uint64_t{1} << 50;

@@ -41,8 +41,8 @@ void SetOrigin(YamlNode& node, const std::string& origin) {
 }
 
 // One swept field: its list of values, in the text's order.
-void CheckAxis(const YamlNode& axis, const YamlNode& spec, Problems& problems) {
-  const std::string path = absl::StrCat("spec.sweep.", axis.key);
+void CheckAxis(const YamlNode& axis, const SpecAt& spec, Problems& problems) {
+  const std::string path = absl::StrCat(spec.path, ".sweep.", axis.key);
   if (!Sweepable(axis.key)) {
     return problems.AtKey(axis, path,
                           "cannot be swept; name a field under workload. or load., or seed, as in "
@@ -58,19 +58,18 @@ void CheckAxis(const YamlNode& axis, const YamlNode& spec, Problems& problems) {
                 absl::StrCat("value \"", EscapeControl(FlowText(value).substr(0, 64)),
                              "\" is here twice; use repeats to run a point again"));
   }
-  const YamlNode* at = &spec;
+  const YamlNode* at = &spec.node;
   for (const std::string& part : SplitPath(axis.key)) {
     at = at == nullptr ? nullptr : FindKey(*at, part);
   }
   if (at != nullptr) {
     problems.AtKey(
-        *at, absl::StrCat("spec.", axis.key),
+        *at, absl::StrCat(spec.path, ".", axis.key),
         absl::StrCat("is also swept (line ", axis.key_line, "); keep the value or the sweep"));
   }
 }
 
-std::vector<const YamlNode*> ReadAxes(const Fields& fields, const YamlNode& spec,
-                                      uint64_t repeats) {
+std::vector<const YamlNode*> ReadAxes(const Fields& fields, const SpecAt& spec, uint64_t repeats) {
   std::vector<const YamlNode*> axes;
   const YamlNode* sweep = fields.Find("sweep");
   if (sweep == nullptr) return axes;
@@ -119,10 +118,10 @@ struct Readers {
 };
 
 // The spec with the values of point `index` (mixed radix, the last axis fastest) put in.
-v1::RunSpec ReadPoint(const YamlNode& spec, const Readers& readers,
+v1::RunSpec ReadPoint(const SpecAt& spec, const Readers& readers,
                       const std::vector<const YamlNode*>& axes, uint64_t index,
                       Problems& problems) {
-  YamlNode tree = spec;
+  YamlNode tree = spec.node;
   v1::RunSpec point;
   for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
     const YamlNode& value = (*axis)->items[index % (*axis)->items.size()];
@@ -134,8 +133,8 @@ v1::RunSpec ReadPoint(const YamlNode& spec, const Readers& readers,
     (*point.mutable_point())[(*axis)->key] = FlowText(value);
   }
   Problems of_point(problems.file(), problems.asked());
-  v1::RunSpec run = ReadRunSpec(Fields(&of_point, &tree, &tree, "spec", SpecKeys()), readers.gang,
-                                readers.traces);
+  v1::RunSpec run = ReadRunSpec(Fields(&of_point, &tree, &tree, spec.path, SpecKeys()),
+                                readers.gang, readers.traces);
   *run.mutable_point() = point.point();
   AddPointProblems(of_point, run, problems);
   return run;
@@ -201,15 +200,15 @@ absl::Status ApplyOverrides(YamlNode& spec, const std::vector<Override>& sets) {
   return absl::OkStatus();
 }
 
-std::vector<v1::RunSpec> ExpandRuns(const YamlNode& spec, const v1::Gang& gang, Problems& problems,
+std::vector<v1::RunSpec> ExpandRuns(const SpecAt& spec, const v1::Gang& gang, Problems& problems,
                                     const TraceFinder& traces) {
   const size_t before = problems.all().size();
-  const Fields fields(&problems, &spec, &spec, "spec", SpecKeys());
+  const Fields fields(&problems, &spec.node, &spec.node, spec.path, SpecKeys());
   const uint32_t repeats = fields.Small("repeats", {1, bounds::kRepeatsMax, 1});
   const std::vector<const YamlNode*> axes = ReadAxes(fields, spec, repeats);
   if (problems.all().size() > before) return {};
 
-  YamlNode base = spec;
+  YamlNode base = spec.node;
   base.items.erase(std::remove_if(base.items.begin(), base.items.end(),
                                   [](const YamlNode& item) { return item.key == "sweep"; }),
                    base.items.end());
@@ -217,7 +216,7 @@ std::vector<v1::RunSpec> ExpandRuns(const YamlNode& spec, const v1::Gang& gang, 
   for (const YamlNode* axis : axes) points *= axis->items.size();
   std::vector<v1::RunSpec> templates;
   for (uint64_t i = 0; i < points; ++i) {
-    templates.push_back(ReadPoint(base, {gang, traces}, axes, i, problems));
+    templates.push_back(ReadPoint({base, spec.path}, {gang, traces}, axes, i, problems));
     if (problems.all().size() > before) return {};
   }
   std::vector<v1::RunSpec> runs;

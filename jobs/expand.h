@@ -2,6 +2,7 @@
 // read again, so that an error names the sweep value's own place. Pure.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "jobs/fields.h"
@@ -24,7 +25,11 @@ absl::Status ApplyOverrides(YamlNode& spec, const std::vector<Override>& sets);
 // order shuffled by the seed, so that a slow drift of the machine does not look like an effect of
 // the swept field. Every repetition has the point's own seed: it repeats the same work.
 // Stops at the first point with problems; the result counts only if there are none.
-std::vector<v1::RunSpec> ExpandRuns(const YamlNode& spec, const v1::Gang& gang, Problems& problems,
+struct SpecAt {
+  const YamlNode& node;
+  std::string path;  // "spec", or where a suite or a schedule holds it
+};
+std::vector<v1::RunSpec> ExpandRuns(const SpecAt& spec, const v1::Gang& gang, Problems& problems,
                                     const TraceFinder& traces);
 
 }  // namespace rackmark

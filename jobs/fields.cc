@@ -1,9 +1,12 @@
 #include "jobs/fields.h"
 
 #include <algorithm>
+#include <cctype>
+#include <set>
 #include <utility>
 
 #include "common/text.h"
+#include "jobs/bounds.h"
 #include "jobs/units.h"
 
 namespace rackmark {
@@ -29,6 +32,26 @@ std::string Join(const std::vector<std::string>& words) {
 
 std::string Quoted(std::string_view text) {
   return absl::StrCat("\"", EscapeControl(text.substr(0, 64)), "\"");
+}
+
+// spec.jobs[3].name -> spec.jobs[].name: what is asked of one item is asked of all.
+std::string AskedPath(std::string_view path) {
+  std::string asked;
+  bool inside = false;
+  for (const char c : path) {
+    inside = inside && c != ']';
+    if (!inside) asked += c;
+    inside = inside || c == '[';
+  }
+  return asked;
+}
+
+absl::StatusOr<int64_t> ParseSigned(std::string_view text) {
+  const bool negative = text.size() > 1 && text[0] == '-' && text[1] >= '0' && text[1] <= '9';
+  ASSIGN_OR_RETURN(const uint64_t size, units::ParseInteger(text.substr(negative ? 1 : 0)));
+  constexpr uint64_t kMost = uint64_t{1} << 62;
+  const auto value = static_cast<int64_t>(std::min(size, kMost));
+  return negative ? -value : value;
 }
 
 std::string PercentText(double share) { return absl::StrCat(share * 100, "%"); }
@@ -79,7 +102,7 @@ Fields::Fields(Problems* problems, const YamlNode* map, const YamlNode* parent, 
       place_(map != nullptr ? map : parent),
       path_(std::move(path)) {
   if (problems_->asked() != nullptr) {
-    problems_->asked()->push_back({path_, FieldAsked::Kind::kMap, false, known, 0, 0});
+    problems_->asked()->push_back({AskedPath(path_), FieldAsked::Kind::kMap, false, known, 0, 0});
   }
   if (map_ == nullptr) return;
   if (map_->kind != YamlNode::Kind::kMap) {
@@ -121,7 +144,15 @@ bool Fields::IsMistyped(std::string_view key) const {
 void Fields::Ask(std::string_view key, FieldAsked::Kind kind, bool required,
                  std::vector<std::string> words) const {
   if (problems_->asked() == nullptr) return;
-  problems_->asked()->push_back({PathOf(key), kind, required, std::move(words), 0, 0});
+  problems_->asked()->push_back({AskedPath(PathOf(key)), kind, required, std::move(words), 0, 0});
+}
+
+void Fields::AskMany(std::string_view key, FieldAsked::Kind kind, size_t least, size_t most) const {
+  Ask(key, kind, least > 0);
+  if (auto* asked = problems_->asked(); asked != nullptr) {
+    asked->back().min = least;
+    asked->back().max = most;
+  }
 }
 
 void Fields::Problem(std::string_view key, std::string_view sentence) const {
@@ -215,6 +246,45 @@ Nanos Fields::Duration(std::string_view key, Range<Nanos> range) const {
   return Read(*this, key, node, range, units::ParseDuration, FormatDuration);
 }
 
+int64_t Fields::Signed(std::string_view key, Range<int64_t> range) const {
+  AskMany(key, FieldAsked::Kind::kSigned, static_cast<size_t>(range.min),
+          static_cast<size_t>(range.max));
+  if (auto* asked = problems_->asked(); asked != nullptr) {
+    asked->back().required = !range.fallback.has_value();
+  }
+  const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a whole number");
+  if (node != nullptr && node->quoted) {
+    Problem(key, absl::StrCat(Quoted(node->text),
+                              " is quoted text where a whole number is needed; remove the quotes"));
+    return range.fallback.value_or(range.min);
+  }
+  return Read(*this, key, node, range, ParseSigned, [](int64_t v) { return absl::StrCat(v); });
+}
+
+Nanos Fields::Seconds(std::string_view key, Range<Nanos> range) const {
+  const YamlNode* node = Find(key);
+  const auto digits = [](const std::string& text) {
+    return !text.empty() && std::all_of(text.begin(), text.end(),
+                                        [](unsigned char c) { return std::isdigit(c) != 0; });
+  };
+  const bool whole = node != nullptr && node->kind == YamlNode::Kind::kScalar && !node->quoted &&
+                     digits(node->text);
+  // For who asks, it is both at once.
+  if (problems_->asked() != nullptr) {
+    AskMany(key, FieldAsked::Kind::kInteger, static_cast<size_t>(range.min / kSecond),
+            static_cast<size_t>(range.max / kSecond));
+    problems_->asked()->back().required = !range.fallback.has_value();
+  }
+  if (!whole) return Duration(key, range);
+  return Read(
+      *this, key, node, range,
+      [](std::string_view text) -> absl::StatusOr<Nanos> {
+        ASSIGN_OR_RETURN(const uint64_t seconds, units::ParseInteger(text));
+        return static_cast<Nanos>(std::min<uint64_t>(seconds, 1'000'000'000)) * kSecond;
+      },
+      FormatDuration);
+}
+
 uint64_t Fields::Bytes(std::string_view key, Range<uint64_t> range) const {
   Ask(key, FieldAsked::Kind::kBytes, !range.fallback.has_value());
   const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a size such as 256MiB");
@@ -239,6 +309,92 @@ double Fields::Percent(std::string_view key, Range<double> range) const {
   Ask(key, FieldAsked::Kind::kShare, !range.fallback.has_value());
   const YamlNode* node = Scalar(key, !range.fallback.has_value(), "a share such as 60%");
   return Read(*this, key, node, range, units::ParsePercent, PercentText);
+}
+
+const std::vector<YamlNode>* Fields::List(std::string_view key, std::string_view kind) const {
+  const YamlNode* node = Find(key);
+  if (node == nullptr) return nullptr;
+  if (node->kind == YamlNode::Kind::kList) return &node->items;
+  Problem(key,
+          absl::StrCat("is ", KindName(*node), " where a list is needed; write ", ToAbsl(kind)));
+  return nullptr;
+}
+
+std::vector<std::string> Fields::Texts(std::string_view key, size_t most) const {
+  AskMany(key, FieldAsked::Kind::kTexts, 0, most);
+  std::vector<std::string> texts;
+  const std::vector<YamlNode>* items = List(key, "[one, two]");
+  if (items == nullptr) return texts;
+  if (items->empty()) Problem(key, "is an empty list; name something or remove the key");
+  if (items->size() > most) {
+    Problem(key, absl::StrCat("holds more than ", most, " of them; keep fewer"));
+  }
+  for (const YamlNode& item : *items) {
+    const std::string path = absl::StrCat(PathOf(key), "[", texts.size(), "]");
+    if (item.kind != YamlNode::Kind::kScalar || item.text.empty()) {
+      problems_->At(
+          item.kind == YamlNode::Kind::kNull ? Place(key) : item, path,
+          absl::StrCat("is ", item.kind == YamlNode::Kind::kScalar ? "empty" : KindName(item),
+                       "; write a text"));
+    } else if (item.text.size() > bounds::kLabelBytesMax) {
+      problems_->At(item, path,
+                    absl::StrCat("is longer than ", bounds::kLabelBytesMax, " bytes; shorten it"));
+    } else if (std::find(texts.begin(), texts.end(), item.text) != texts.end()) {
+      problems_->At(item, path, absl::StrCat(Quoted(item.text), " is here twice; keep one"));
+    }
+    texts.push_back(item.text);
+  }
+  return texts;
+}
+
+std::map<std::string, std::string> Fields::Labels(std::string_view key) const {
+  std::map<std::string, std::string> labels;
+  Ask(key, FieldAsked::Kind::kLabels, false);
+  const YamlNode* node = Find(key);
+  if (node == nullptr) return labels;
+  std::vector<std::string> any;
+  for (const YamlNode& item : node->items) any.push_back(item.key);
+  // Read as any other map, but not asked for as one: its keys are nobody's.
+  Problems found(problems_->file());
+  const Fields fields(&found, node, place_, PathOf(key), any);
+  if (any.size() > bounds::kLabelsMax) {
+    Problem(key,
+            absl::StrCat("holds more than ", bounds::kLabelsMax, " labels; keep the useful ones"));
+  }
+  if (node->kind == YamlNode::Kind::kMap) {
+    for (const std::string& name : any) {
+      const std::string value = fields.Text(name, std::nullopt);
+      if (name.size() > bounds::kLabelBytesMax || value.size() > bounds::kLabelBytesMax) {
+        fields.Problem(
+            name, absl::StrCat("is longer than ", bounds::kLabelBytesMax, " bytes; shorten it"));
+      }
+      labels[name] = value;
+    }
+  }
+  for (const absl::Status& problem : found.all()) problems_->Add(problem);
+  return labels;
+}
+
+std::vector<Fields> Fields::Maps(std::string_view key, const std::vector<std::string>& known,
+                                 size_t least, size_t most) const {
+  AskMany(key, FieldAsked::Kind::kMaps, least, most);
+  std::vector<Fields> maps;
+  const std::vector<YamlNode>* items = List(key, "a list with - before each map");
+  if (items == nullptr) {
+    if (!Has(key) && least > 0) Problem(key, "is missing; write a list of maps here");
+    return maps;
+  }
+  if (items->empty()) Problem(key, "is an empty list; write what belongs in it");
+  if (items->size() > most) {
+    Problem(key, absl::StrCat("holds more than ", most, " of them; keep fewer"));
+    return maps;
+  }
+  for (const YamlNode& item : *items) {
+    // An empty item has no place of its own.
+    maps.emplace_back(problems_, &item, &Place(key),
+                      absl::StrCat(PathOf(key), "[", maps.size(), "]"), known);
+  }
+  return maps;
 }
 
 }  // namespace rackmark

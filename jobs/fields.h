@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,13 +28,17 @@ struct FieldAsked {
     kBytes,
     kNumber,
     kRate,
-    kShare
+    kShare,
+    kSigned,  // `min` and `max` are those of an int64_t
+    kTexts,   // different texts; `min` and `max` of them
+    kLabels,  // keys of the user's own
+    kMaps,    // each at path[]; `min` and `max` of them
   };
-  std::string path;
+  std::string path;  // of what is in a list: spec.jobs[].name
   Kind kind = Kind::kMap;
   bool required = false;           // not of kMap
   std::vector<std::string> words;  // the keys of a map, or what a word may be
-  uint64_t min = 0, max = 0;       // of an integer
+  uint64_t min = 0, max = 0;       // of an integer, or of how many
 };
 
 // The first problems of a file, each once.
@@ -91,19 +96,31 @@ class Fields {
   bool Bool(std::string_view key, bool fallback) const;
   uint64_t Integer(std::string_view key, Range<uint64_t> range) const;
   uint32_t Small(std::string_view key, Range<uint32_t> range) const;
+  int64_t Signed(std::string_view key, Range<int64_t> range) const;
   Nanos Duration(std::string_view key, Range<Nanos> range) const;
+  // Of a key that says seconds: a whole number of them, or a duration with its unit.
+  Nanos Seconds(std::string_view key, Range<Nanos> range) const;
   uint64_t Bytes(std::string_view key, Range<uint64_t> range) const;
   // Without a unit: a factor.
   double Number(std::string_view key, Range<double> range) const;
   double Rate(std::string_view key, Range<double> range) const;
   double Percent(std::string_view key, Range<double> range) const;
+  // Different texts of 1 to kLabelBytesMax bytes, at most `most`. Absent = none.
+  std::vector<std::string> Texts(std::string_view key, size_t most) const;
+  std::map<std::string, std::string> Labels(std::string_view key) const;
+  // A list of maps, `least` to `most`. Absent = none, and a problem if there must be one.
+  std::vector<Fields> Maps(std::string_view key, const std::vector<std::string>& known,
+                           size_t least, size_t most) const;
 
  private:
   // The text of a scalar; nullptr (and a problem) if it is something else, or absent and required.
   const YamlNode* Scalar(std::string_view key, bool required, std::string_view kind) const;
+  // The items of a list; nullptr (and a problem) if it is something else.
+  const std::vector<YamlNode>* List(std::string_view key, std::string_view kind) const;
   bool IsMistyped(std::string_view key) const;
   void Ask(std::string_view key, FieldAsked::Kind kind, bool required,
            std::vector<std::string> words = {}) const;
+  void AskMany(std::string_view key, FieldAsked::Kind kind, size_t least, size_t most) const;
 
   Problems* problems_;
   const YamlNode* map_;

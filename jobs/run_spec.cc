@@ -80,24 +80,10 @@ void ReadNull(const Fields& null, const v1::Gang& gang, v1::NullWorkload& out) {
 }  // namespace
 
 const std::vector<std::string>& SpecKeys() {
-  static const std::vector<std::string> keys = {"seed", "repeats", "gang", "workload",
-                                                "load", "limits",  "sweep"};
+  static const std::vector<std::string> keys = {"seed",        "repeats", "gang",      "workload",
+                                                "load",        "limits",  "sweep",     "priority",
+                                                "preemptible", "grace",   "lease_max", "budget"};
   return keys;
-}
-
-v1::Gang ReadGang(const Fields& spec) {
-  const Fields gang = spec.Map("gang", {"devices", "per_node", "device"});
-  v1::Gang out;
-  out.set_devices(gang.Small("devices", {1, kDevicesMax, std::nullopt}));
-  out.set_kind(gang.Word("device", {"cpu", "gpu"}, std::nullopt) == "cpu" ? v1::DEVICE_KIND_CPU
-                                                                          : v1::DEVICE_KIND_GPU);
-  if (!gang.Has("per_node")) return out;
-  out.set_per_node(gang.Small("per_node", {1, kPerNodeMax, std::nullopt}));
-  if (out.devices() % out.per_node() != 0) {
-    gang.Problem("per_node", absl::StrCat(out.devices(), " devices do not divide into nodes of ",
-                                          out.per_node(), "; write a divisor of gang.devices"));
-  }
-  return out;
 }
 
 v1::RunSpec ReadRunSpec(const Fields& spec, const v1::Gang& gang, const TraceFinder& traces) {
@@ -140,7 +126,8 @@ Nanos PlannedDuration(const v1::RunSpec& run) {
 }
 
 v1::Limits ReadLimits(const Fields& spec, Nanos longest_run) {
-  const Fields limits = spec.Map("limits", {"setup", "prepare", "measure", "drain", "attempts"});
+  const Fields limits =
+      spec.Map("limits", {"setup", "prepare", "measure", "drain", "attempts", "stall"});
   v1::Limits out;
   out.set_setup_ns(limits.Duration("setup", {kPhaseMin, kPhaseMax, 60 * kSecond}));
   out.set_prepare_ns(limits.Duration("prepare", {kPhaseMin, kPhaseMax, 120 * kSecond}));
@@ -154,6 +141,13 @@ v1::Limits ReadLimits(const Fields& spec, Nanos longest_run) {
         absl::StrCat(FormatDuration(out.measure_ns()),
                      " is shorter than the longest run's own plan of ", FormatDuration(longest_run),
                      " (warm-up, calibration, window, grace); write more ", "or remove the key"));
+  }
+  if (!limits.Has("stall")) return out;
+  out.set_stall_ns(limits.Duration("stall", {kPhaseMin, kPhaseMax, std::nullopt}));
+  if (out.stall_ns() >= out.measure_ns()) {
+    limits.Problem("stall", absl::StrCat("is no shorter than limits.measure, ",
+                                         FormatDuration(out.measure_ns()),
+                                         ", which ends the run before; write less or remove it"));
   }
   return out;
 }

@@ -1,6 +1,7 @@
-// A job's YAML text to a checked v1::Job, strictly (PROTOCOL 8): every default is filled in, the
-// sweep is expanded, and anything that is not understood is an error with its place and remedy.
-// Pure: no files, no clock; any thread. Client and server use the same two functions.
+// A job's YAML text to a checked v1::Job (other kinds: jobs/document), strictly (PROTOCOL 8): every
+// default is filled in, the sweep is expanded, and anything that is not understood is an error with
+// its place and remedy. Pure: no files, no clock; any thread. Client and server use the same two
+// functions.
 #pragma once
 
 #include <optional>
@@ -48,16 +49,14 @@ struct Estimate {
 };
 Estimate EstimateOf(const v1::JobSpec& spec);
 
-// Every field that reading this document asks for, in order. REQUIRES: a document without problems.
-std::vector<FieldAsked> FieldsAsked(std::string_view yaml, const TraceFinder& traces);
-
 // `problem` with the place of spec's field `key` before it, for what is wrong with a job that
 // ParseJob took: a gang that fits nowhere. Keeps the code.
 absl::Status AtSpecField(const v1::Job& job, std::string_view file_name, std::string_view key,
                          const absl::Status& problem);
 
 // A Job that came over the wire: the same limits again, because whoever sent it may not have used
-// ParseJob. INVALID_ARGUMENT names the field.
+// ParseJob. INVALID_ARGUMENT names the field. A job of its own: no part of a suite, not made by a
+// schedule.
 absl::Status CheckJob(const v1::Job& job);
 
 }  // namespace rackmark

@@ -71,6 +71,44 @@ TEST(ParseJob, FillsInEveryDefault) {
   EXPECT_TRUE(CheckJob(*job).ok()) << CheckJob(*job);
 }
 
+TEST(ParseJob, SaysWhereAGangMayBeAndHowTheJobStands) {
+  const auto plain = ParseJob(kGood, "job.yaml", {});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->spec().gang().within(), v1::WITHIN_CLUSTER);
+  EXPECT_FALSE(plain->spec().gang().preferred());
+  EXPECT_EQ(plain->spec().priority(), 0);
+  EXPECT_EQ(plain->spec().grace_ns(), 30 * kSecond);
+  EXPECT_FALSE(plain->spec().has_lease_max_ns());
+  EXPECT_FALSE(plain->spec().has_budget());
+  EXPECT_FALSE(plain->spec().limits().has_stall_ns());
+  std::string text = With("device: cpu}",
+                          "device: gpu, prefer: nvlink-domain, exclusive: true, models: [GB200, "
+                          "h100], labels: {pool: a}, nodes: [n1, n2], quarantined: true}");
+  text.replace(text.find("seed: 7"), 7,
+               "priority: -7\n  preemptible: true\n  grace: 0s\n  lease_max: 10min\n"
+               "  budget: {wall: 2h, node_hours: 0.5}\n  limits: {stall: 5s}");
+  const auto job = ParseJob(text, "job.yaml", {});
+  ASSERT_TRUE(job.ok()) << job.status();
+  const v1::Gang& gang = job->spec().gang();
+  EXPECT_EQ(gang.within(), v1::WITHIN_NVLINK_DOMAIN);
+  EXPECT_TRUE(gang.preferred() && gang.exclusive() && gang.quarantined());
+  EXPECT_THAT(gang.models(), testing::ElementsAre("GB200", "h100"));
+  EXPECT_THAT(gang.nodes(), testing::ElementsAre("n1", "n2"));
+  EXPECT_EQ(gang.labels().at("pool"), "a");
+  EXPECT_EQ(job->spec().priority(), -7);
+  EXPECT_TRUE(job->spec().preemptible());
+  EXPECT_EQ(job->spec().grace_ns(), 0);
+  EXPECT_EQ(job->spec().lease_max_ns(), 600 * kSecond);
+  EXPECT_EQ(job->spec().budget().wall_ns(), 7200 * kSecond);
+  EXPECT_DOUBLE_EQ(job->spec().budget().node_seconds(), 1800);
+  EXPECT_EQ(job->spec().limits().stall_ns(), 5 * kSecond);
+  EXPECT_TRUE(CheckJob(*job).ok()) << CheckJob(*job);
+  const auto within = ParseJob(With("device: cpu}", "device: cpu, within: rack}"), "job.yaml", {});
+  ASSERT_TRUE(within.ok()) << within.status();
+  EXPECT_EQ(within->spec().gang().within(), v1::WITHIN_RACK);
+  EXPECT_FALSE(within->spec().gang().preferred());
+}
+
 TEST(ParseJob, AutoRateIsTheDefaultAndTakesItsShare) {
   const auto job = ParseJob(With("rate: 12/s", "auto_share: 300%"), "job.yaml", {});
   ASSERT_TRUE(job.ok()) << job.status();
@@ -389,6 +427,34 @@ TEST(CheckJob, RefusesWhatTheReaderWouldHaveRefused) {
       {"job.gang.kind",
        [](v1::Job& j) { j.mutable_spec()->mutable_gang()->set_kind(v1::DEVICE_KIND_UNKNOWN); }},
       {"job.gang.per_node", [](v1::Job& j) { j.mutable_spec()->mutable_gang()->set_per_node(0); }},
+      {"job.gang.within",
+       [](v1::Job& j) {
+         j.mutable_spec()->mutable_gang()->set_within(static_cast<v1::Within>(9));
+       }},
+      {"job.gang.within",
+       [](v1::Job& j) { j.mutable_spec()->mutable_gang()->set_within(v1::WITHIN_NODE); }},
+      {"job.gang.models", [](v1::Job& j) { j.mutable_spec()->mutable_gang()->add_models(""); }},
+      {"job.gang.nodes",
+       [](v1::Job& j) { j.mutable_spec()->mutable_gang()->add_nodes(std::string(300, 'x')); }},
+      {"job.gang.labels",
+       [](v1::Job& j) {
+         (*j.mutable_spec()->mutable_gang()->mutable_labels())["a"] = std::string(300, 'x');
+       }},
+      {"job.priority", [](v1::Job& j) { j.mutable_spec()->set_priority(1001); }},
+      {"job.grace_ns", [](v1::Job& j) { j.mutable_spec()->set_grace_ns(-1); }},
+      {"job.lease_max_ns", [](v1::Job& j) { j.mutable_spec()->set_lease_max_ns(0); }},
+      {"job.budget limits", [](v1::Job& j) { j.mutable_spec()->mutable_budget(); }},
+      {"job.budget.wall_ns",
+       [](v1::Job& j) { j.mutable_spec()->mutable_budget()->set_wall_ns(0); }},
+      {"job.budget.node_seconds",
+       [](v1::Job& j) {
+         j.mutable_spec()->mutable_budget()->set_node_seconds(
+             std::numeric_limits<double>::quiet_NaN());
+       }},
+      {"job.limits.stall_ns",
+       [](v1::Job& j) { j.mutable_spec()->mutable_limits()->set_stall_ns(0); }},
+      {"job.part", [](v1::Job& j) { j.mutable_part()->set_name("a"); }},
+      {"job.scheduled", [](v1::Job& j) { j.mutable_scheduled()->set_schedule_id(1); }},
       {"job.limits.attempts",
        [](v1::Job& j) { j.mutable_spec()->mutable_limits()->set_attempts(99); }},
       {"job.limits.measure_ns",

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/time/time.h"
+#include "common/text.h"
 #include "coordinator/core/schedule_read.h"
 #include "coordinator/core/submit.h"
 #include "coordinator/schedule/history.h"
@@ -165,7 +166,12 @@ absl::Status CheckScheduleRoom(const State& state, const v1::Schedule& schedule)
   return absl::ResourceExhaustedError(absl::StrCat(
       "there are ", others, " other schedules, ", bytes, " bytes with this one; ", kSchedulesMax,
       " and ", state.config.schedule_bytes_max,
-      " bytes are kept at most; remove one that is not needed (rackmark schedule lists them)"));
+      " bytes are kept at most; remove one that is not needed (rackmark schedule list shows them)"));
+}
+
+absl::Status NoSuchSchedule(const std::string& name) {
+  return absl::NotFoundError(absl::StrCat("there is no schedule called \"", EscapeControl(name),
+                                          "\"; rackmark schedule list shows those there are"));
 }
 
 bool SameRuleOfTime(const v1::Schedule& a, const v1::Schedule& b) {
@@ -176,10 +182,17 @@ bool SameRuleOfTime(const v1::Schedule& a, const v1::Schedule& b) {
 
 absl::StatusOr<Decision> DecideApplySchedule(const State& state, const ApplySchedule& command,
                                              Now now) {
-  RETURN_IF_ERROR(ValidateSchedule(command.schedule, state.config.find_zone, now.wall));
-  const v1::Schedule schedule = Cleaned(command.schedule);
+  const auto named = state.hard.schedule_by_name.find(command.schedule.name());
+  v1::Schedule wanted = command.schedule;
+  // With a name and nothing to submit it says of the one that is there whether it rests.
+  if (wanted.what_case() == v1::Schedule::WHAT_NOT_SET && wanted.when().empty()) {
+    if (named == state.hard.schedule_by_name.end()) return NoSuchSchedule(wanted.name());
+    wanted = state.hard.schedules.at(named->second).schedule;
+    wanted.set_suspend(command.schedule.suspend());
+  }
+  RETURN_IF_ERROR(ValidateSchedule(wanted, state.config.find_zone, now.wall));
+  const v1::Schedule schedule = Cleaned(std::move(wanted));
   RETURN_IF_ERROR(CheckScheduleRoom(state, schedule));
-  const auto named = state.hard.schedule_by_name.find(schedule.name());
   const ScheduleState* known = named == state.hard.schedule_by_name.end()
                                    ? nullptr
                                    : &state.hard.schedules.at(named->second);
@@ -206,8 +219,7 @@ absl::StatusOr<Decision> DecideApplySchedule(const State& state, const ApplySche
 absl::StatusOr<Decision> DecideRemoveSchedule(const State& state, const RemoveSchedule& command) {
   const auto named = state.hard.schedule_by_name.find(command.name);
   if (named == state.hard.schedule_by_name.end()) {
-    return absl::NotFoundError(absl::StrCat("there is no schedule called \"", command.name,
-                                            "\"; rackmark schedule lists those there are"));
+    return NoSuchSchedule(command.name);
   }
   Decision decision;
   decision.events.emplace_back().mutable_schedule_removed()->set_schedule_id(named->second.value);

@@ -14,13 +14,26 @@ struct Row {
 };
 
 constexpr Row kTable[] = {
-    {"Submit", v1::ROLE_OPERATOR},      {"Cancel", v1::ROLE_OPERATOR},
-    {"ListNodes", v1::ROLE_VIEWER},     {"ListJobs", v1::ROLE_VIEWER},
-    {"ListRuns", v1::ROLE_VIEWER},      {"GetReport", v1::ROLE_VIEWER},
-    {"GetVersion", v1::ROLE_VIEWER},    {"WatchJob", v1::ROLE_VIEWER},
-    {"Sync", v1::ROLE_WORKER},          {"PushSamples", v1::ROLE_WORKER},
-    {"PutArtifact", v1::ROLE_OPERATOR}, {"FindArtifact", v1::ROLE_VIEWER},
-    {"GetArtifact", v1::ROLE_WORKER},   {"Why", v1::ROLE_VIEWER},
+    {"Submit", v1::ROLE_OPERATOR},
+    {"Cancel", v1::ROLE_OPERATOR},
+    {"ListNodes", v1::ROLE_VIEWER},
+    {"ListJobs", v1::ROLE_VIEWER},
+    {"ListRuns", v1::ROLE_VIEWER},
+    {"GetReport", v1::ROLE_VIEWER},
+    {"GetVersion", v1::ROLE_VIEWER},
+    {"WatchJob", v1::ROLE_VIEWER},
+    {"Sync", v1::ROLE_WORKER},
+    {"PushSamples", v1::ROLE_WORKER},
+    {"PutArtifact", v1::ROLE_OPERATOR},
+    {"FindArtifact", v1::ROLE_VIEWER},
+    {"GetArtifact", v1::ROLE_WORKER},
+    {"Why", v1::ROLE_VIEWER},
+    {"SubmitSuite", v1::ROLE_OPERATOR},
+    {"ListSuites", v1::ROLE_VIEWER},
+    {"ApplySchedule", v1::ROLE_OPERATOR},
+    {"ListSchedules", v1::ROLE_VIEWER},
+    {"RemoveSchedule", v1::ROLE_OPERATOR},
+    {"ChangeNode", v1::ROLE_ADMIN},
 };
 
 std::string_view NameOf(v1::Role role) {

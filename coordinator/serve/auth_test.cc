@@ -26,13 +26,26 @@ TEST(Auth, EveryRpcOfTheProtosHasARole) {
 // A new RPC fails this test until somebody has decided who may call it.
 TEST(Auth, EachRpcNeedsTheRoleThatWasDecided) {
   const std::map<std::string, v1::Role> decided = {
-      {"Submit", v1::ROLE_OPERATOR},      {"Cancel", v1::ROLE_OPERATOR},
-      {"ListNodes", v1::ROLE_VIEWER},     {"ListJobs", v1::ROLE_VIEWER},
-      {"ListRuns", v1::ROLE_VIEWER},      {"GetReport", v1::ROLE_VIEWER},
-      {"GetVersion", v1::ROLE_VIEWER},    {"WatchJob", v1::ROLE_VIEWER},
-      {"Sync", v1::ROLE_WORKER},          {"PushSamples", v1::ROLE_WORKER},
-      {"PutArtifact", v1::ROLE_OPERATOR}, {"FindArtifact", v1::ROLE_VIEWER},
-      {"GetArtifact", v1::ROLE_WORKER},   {"Why", v1::ROLE_VIEWER},
+      {"Submit", v1::ROLE_OPERATOR},
+      {"Cancel", v1::ROLE_OPERATOR},
+      {"ListNodes", v1::ROLE_VIEWER},
+      {"ListJobs", v1::ROLE_VIEWER},
+      {"ListRuns", v1::ROLE_VIEWER},
+      {"GetReport", v1::ROLE_VIEWER},
+      {"GetVersion", v1::ROLE_VIEWER},
+      {"WatchJob", v1::ROLE_VIEWER},
+      {"Sync", v1::ROLE_WORKER},
+      {"PushSamples", v1::ROLE_WORKER},
+      {"PutArtifact", v1::ROLE_OPERATOR},
+      {"FindArtifact", v1::ROLE_VIEWER},
+      {"GetArtifact", v1::ROLE_WORKER},
+      {"Why", v1::ROLE_VIEWER},
+      {"SubmitSuite", v1::ROLE_OPERATOR},
+      {"ListSuites", v1::ROLE_VIEWER},
+      {"ApplySchedule", v1::ROLE_OPERATOR},
+      {"ListSchedules", v1::ROLE_VIEWER},
+      {"RemoveSchedule", v1::ROLE_OPERATOR},
+      {"ChangeNode", v1::ROLE_ADMIN},
   };
   std::map<std::string, v1::Role> found;
   for (const auto* file :
@@ -93,7 +106,8 @@ TEST(Auth, RolesMayWhatTheyMay) {
   for (const Case& c : cases) {
     EXPECT_EQ(MayDo(c.role, LeastRole("ListJobs")), c.read) << c.role;
     EXPECT_EQ(MayDo(c.role, LeastRole("Submit")), c.submit) << c.role;
-    EXPECT_EQ(MayDo(c.role, v1::ROLE_ADMIN), c.admin) << c.role;
+    EXPECT_EQ(MayDo(c.role, LeastRole("ApplySchedule")), c.submit) << c.role;
+    EXPECT_EQ(MayDo(c.role, LeastRole("ChangeNode")), c.admin) << c.role;
     EXPECT_EQ(MayDo(c.role, LeastRole("Sync")), c.work) << c.role;
   }
 }

@@ -54,14 +54,11 @@ absl::StatusOr<v1::Principal> ClientService::Admit(std::string_view rpc,
   return principal;
 }
 
-template <typename Request, typename Reply>
-grpc::ServerUnaryReactor* ClientService::Read(std::string_view rpc,
-                                              grpc::CallbackServerContext* context,
-                                              const Request* request, Reply* reply,
-                                              std::function<absl::Status(const State&, Now)> read) {
+grpc::ServerUnaryReactor* ClientService::ReadAfter(
+    absl::Status admitted, grpc::CallbackServerContext* context,
+    std::function<absl::Status(const State&, Now)> read) {
   auto* reactor = context->DefaultReactor();
-  *reply->mutable_identity() = options_.identity;
-  absl::Status status = Admit(rpc, *context, request->identity()).status();
+  absl::Status status = std::move(admitted);
   if (status.ok()) {
     status = options_.loop->Read([reactor, read = std::move(read)](const Outcome& outcome) {
       reactor->Finish(

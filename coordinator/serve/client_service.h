@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string_view>
+#include <utility>
 
 #include "coordinator/archive.h"
 #include "coordinator/loop.h"
@@ -54,6 +55,23 @@ class ClientService : public v1::ClientService::CallbackService {
   grpc::ServerWriteReactor<v1::WatchJobReply>* WatchJob(grpc::CallbackServerContext*,
                                                         const v1::WatchJobRequest*) override;
 
+  // Of suites, schedules and nodes (fleet_calls.cc).
+  grpc::ServerUnaryReactor* SubmitSuite(grpc::CallbackServerContext*, const v1::SubmitSuiteRequest*,
+                                        v1::SubmitSuiteReply*) override;
+  grpc::ServerUnaryReactor* ListSuites(grpc::CallbackServerContext*, const v1::ListSuitesRequest*,
+                                       v1::ListSuitesReply*) override;
+  grpc::ServerUnaryReactor* ApplySchedule(grpc::CallbackServerContext*,
+                                          const v1::ApplyScheduleRequest*,
+                                          v1::ApplyScheduleReply*) override;
+  grpc::ServerUnaryReactor* ListSchedules(grpc::CallbackServerContext*,
+                                          const v1::ListSchedulesRequest*,
+                                          v1::ListSchedulesReply*) override;
+  grpc::ServerUnaryReactor* RemoveSchedule(grpc::CallbackServerContext*,
+                                           const v1::RemoveScheduleRequest*,
+                                           v1::RemoveScheduleReply*) override;
+  grpc::ServerUnaryReactor* ChangeNode(grpc::CallbackServerContext*, const v1::ChangeNodeRequest*,
+                                       v1::ChangeNodeReply*) override;
+
  private:
   // Role and identity; the same two steps in front of every call.
   absl::StatusOr<v1::Principal> Admit(std::string_view rpc,
@@ -63,7 +81,12 @@ class ClientService : public v1::ClientService::CallbackService {
   template <typename Request, typename Reply>
   grpc::ServerUnaryReactor* Read(std::string_view rpc, grpc::CallbackServerContext* context,
                                  const Request* request, Reply* reply,
-                                 std::function<absl::Status(const State&, Now)> read);
+                                 std::function<absl::Status(const State&, Now)> read) {
+    *reply->mutable_identity() = options_.identity;
+    return ReadAfter(Admit(rpc, *context, request->identity()).status(), context, std::move(read));
+  }
+  grpc::ServerUnaryReactor* ReadAfter(absl::Status admitted, grpc::CallbackServerContext* context,
+                                      std::function<absl::Status(const State&, Now)> read);
   // As Read, and then, if that says true, `ended` on the archive's thread.
   template <typename Request, typename Reply>
   grpc::ServerUnaryReactor* ReadBoth(std::string_view rpc, grpc::CallbackServerContext* context,
