@@ -273,7 +273,12 @@ void TrackProgress(State& state, const v1::Report& before, const v1::Report& rep
   if (!lease.run.has_value()) return;
   const auto since = state.soft.progress_since.find(*lease.run);
   if (since == state.soft.progress_since.end()) return;
-  if (!GotOn(before, report, id, *lease.run)) return;
+  if (!GotOn(before, report, id, *lease.run)) {
+    // A Report that says nothing new is what shows that it has stalled.
+    const auto deadline = StallDeadline(state, state.hard.runs.at(*lease.run));
+    if (deadline.has_value() && now >= *deadline) state.soft.touched.insert(lease.job);
+    return;
+  }
   since->second = now;
   IndexJob(state, lease.job);
 }
