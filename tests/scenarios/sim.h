@@ -17,6 +17,7 @@ namespace rackmark {
 
 class Sim {
  public:
+  Sim();
   // The events of each command, as they become durable.
   absl::StatusOr<TurnResult> Do(Command command);
   absl::StatusOr<TurnResult> Lead();
@@ -35,10 +36,13 @@ class Sim {
   // A kill -9 of the coordinator, after `keep` events of the log were written; then Lead().
   void Restart(size_t keep);
   void Advance(Nanos by) { now_ += by; }
+  // Sets the clock on the wall, which only schedules and stamps read.
+  void SetWall(Nanos unix_ns) { wall_ahead_ = unix_ns - now_; }
 
   const std::vector<v1::Event>& log() const { return log_; }
   State& state() { return state_; }
   Nanos now() const { return now_; }
+  Now clocks() const { return {now_, now_ + wall_ahead_}; }
   std::vector<std::string> names() const;
 
  private:
@@ -54,6 +58,7 @@ class Sim {
   uint64_t last_stream_ = 0;
   int coordinators_ = 0;
   Nanos now_ = 1000 * kSecond;
+  Nanos wall_ahead_ = 0;
 };
 
 }  // namespace rackmark
