@@ -165,8 +165,10 @@ std::string RefusalText(const State& state, const plan::Refusal& refusal, const 
     case Reason::kPerNode:
       return absl::StrCat("node has fewer than ", gang.per_node(), " usable at once");
     case Reason::kIsland:
-      return absl::StrCat("too few are left in its ",
-                          IslandWord(gang.preferred() ? v1::WITHIN_CLUSTER : gang.within()));
+      return gang.preferred() || gang.within() == v1::WITHIN_CLUSTER ||
+                     gang.within() == v1::WITHIN_UNKNOWN
+                 ? "too few are left for it"
+                 : absl::StrCat("its ", IslandWord(gang.within()), " has too few left");
     case Reason::kShares: return "not in equal shares of NVLink domains";
     default: return "unknown";
   }

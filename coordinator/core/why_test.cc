@@ -86,8 +86,13 @@ TEST_F(WhyTest, WhoHoldsTheDevicesAndWhoIsAhead) {
   Submit("second", 2);
   Submit("third", 2);
   const v1::WhyReply why = Why(3);
-  EXPECT_THAT(Filtered(why), ElementsAre("3 leased to job c1-j1 n1 n2"));
-  EXPECT_EQ(why.devices_left(), 1u);
+  EXPECT_THAT(Filtered(why),
+              ElementsAre("3 leased to job c1-j1 n1 n2", "1 too few are left for it n2"));
+  EXPECT_EQ(why.devices_left(), 0u);
+  EXPECT_EQ(why.position(), 2u);
+  EXPECT_EQ(why.last_pass().head_job_id(), 2u);
+  EXPECT_EQ(why.last_pass().head_in_ns(), 240 * kSecond);  // what the first may take at most
+  EXPECT_EQ(why.last_pass().candidates(), 1u);
   ASSERT_EQ(why.ahead_size(), 2);
   EXPECT_EQ(why.ahead(0).name(), "first");
   EXPECT_EQ(why.ahead(0).phase(), v1::JOB_PHASE_ACTIVE);
@@ -97,7 +102,7 @@ TEST_F(WhyTest, WhoHoldsTheDevicesAndWhoIsAhead) {
   EXPECT_EQ(
       why.summary(),
       "job c1-j3 waits for devices that are in use: it needs 2 CPU devices, and 1 of 4 known are "
-      "usable now (job c1-j1 holds 3); 1 older job waits ahead of it, the first is job c1-j2");
+      "usable now (job c1-j1 holds 3); 1 job waits ahead of it, the first is job c1-j2");
 }
 
 TEST_F(WhyTest, AtMostTwentyAreNamedAndAllAreCounted) {
@@ -132,7 +137,11 @@ TEST_F(WhyTest, AFreeDeviceMayBeAnotherJobsTurn) {
   ReportNode("n1", 2);
   Submit("first", 1);
   Submit("both", 2);
-  Submit("small", 1);
+  for (int second = 0; second < 2; ++second) {
+    now_ += kSecond;
+    Do(Tick{});
+  }
+  Submit("small", 1);  // takes two seconds longer than the devices are kept from now on
   EXPECT_EQ(Why(3).summary(), "job c1-j3 waits behind job c1-j2, though its gang would fit now");
 }
 
@@ -144,7 +153,8 @@ TEST_F(WhyTest, AGangThatNoKnownNodesHold) {
       "they have 0 in all; it waits until more join");
   ReportNode("n1", 1);
   ReportNode("n2", 3);
-  EXPECT_THAT(Filtered(Why(1)), ElementsAre("1 node has fewer than 2 usable at once n1"));
+  EXPECT_THAT(Filtered(Why(1)), ElementsAre("1 node has fewer than 2 usable at once n1",
+                                            "3 too few are left for it n2"));
   Submit("gpus", 1, 0, v1::DEVICE_KIND_GPU);
   EXPECT_THAT(Filtered(Why(2)), ElementsAre("4 device kind is cpu n1 n2"));
   EXPECT_THAT(Why(2).summary(), HasSubstr("needs 1 GPU device, and they have 0 in all"));
