@@ -122,6 +122,17 @@ void OfferSilence(const State& state, const LeaseState& lease, Nanos now, Soones
   }
 }
 
+// The same of one that gets on; two Reports without news are worth a word.
+void OfferStall(const State& state, const RunState& run, Nanos now, Soonest& soonest) {
+  const auto since = state.soft.progress_since.find(run.id);
+  if (since == state.soft.progress_since.end()) return;
+  if (now - since->second < 2 * state.config.sync_interval) return;
+  soonest.Offer(
+      StallDeadline(state, run),
+      absl::StrCat("run ", DisplayRun(state.hard.cluster_id, run.id),
+                   " must get on, as it has not for ", FormatDuration(now - since->second)));
+}
+
 void AddDeadline(const State& state, const JobState& job, Nanos now, v1::WhyReply& reply) {
   Soonest soonest;
   for (const LeaseId id : job.leases) {
@@ -136,6 +147,7 @@ void AddDeadline(const State& state, const JobState& job, Nanos now, v1::WhyRepl
       soonest.Offer(
           RunClock(state, run).deadline,
           absl::StrCat("run ", DisplayRun(state.hard.cluster_id, run.id), MustBe(run.phase)));
+      OfferStall(state, run, now, soonest);
     }
     OfferSilence(state, lease, now, soonest);
   }
