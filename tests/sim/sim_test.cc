@@ -1,0 +1,194 @@
+// The simulator must find nothing wrong in the real code, and each bug that it plants itself.
+#include <chrono>
+#include <cstdio>
+
+#include "common/log.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/sim/simulation.h"
+
+namespace rackmark::sim {
+namespace {
+
+constexpr uint64_t kSeeds = 200;
+
+class Quiet : public testing::Environment {
+ public:
+  void SetUp() override { InitLog("sim_test", LogLevel::kError); }
+};
+const auto* const kQuiet = testing::AddGlobalTestEnvironment(new Quiet);
+
+std::string Replay(const Knobs& knobs, const Violation& violation) {
+  return absl::StrCat("after ", FormatDuration(violation.at), ": ", violation.checker, ": ",
+                      violation.what, "\n", Describe(knobs), "\nreplay: ", RACKMARK_SIM, " --seed ",
+                      knobs.seed, " --trace");
+}
+
+TEST(Sim, KeepsEveryLawOverManySeeds) {
+  Stats sum;
+  const auto began = std::chrono::steady_clock::now();
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const Knobs knobs = DrawKnobs(seed);
+    const Result result = Simulate(knobs);
+    Add(result.stats, sum);
+    if (result.violation) ADD_FAILURE() << Replay(knobs, *result.violation);
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  const uint64_t messages = sum.messages + sum.frames;
+  std::printf(
+      "%llu seeds, %llu messages (%llu of them between daemons and ranks), %llu events, "
+      "%.0f messages a second\n",
+      static_cast<unsigned long long>(kSeeds), static_cast<unsigned long long>(messages),
+      static_cast<unsigned long long>(sum.frames), static_cast<unsigned long long>(sum.events),
+      static_cast<double>(messages) / took.count());
+  // A simulation in which nothing happens finds nothing.
+  for (const char* what : {"verdict PASS",
+                           "verdict ERROR",
+                           "run requeued",
+                           "lease yielded",
+                           "job cancelled",
+                           "worker fenced itself",
+                           "worker killed",
+                           "worker stopped",
+                           "worker cut off",
+                           "machine rebooted",
+                           "rank killed",
+                           "rank hangs",
+                           "rank stopped",
+                           "rank failed",
+                           "rank ended itself",
+                           "coordinator killed",
+                           "coordinator stopped",
+                           "lead taken",
+                           "write failed",
+                           "write failed after it landed",
+                           "slow disk",
+                           "stream broken",
+                           "message lost",
+                           "wall clock stepped",
+                           "node changed",
+                           "node quarantined",
+                           "suite accepted",
+                           "suite ended",
+                           "schedule applied",
+                           "schedule began a job",
+                           "state loaded from a snapshot"}) {
+    EXPECT_GT(sum.happened[what], 0u) << what;
+  }
+}
+
+TEST(Sim, SameSeedGivesTheSameTrace) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    const Result one = Simulate(DrawKnobs(seed));
+    const Result two = Simulate(DrawKnobs(seed));
+    EXPECT_EQ(one.trace_hash, two.trace_hash) << seed;
+    EXPECT_EQ(one.trace_lines, two.trace_lines) << seed;
+    EXPECT_EQ(one.steps, two.steps) << seed;
+    EXPECT_EQ(one.took, two.took) << seed;
+    EXPECT_GT(one.trace_lines, 100u) << seed;
+  }
+}
+
+TEST(Sim, SeedsDiffer) {
+  EXPECT_NE(Simulate(DrawKnobs(1)).trace_hash, Simulate(DrawKnobs(2)).trace_hash);
+}
+
+// Knobs under which a planted bug shows in some seed, if anybody looks.
+Knobs Hard(uint64_t seed, Plant plant) {
+  Knobs knobs = DrawKnobs(seed);
+  knobs.plant = plant;
+  knobs.workers = 4;
+  knobs.devices = 2;
+  knobs.faults_for = 240 * kSecond;
+  knobs.jobs = 8;
+  knobs.append_fails = 0;
+  return knobs;
+}
+
+// The name of the checker that sees the planted bug first, of the first seed that shows it.
+std::string Catcher(
+    Plant plant, const std::function<void(Knobs&)>& more = [](Knobs&) {}) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    Knobs knobs = Hard(seed, plant);
+    more(knobs);
+    const Result result = Simulate(knobs);
+    if (result.violation) return result.violation->checker;
+  }
+  return "nobody";
+}
+
+TEST(Planted, TwoLeasesOnADevice) {
+  EXPECT_EQ(Catcher(Plant::kForgottenRanks,
+                    [](Knobs& knobs) {
+                      knobs.daemon_kills = 15 * kSecond;
+                      knobs.rank_stops = 10 * kSecond;
+                    }),
+            "device");
+}
+
+TEST(Planted, GangThatLacksARank) { EXPECT_EQ(Catcher(Plant::kCutGang), "gang"); }
+
+TEST(Planted, MeasureBeforeAllHavePrepared) { EXPECT_EQ(Catcher(Plant::kEarlyMeasure), "gang"); }
+
+TEST(Planted, ReplyBeforeTheCommit) { EXPECT_EQ(Catcher(Plant::kWriteBehind), "commit"); }
+
+TEST(Planted, AckOfWhatIsNotStored) { EXPECT_EQ(Catcher(Plant::kLateSamples), "loss"); }
+
+TEST(Planted, WorkerThatDoesNotFence) {
+  EXPECT_EQ(Catcher(Plant::kNoFence, [](Knobs& knobs) { knobs.partitions = 30 * kSecond; }),
+            "fence");
+}
+
+TEST(Planted, WorkerThatObeysAnOldLeader) {
+  EXPECT_EQ(Catcher(Plant::kOldEpoch,
+                    [](Knobs& knobs) {
+                      knobs.coordinator_kills = 10 * kSecond;
+                      knobs.delay_max = 30 * kSecond;
+                      knobs.reorder = true;
+                    }),
+            "fence");
+}
+
+TEST(Planted, RankThatMeasuresTwice) { EXPECT_EQ(Catcher(Plant::kMeasuredTwice), "attempt"); }
+
+TEST(Planted, AttemptThatIsSkipped) {
+  EXPECT_EQ(Catcher(Plant::kSkippedAttempt, [](Knobs& knobs) { knobs.rank_kills = 10 * kSecond; }),
+            "attempt");
+}
+
+TEST(Planted, PileOfReports) {
+  EXPECT_EQ(Catcher(Plant::kPileOfReports, [](Knobs& knobs) { knobs.delay_min = kSecond / 2; }),
+            "bounds");
+}
+
+TEST(Planted, InstantThatBeginsTwice) {
+  EXPECT_EQ(Catcher(Plant::kInstantTwice,
+                    [](Knobs& knobs) {
+                      knobs.schedules = 2;
+                      knobs.workers = 8;
+                    }),
+            "schedule");
+}
+
+TEST(Planted, RanksThatNobodyEnds) { EXPECT_EQ(Catcher(Plant::kKeptRanks), "end"); }
+
+// What is not of the seed shows in the trace.
+TEST(Planted, ChanceThatIsNotOfTheSeed) {
+  const Knobs knobs = Hard(1, Plant::kChance);
+  EXPECT_NE(Simulate(knobs).trace_hash, Simulate(knobs).trace_hash);
+}
+
+// Ten thousand workers, for a short while.
+TEST(Sim, HoldsTenThousandWorkers) {
+  Knobs knobs = DrawKnobs(5);
+  knobs.workers = 10'000;
+  knobs.devices = 1;
+  knobs.faults_for = 20 * kSecond;
+  knobs.schedules = knobs.suites = 0;
+  const Result result = Simulate(knobs);
+  if (result.violation) ADD_FAILURE() << Replay(knobs, *result.violation);
+  EXPECT_GT(result.stats.messages, 20'000u);
+}
+
+}  // namespace
+}  // namespace rackmark::sim
