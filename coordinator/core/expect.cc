@@ -340,7 +340,9 @@ std::string SentenceOf(const v1::Finding& f) {
       return absl::StrCat(text, ": ", f.what(), " missing", expected,
                           f.found().empty() ? "" : ", found ", f.found());
     case v1::FINDING_KIND_EXTRA:
-      if (f.what() == "node") return absl::StrCat(text, " is not expected");
+      if (f.what() == "node" || f.what() == "serial") {
+        return absl::StrCat(text, " is not expected");
+      }
       return absl::StrCat(text, ": too many ", f.what(), expected, ", found ", f.found());
     case v1::FINDING_KIND_SWAPPED:
       return absl::StrCat(text, ": swapped", expected, ", found ", f.found());
