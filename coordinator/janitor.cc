@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "coordinator/core/schedules.h"
 
 namespace rackmark {
 namespace {
@@ -45,6 +46,8 @@ class Sweeper {
     const auto& last = progress_.looked_at_all;
     const bool all = !last || now_ < *last || now_ - *last >= Janitor::kLookAtAll;
     RETURN_IF_ERROR(all ? LookAtAll() : ByAge());
+    if (all) progress_.beyond.clear();  // a late chunk may have come in behind
+    RETURN_IF_ERROR(BySchedules());
     RETURN_IF_ERROR(BySize());
     if (const auto before = Cutoff(options_.storage.history_keep)) {
       RETURN_IF_ERROR(OnLoop(swept_.history, [before](EventStore& e) {
@@ -141,6 +144,26 @@ class Sweeper {
                                      [&](uint64_t run) { return DropReport(run); }));
       if (go_on_()) progress_.reports_before = *reports;
     }
+    return absl::OkStatus();
+  }
+
+  // The samples of jobs that the history limits of their schedules let go of. Reports stay, by
+  // their own age: a trend over many nights is made of them.
+  absl::Status BySchedules() {
+    std::vector<JobId> beyond;
+    const absl::Status read =
+        options_.loop->ReadAndWait([&](const State& state, Now) { beyond = BeyondHistory(state); });
+    if (!read.ok()) return absl::OkStatus();  // a full inbox, or the end: the next sweep goes on
+    std::set<JobId> done;
+    for (const JobId job : beyond) {
+      if (!go_on_()) return absl::OkStatus();
+      done.insert(job);
+      if (progress_.beyond.count(job) > 0) continue;
+      ASSIGN_OR_RETURN(const auto ended, options_.events->history().Job(job.value));
+      if (!ended) continue;
+      for (const v1::RunRecord& run : ended->runs()) RETURN_IF_ERROR(DropChunks(run.run_id()));
+    }
+    if (go_on_()) progress_.beyond = std::move(done);
     return absl::OkStatus();
   }
 

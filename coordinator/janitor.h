@@ -2,7 +2,7 @@
 // go of what is over its age or size (StorageConfig). Own thread; every step is bounded, and a step
 // on the event log is one item of a turn, so that neither a decision nor ingest waits long for it.
 // Chunks of a run are touched only when its job has ended, and so every run of it was judged; a
-// file that jobs refer to, only when no open job does.
+// file that jobs refer to, only when no open job and no schedule does.
 #pragma once
 
 #include <condition_variable>
@@ -10,6 +10,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "coordinator/loop.h"
@@ -46,6 +47,7 @@ class Janitor {
     int64_t samples_before = 0;  // samples of jobs that ended before this (Unix time) are gone
     int64_t reports_before = 0;
     std::optional<int64_t> looked_at_all;  // when all runs were visited
+    std::set<JobId> beyond;                // beyond the history limits of their schedules: done
   };
 
   explicit Janitor(Options options);  // sweeps at once, and then in its interval

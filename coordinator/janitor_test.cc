@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include <atomic>
 #include <future>
 #include <memory>
 #include <string>
@@ -22,11 +23,23 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// The machine's clock, and the wall's as the test wants it: the loop reads it on its own thread.
+class WallClock : public Clock {
+ public:
+  Nanos Monotonic() const override { return SystemClock().Monotonic(); }
+  Nanos Boottime() const override { return SystemClock().Boottime(); }
+  Nanos Unix() const override { return SystemClock().Unix() + ahead_; }
+  void Advance(Nanos by) { ahead_ += by; }
+
+ private:
+  std::atomic<Nanos> ahead_ = 0;
+};
+
 struct Fixture {
   explicit Fixture(SqlStores given) : stores(std::move(given)) {
     Loop::Options options;
     options.events = stores.events.get();
-    options.clock = &SystemClock();
+    options.clock = &wall;
     options.inbox_max = 64;
     options.snapshot_events = 5;
     options.fatal = [](const absl::Status& status) { ADD_FAILURE() << status; };
@@ -79,6 +92,7 @@ struct Fixture {
 
   SqlStores stores;
   ManualClock clock{SystemClock().Unix()};
+  WallClock wall;
   std::unique_ptr<Loop> loop;
   Janitor::Options janitor;
   Janitor::Progress progress;
@@ -134,6 +148,40 @@ TYPED_TEST(JanitorSuite, ByAgeSamplesGoFirstThenReportsThenTheHistory) {
   EXPECT_TRUE(f.HasReport(open));
   const Janitor::Swept again = f.Sweep();
   EXPECT_EQ(again.chunks + again.reports + again.history, 0U);
+}
+
+TYPED_TEST(JanitorSuite, SamplesBeyondTheHistoryOfTheirScheduleGoAndReportsStay) {
+  Fixture& f = this->f_;
+  v1::Schedule schedule;
+  schedule.set_name("hourly");
+  schedule.set_when("0 * * * *");
+  schedule.set_concurrency(v1::CONCURRENCY_POLICY_ALLOW);
+  schedule.set_keep_successful(1);
+  schedule.set_keep_failed(1);
+  *schedule.mutable_job() = MakeJob();
+  f.Do(ApplySchedule{schedule});
+  const RunId other = f.Add("other", 2, 100, true);
+  for (uint64_t run = 2; run <= 3; ++run) {
+    f.wall.Advance(3600 * kSecond);
+    f.Do(Tick{});
+    std::vector<v1::Chunk> batch(1);
+    v1::Chunk& chunk = batch.front();
+    chunk.mutable_header()->set_run(run);
+    chunk.mutable_header()->set_attempt(1);
+    chunk.mutable_header()->set_kind(v1::STREAM_KIND_RANK);
+    chunk.mutable_header()->set_seq(1);
+    chunk.set_payload("x");
+    EXPECT_TRUE(f.stores.samples->PutChunks(batch).ok());
+    EXPECT_TRUE(f.stores.samples->PutReport(run, "report").ok());
+    f.Do(CancelJob{JobId{run}, "enough"});
+    f.Do(JudgeRun{RunId{run}, 0, v1::VERDICT_CANCELLED, "hash", {}});
+  }
+  EXPECT_EQ(f.Sweep().chunks, 1U);  // of two that failed the later one is kept
+  EXPECT_EQ(f.BytesOf(RunId{2}), 0U);
+  EXPECT_TRUE(f.HasReport(RunId{2}));
+  EXPECT_GT(f.BytesOf(RunId{3}), 0U);
+  EXPECT_GT(f.BytesOf(other), 0U);
+  EXPECT_EQ(f.Sweep().chunks, 0U);
 }
 
 // What has been looked at is not looked at again; a late chunk is found when all is.
