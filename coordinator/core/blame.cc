@@ -242,13 +242,31 @@ std::optional<v1::Failure> FindRunTimeout(const State& state, const LeaseState& 
       Laggards(lease, [&](const auto& place) { return HasReached(state, run, place, goal); }));
 }
 
+// Phases in which healthy ranks have nothing to tell: what is not measured is not recorded. Warm-up
+// and calibration last as long as the job says; how long the check of the data lasts only
+// limits.measure says.
+std::optional<Nanos> QuietTime(const State& state, const LeaseState& lease, const RunState& run) {
+  const v1::Load& load = SpecOf(state.hard, run).serve().load();
+  bool working = false, warming = false;
+  for (const v1::RankPlace& place : lease.placement.ranks()) {
+    const v1::RankPhase phase = Progress(state, lease, place);
+    working = working || phase < v1::RANK_PHASE_VERIFYING;
+    warming = warming || phase == v1::RANK_PHASE_WARMING || phase == v1::RANK_PHASE_CALIBRATING;
+  }
+  if (!working) return std::nullopt;
+  return warming ? load.warmup_ns() + load.auto_().calibration_ns() : 0;
+}
+
 // Concluded from a Report of each node that came after the limit, and says nothing new: so a limit
 // below the time between Reports is kept as well as Reports allow, and a silent node's silence is
 // judged by its own deadline.
 std::optional<v1::Failure> FindStall(const State& state, const LeaseState& lease) {
   const RunState& run = state.hard.runs.at(*lease.run);
-  const auto deadline = StallDeadline(state, run);
-  if (!deadline.has_value()) return std::nullopt;
+  auto deadline = StallDeadline(state, run);
+  if (!deadline.has_value() || state.soft.now < *deadline) return std::nullopt;
+  const auto quiet = QuietTime(state, lease, run);
+  if (!quiet.has_value()) return std::nullopt;
+  *deadline += *quiet;
   for (NodeId node : NodesOf(lease.placement)) {
     const auto soft = state.soft.nodes.find(node);
     const bool heard = soft != state.soft.nodes.end() && soft->second.reported;
