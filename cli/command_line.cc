@@ -137,6 +137,7 @@ absl::StatusOr<std::string> HelpText(const std::string& name) {
       "\nStart with: rackmark run jobs/library/quickstart.yaml --local 2\n"
       "Flags of a command: rackmark help COMMAND\n\n"
       "Exit status: 0 PASS, 1 FAIL, 2 usage, 3 INVALID, 4 ERROR, 5 TIMEOUT, 6 SKIPPED,\n"
+      "  7 INCOMPLETE (a suite),\n"
       "  10 bad job file, 11 impossible gang, 12 coordinator unreachable, 13 in use,\n"
       "  14 bad database, 15 no common protocol, 16 refused, 17 fenced, 70 our bug,\n"
       "  130 CANCELLED\n");

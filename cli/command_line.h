@@ -30,6 +30,7 @@ struct CommandLine {
   std::optional<std::string> to;
   bool keep = false;
   std::string reason;
+  std::string grace;      // a duration; empty = each job's own
   std::string tolerance;  // a share; empty = the default
   std::string noise;
 };

@@ -57,12 +57,23 @@ TEST(CommandLine, MistakesSayWhatToDo) {
       {{"report", "1", "--coordinator", "h:1", "--output", "xml"},
        "write table, json, yaml, html, markdown, csv or junit"},
       {{"nodes", "--coordinator", "h:1", "--tls-cert", "a"}, "go together; give all"},
+      {{"schedule", "--coordinator", "h:1"},
+       "usage: rackmark schedule FILE | list | remove NAME | suspend NAME | resume NAME"},
+      {{"cordon", "--coordinator", "h:1"}, "usage: rackmark cordon NODE"},
+      {{"cordon", "n1", "--grace", "3s", "--coordinator", "h:1"}, "unknown flag --grace"},
+      {{"suites", "--set", "a=b", "--coordinator", "h:1"}, "unknown flag --set"},
+      {{"shcedule", "list"}, "did you mean \"schedule\"?"},
   };
   for (const auto& [arguments, says] : table) EXPECT_THAT(ErrorOf(arguments), HasSubstr(says));
 }
 
 TEST(CommandLine, WhatIsForOneCommandOnly) {
   EXPECT_EQ(ParseCommandLine({"cancel", "j3", "--reason", "x"}, "h:1")->reason, "x");
+  EXPECT_EQ(ParseCommandLine({"drain", "n1", "--grace", "30s", "--reason", "x"}, "h:1")->grace,
+            "30s");
+  EXPECT_THAT(ParseCommandLine({"schedule", "remove", "nightly"}, "h:1")->words,
+              ElementsAre("remove", "nightly"));
+  EXPECT_TRUE(ParseCommandLine({"suites"}, "h:1")->words.empty());
   EXPECT_EQ(ParseCommandLine({"validate", "a", "b", "c"}, std::nullopt)->words.size(), 3u);
   // compare can do without a coordinator, and takes the environment's.
   EXPECT_FALSE(ParseCommandLine({"compare", "a.json", "b.json"}, std::nullopt)->coordinator);
@@ -82,6 +93,7 @@ TEST(CommandLine, HelpIsEverywhere) {
   EXPECT_THAT(*HelpText(line->words.front()), HasSubstr("--local"));
   EXPECT_THAT(*HelpText("nodes"), testing::Not(HasSubstr("--local")));
   EXPECT_THAT(*HelpText(""), HasSubstr("130 CANCELLED"));
+  EXPECT_THAT(*HelpText(""), HasSubstr("7 INCOMPLETE"));
   EXPECT_THAT(HelpText("wathc").status().message(), HasSubstr("unknown command"));
 }
 

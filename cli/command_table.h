@@ -29,6 +29,7 @@ enum FlagGroup : unsigned {
   kCompare = 1U << 7,
   kBackup = 1U << 8,  // of a coordinator's folder
   kBackupTo = 1U << 9,
+  kGrace = 1U << 10,
 };
 
 // What a word or a flag's value is: what completion offers for it.

@@ -4,6 +4,7 @@
 
 #include "cli/command_table.h"
 #include "cli/exit_status.h"
+#include "cli/fleet_text.h"
 #include "cli/output_text.h"
 #include "cli/report_output.h"
 #include "cli/support.h"
@@ -43,13 +44,20 @@ namespace commands {
 
 int Submit(const CommandLine& line, CoordinatorClient& client) {
   TraceFiles traces;
-  const auto job = LoadJob(line, traces);
-  if (!job.ok()) return Complain(job.status(), kExitBadSpec);
+  const auto document = LoadDocument(line, traces);
+  if (!document.ok()) return Complain(document.status(), kExitBadSpec);
+  if (std::holds_alternative<v1::Schedule>(*document)) return NotToRun(line);
   const absl::Status uploaded = traces.Upload(client, kCallPatience, [](const std::string& text) {
     std::fprintf(stderr, "%s\n", text.c_str());
   });
   if (!uploaded.ok()) return Complain(uploaded, ExitOfCall(uploaded));
-  return Show(client.Submit(*job, RandomHex(16), kCallPatience), line,
+  if (const auto* suite = std::get_if<v1::Suite>(&*document)) {
+    return Show(client.SubmitSuite(*suite, RandomHex(16), kCallPatience), line,
+                [](const v1::SubmitSuiteReply& reply) {
+                  return DisplaySuite(reply.identity().cluster_id(), reply.suite_id()) + "\n";
+                });
+  }
+  return Show(client.Submit(std::get<v1::Job>(*document), RandomHex(16), kCallPatience), line,
               [](const v1::SubmitReply& reply) {
                 return DisplayJob(reply.identity().cluster_id(), JobId{reply.job_id()}) + "\n";
               });

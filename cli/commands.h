@@ -13,7 +13,7 @@ class CoordinatorClient;
 int RunCommand(const CommandLine& line);
 
 // run and local, which have a life of their own (run_command.cc).
-int RunJob(const CommandLine& line, StopSignal& stop);
+int RunFile(const CommandLine& line, StopSignal& stop);
 int RunLocal(const CommandLine& line, StopSignal& stop);
 
 namespace commands {
@@ -38,6 +38,15 @@ int Nodes(const CommandLine& line, CoordinatorClient& client);
 int Jobs(const CommandLine& line, CoordinatorClient& client);
 int Runs(const CommandLine& line, CoordinatorClient& client);
 int Report(const CommandLine& line, CoordinatorClient& client);
+
+// Suites, schedules and nodes (fleet_commands.cc).
+int Suites(const CommandLine& line, CoordinatorClient& client);
+int Schedule(const CommandLine& line, CoordinatorClient& client);
+int Cordon(const CommandLine& line, CoordinatorClient& client);
+int Drain(const CommandLine& line, CoordinatorClient& client);
+int Uncordon(const CommandLine& line, CoordinatorClient& client);
+int Quarantine(const CommandLine& line, CoordinatorClient& client);
+int Readmit(const CommandLine& line, CoordinatorClient& client);
 
 }  // namespace commands
 }  // namespace rackmark

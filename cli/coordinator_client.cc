@@ -193,6 +193,44 @@ absl::StatusOr<v1::GetReportReply> CoordinatorClient::GetReport(uint64_t job_id,
   return Call(&AsyncStub::GetReport, std::move(request), patience);
 }
 
+absl::StatusOr<v1::SubmitSuiteReply> CoordinatorClient::SubmitSuite(
+    const v1::Suite& suite, const std::string& submission_id, Nanos patience) {
+  v1::SubmitSuiteRequest request;
+  *request.mutable_suite() = suite;
+  request.set_submission_id(submission_id);
+  return Call(&AsyncStub::SubmitSuite, std::move(request), patience);
+}
+
+absl::StatusOr<v1::ListSuitesReply> CoordinatorClient::ListSuites(uint64_t suite_id,
+                                                                  Nanos patience) {
+  v1::ListSuitesRequest request;
+  request.set_suite_id(suite_id);
+  return Call(&AsyncStub::ListSuites, std::move(request), patience);
+}
+
+absl::StatusOr<v1::ApplyScheduleReply> CoordinatorClient::ApplySchedule(
+    const v1::Schedule& schedule, Nanos patience) {
+  v1::ApplyScheduleRequest request;
+  *request.mutable_schedule() = schedule;
+  return Call(&AsyncStub::ApplySchedule, std::move(request), patience);
+}
+
+absl::StatusOr<v1::ListSchedulesReply> CoordinatorClient::ListSchedules(Nanos patience) {
+  return Call(&AsyncStub::ListSchedules, v1::ListSchedulesRequest(), patience);
+}
+
+absl::StatusOr<v1::RemoveScheduleReply> CoordinatorClient::RemoveSchedule(const std::string& name,
+                                                                          Nanos patience) {
+  v1::RemoveScheduleRequest request;
+  request.set_name(name);
+  return Call(&AsyncStub::RemoveSchedule, std::move(request), patience);
+}
+
+absl::StatusOr<v1::ChangeNodeReply> CoordinatorClient::ChangeNode(
+    const v1::ChangeNodeRequest& request, Nanos patience) {
+  return Call(&AsyncStub::ChangeNode, request, patience);
+}
+
 absl::StatusOr<v1::FindArtifactReply> CoordinatorClient::FindArtifact(const std::string& sha256,
                                                                       Nanos patience) {
   v1::FindArtifactRequest request;

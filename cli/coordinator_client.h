@@ -39,6 +39,18 @@ class CoordinatorClient {
   absl::StatusOr<v1::WhyReply> Why(uint64_t job_id, Nanos patience);
   absl::StatusOr<v1::GetReportReply> GetReport(uint64_t job_id, Nanos patience);
 
+  absl::StatusOr<v1::SubmitSuiteReply> SubmitSuite(const v1::Suite& suite,
+                                                   const std::string& submission_id,
+                                                   Nanos patience);
+  // `suite_id` 0: the newest ones.
+  absl::StatusOr<v1::ListSuitesReply> ListSuites(uint64_t suite_id, Nanos patience);
+  absl::StatusOr<v1::ApplyScheduleReply> ApplySchedule(const v1::Schedule& schedule,
+                                                       Nanos patience);
+  absl::StatusOr<v1::ListSchedulesReply> ListSchedules(Nanos patience);
+  absl::StatusOr<v1::RemoveScheduleReply> RemoveSchedule(const std::string& name, Nanos patience);
+  absl::StatusOr<v1::ChangeNodeReply> ChangeNode(const v1::ChangeNodeRequest& request,
+                                                 Nanos patience);
+
   absl::StatusOr<v1::FindArtifactReply> FindArtifact(const std::string& sha256, Nanos patience);
   // Whole, also if it is there already (put_artifact.cc).
   absl::StatusOr<v1::PutArtifactReply> PutArtifact(const std::string& sha256,

@@ -18,6 +18,15 @@ int ExitOf(v1::Verdict verdict) {
   }
 }
 
+int ExitOf(v1::SuiteOutcome outcome) {
+  switch (outcome) {
+    case v1::SUITE_OUTCOME_PASS: return kExitPass;
+    case v1::SUITE_OUTCOME_FAIL: return kExitFail;
+    case v1::SUITE_OUTCOME_INCOMPLETE: return kExitIncomplete;
+    default: return kExitInternal;
+  }
+}
+
 int ExitOfCall(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kOk: return kExitPass;

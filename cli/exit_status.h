@@ -3,10 +3,13 @@
 
 #include "common/status.h"
 #include "rackmark/v1/run.pb.h"
+#include "rackmark/v1/suite.pb.h"
 
 namespace rackmark {
 
 int ExitOf(v1::Verdict verdict);
+// Of a suite that has ended.
+int ExitOf(v1::SuiteOutcome outcome);
 
 // An error of a call to the coordinator.
 int ExitOfCall(const absl::Status& status);

@@ -104,13 +104,19 @@ int Validate(const CommandLine& line) {
 }
 
 int Schema(const CommandLine& line) {
-  if (line.words.front() != "job") {
-    return Complain(absl::InvalidArgumentError(absl::StrCat("there is no schema \"",
-                                                            EscapeControl(line.words.front()),
-                                                            "\"; write rackmark schema job")),
+  const std::string& word = line.words.front();
+  if (word == "job") {
+    Print(JobSchema());
+  } else if (word == "suite") {
+    Print(SuiteSchema());
+  } else if (word == "schedule") {
+    Print(ScheduleSchema());
+  } else {
+    return Complain(absl::InvalidArgumentError(
+                        absl::StrCat("there is no schema \"", EscapeControl(word),
+                                     "\"; write rackmark schema job, suite or schedule")),
                     kExitUsage);
   }
-  Print(JobSchema());
   return kExitPass;
 }
 

@@ -6,14 +6,17 @@
 
 #include "cli/commands.h"
 #include "cli/exit_status.h"
+#include "cli/fleet_text.h"
 #include "cli/follow.h"
 #include "cli/local_cluster.h"
+#include "cli/output_text.h"
 #include "cli/report_output.h"
 #include "cli/screen.h"
+#include "cli/suite_follow.h"
 #include "cli/support.h"
 #include "common/exit_codes.h"
 #include "common/ids.h"
-#include "jobs/spec.h"
+#include "common/text.h"
 
 namespace rackmark {
 namespace {
@@ -145,14 +148,35 @@ std::optional<int> CheckOut(Session& session) {
   return Tell(session, BadOut(status, "folder"), kExitUsage);
 }
 
+// What is wrong with a job's gang, at its place where that is in the file itself.
+absl::Status AtGang(const v1::Job& job, const CommandLine& line, const absl::Status& problem) {
+  const std::string& file = line.words.front();
+  if (!job.has_part()) return AtSpecField(job, file, "gang", problem);
+  return Annotate(problem, absl::StrCat(EscapeControl(file), ": part ", job.part().name()));
+}
+
+// CPU slots of each local worker with which every job's gang fits.
+absl::StatusOr<uint32_t> SlotsForAll(const Document& document, const CommandLine& line,
+                                     const LocalOptions& options) {
+  uint32_t most = 0;
+  for (const v1::Job* job : JobsOf(document)) {
+    const auto slots = SlotsFor(job->spec().gang(), options);
+    if (!slots.ok()) return AtGang(*job, line, slots.status());
+    most = std::max(most, *slots);
+  }
+  return most;
+}
+
 // A gang that cannot be placed would wait for ever with its user; submit is for those who want
 // that.
-std::optional<int> CheckGang(Session& session, const v1::Job& job) {
+std::optional<int> CheckGangs(Session& session, const Document& document) {
   const auto nodes = session.client->ListNodes(kCallPatience);
   if (!nodes.ok()) return TellCall(session, nodes.status());
-  const absl::Status fits = CheckFits(job.spec().gang(), *nodes);
-  if (fits.ok()) return std::nullopt;
-  return Tell(session, AtSpecField(job, session.line.words.front(), "gang", fits), kExitImpossible);
+  for (const v1::Job* job : JobsOf(document)) {
+    const absl::Status fits = CheckFits(job->spec().gang(), *nodes);
+    if (!fits.ok()) return Tell(session, AtGang(*job, session.line, fits), kExitImpossible);
+  }
+  return std::nullopt;
 }
 
 int SubmitAndFollow(Session& session, const v1::Job& job) {
@@ -179,6 +203,58 @@ int SubmitAndFollow(Session& session, const v1::Job& job) {
   return follower.cancelled() ? kExitCancelled : exit;
 }
 
+// The reports of its jobs, each in a folder of its part. One that does not come is named, and does
+// not take the others with it.
+void WritePartReports(Session& session, const v1::SuiteStatus& suite, const std::string& folder) {
+  for (const v1::JobStatus& job : suite.jobs()) {
+    const auto reply = session.client->GetReport(job.job_id(), kCallPatience);
+    absl::Status status = reply.status();
+    const std::string place = absl::StrCat(folder, "/", job.part());
+    if (status.ok()) status = WriteReport(reply->summary(), place).status();
+    session.screen.Say(status.ok()
+                           ? absl::StrCat("report: ", place, "/report.html")
+                           : absl::StrCat("no report of part ", job.part(), ": ", status.message(),
+                                          AskAgain(session, job.job_id())));
+  }
+}
+
+int SubmitAndFollowSuite(Session& session, const v1::Suite& suite) {
+  const auto submitted = session.client->SubmitSuite(suite, RandomHex(16), kCallPatience);
+  if (!submitted.ok()) return TellCall(session, submitted.status());
+  const std::string cluster = session.client->cluster_id();
+  const std::string name = DisplaySuite(cluster, submitted->suite_id());
+  session.screen.Say(absl::StrCat("suite ", name, ": ", suite.name(), ", ", submitted->jobs(),
+                                  submitted->jobs() == 1 ? " job" : " jobs"));
+  for (const std::string& note : submitted->notes()) session.screen.Say(EscapeControl(note));
+  SuiteFollowOptions options;
+  options.suite_id = submitted->suite_id();
+  if (session.cluster) {
+    options.supervise = [&session] { return session.cluster->Supervise(); };
+    options.hurry = [&session] { session.cluster->Hurry(); };
+  }
+  SuiteFollower follower(*session.client, session.stop, session.screen, std::move(options));
+  if (const auto exit = follower.Run()) return *exit;
+  session.screen.Clear();
+  Print(session.line.output == Output::kTable ? SuiteText(cluster, follower.last())
+                                              : MessageText(follower.last(), session.line.output));
+  WritePartReports(session, follower.last(),
+                   session.line.out.value_or(absl::StrCat("rackmark-out/", name)));
+  return follower.cancelled() ? kExitCancelled : ExitOf(follower.last().outcome());
+}
+
+// What cannot be run, or not be printed as asked. Missing = it can.
+std::optional<int> CheckKind(const Document& document, const CommandLine& line) {
+  if (std::holds_alternative<v1::Schedule>(document)) return NotToRun(line);
+  const bool plain =
+      line.output == Output::kTable || line.output == Output::kJson || line.output == Output::kYaml;
+  if (plain || std::holds_alternative<v1::Job>(document)) return std::nullopt;
+  return Complain(
+      absl::InvalidArgumentError(absl::StrCat(
+          "--output ", line.output_word, " is of one job's report; of a ",
+          "suite write table, json or yaml, and find the reports of its ", "jobs in --out")),
+      kExitUsage);
+}
+
 // Keeps a cluster alive until somebody ends it.
 int Stay(Session& session) {
   while (!session.stop.Wait(kTurn)) {
@@ -191,19 +267,17 @@ int Stay(Session& session) {
 
 }  // namespace
 
-int RunJob(const CommandLine& line, StopSignal& stop) {
+int RunFile(const CommandLine& line, StopSignal& stop) {
   TraceFiles traces;
-  const auto job = LoadJob(line, traces);
-  if (!job.ok()) return Complain(job.status(), kExitBadSpec);
+  const auto document = LoadDocument(line, traces);
+  if (!document.ok()) return Complain(document.status(), kExitBadSpec);
+  if (const auto exit = CheckKind(*document, line)) return *exit;
   Session session{line, stop};
   std::string endpoint = line.coordinator.value_or("");
   if (line.local) {
     const LocalOptions options = LocalOptionsOf(line, static_cast<uint32_t>(*line.local));
-    const auto slots = SlotsFor(job->spec().gang(), options);
-    if (!slots.ok()) {
-      return Complain(AtSpecField(*job, line.words.front(), "gang", slots.status()),
-                      kExitImpossible);
-    }
+    const auto slots = SlotsForAll(*document, line, options);
+    if (!slots.ok()) return Complain(slots.status(), kExitImpossible);
     if (const auto exit = StartCluster(session, options, *slots)) return *exit;
     endpoint = session.cluster->endpoint();
   }
@@ -215,7 +289,7 @@ int RunJob(const CommandLine& line, StopSignal& stop) {
   session.client = *std::move(client);
   if (line.local) {
     if (const auto exit = WaitForWorkers(session)) return *exit;
-  } else if (const auto exit = CheckGang(session, *job)) {
+  } else if (const auto exit = CheckGangs(session, *document)) {
     return *exit;
   }
   if (const auto exit = CheckOut(session)) return *exit;
@@ -223,7 +297,9 @@ int RunJob(const CommandLine& line, StopSignal& stop) {
       traces.Upload(*session.client, kCallPatience,
                     [&session](const std::string& text) { session.screen.Say(text); });
   if (!uploaded.ok()) return TellCall(session, uploaded);
-  const int exit = SubmitAndFollow(session, *job);
+  const auto* suite = std::get_if<v1::Suite>(&*document);
+  const int exit = suite != nullptr ? SubmitAndFollowSuite(session, *suite)
+                                    : SubmitAndFollow(session, std::get<v1::Job>(*document));
   if (line.keep && exit != kExitCancelled) {
     session.screen.Say(absl::StrCat("the cluster stays at ", endpoint, " until Ctrl-C"));
     Stay(session);

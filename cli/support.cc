@@ -14,7 +14,7 @@
 #include "cli/exit_status.h"
 #include "common/exit_codes.h"
 #include "common/text.h"
-#include "jobs/spec.h"
+#include "common/zone.h"
 #include "rpc/coordinators.h"
 #include "rpc/identity.h"
 
@@ -22,6 +22,47 @@ namespace rackmark {
 namespace {
 
 constexpr size_t kJobBytesMax = 1 << 20;
+
+// What a file names is beside that file, wherever the command is run.
+absl::StatusOr<NamedText> ReadBeside(std::string_view path, std::string_view named_by) {
+  const std::filesystem::path folder = std::filesystem::path(std::string(named_by)).parent_path();
+  const std::string name = (folder / std::string(path)).string();
+  auto text = ReadFile(name, kJobBytesMax);
+  if (!text.ok()) return text.status();
+  return NamedText{name, *std::move(text)};
+}
+
+// What is written before an id, and what it is the id of.
+struct IdWords {
+  char letter;
+  std::string_view one;      // "job"
+  std::string_view command;  // that lists them
+};
+
+absl::StatusOr<uint64_t> ParseName(std::string_view text, std::string_view cluster_id,
+                                   const IdWords& words) {
+  std::string_view number = text;
+  const size_t dash = text.rfind('-');
+  if (dash != std::string_view::npos) {
+    if (text.substr(0, dash) != cluster_id.substr(0, 8)) {
+      return absl::NotFoundError(absl::StrCat(
+          ToAbsl(words.one), " ", EscapeControl(text), " is of another cluster; this one is ",
+          ToAbsl(cluster_id.substr(0, 8)), ", its ", ToAbsl(words.one), "s are listed by rackmark ",
+          ToAbsl(words.command)));
+    }
+    number = text.substr(dash + 1);
+  }
+  if (!number.empty() && number.front() == words.letter) number.remove_prefix(1);
+  uint64_t id = 0;
+  const char* end = number.data() + number.size();
+  const auto parsed = std::from_chars(number.data(), end, id);
+  if (parsed.ec != std::errc() || parsed.ptr != end || id == 0) {
+    return absl::NotFoundError(absl::StrCat("\"", EscapeControl(text), "\" is no ",
+                                            ToAbsl(words.one), "; write it as rackmark ",
+                                            ToAbsl(words.command), " lists it"));
+  }
+  return id;
+}
 
 }  // namespace
 
@@ -62,8 +103,8 @@ int Complain(const absl::Status& status, int exit) {
   return exit;
 }
 
-ReadResult ReadJobAt(const std::string& path, const std::vector<std::string>& set_flags,
-                     TraceFiles& traces) {
+DocumentResult ReadDocumentAt(const std::string& path, const std::vector<std::string>& set_flags,
+                              TraceFiles& traces) {
   std::vector<Override> sets;
   for (const std::string& text : set_flags) {
     auto set = ParseOverride(text);
@@ -76,13 +117,25 @@ ReadResult ReadJobAt(const std::string& path, const std::vector<std::string>& se
             {absl::NotFoundError(
                 absl::StrCat(text.status().message(), " (to start from: jobs/library)"))}};
   }
-  return ReadJob(*text, path, sets, traces.Finder());
+  Finders finders;
+  finders.traces = traces.Finder();
+  finders.files = ReadBeside;
+  finders.zones = [](std::string_view zone) { return FindZone(zone).status(); };
+  return ReadDocument(*text, path, sets, finders);
 }
 
-absl::StatusOr<v1::Job> LoadJob(const CommandLine& line, TraceFiles& traces) {
-  ReadResult result = ReadJobAt(line.words.front(), line.sets, traces);
-  if (!result.job) return result.problems.front();
-  return *std::move(result.job);
+absl::StatusOr<Document> LoadDocument(const CommandLine& line, TraceFiles& traces) {
+  DocumentResult result = ReadDocumentAt(line.words.front(), line.sets, traces);
+  if (!result.document) return result.problems.front();
+  return *std::move(result.document);
+}
+
+int NotToRun(const CommandLine& line) {
+  const std::string file = EscapeControl(line.words.front());
+  return Complain(absl::InvalidArgumentError(absl::StrCat(
+                      file, ": kind: is a schedule, which is set and not run; use rackmark ",
+                      "schedule ", file)),
+                  kExitBadSpec);
 }
 
 absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& endpoints,
@@ -114,26 +167,13 @@ absl::StatusOr<uint64_t> JobOf(std::string_view text, CoordinatorClient& client)
   return ParseJobName(text, client.cluster_id());
 }
 
+absl::StatusOr<uint64_t> SuiteOf(std::string_view text, CoordinatorClient& client) {
+  RETURN_IF_ERROR(client.GetVersion(kCallPatience).status());
+  return ParseName(text, client.cluster_id(), {'s', "suite", "suites"});
+}
+
 absl::StatusOr<uint64_t> ParseJobName(std::string_view text, std::string_view cluster_id) {
-  std::string_view number = text;
-  const size_t dash = text.rfind('-');
-  if (dash != std::string_view::npos) {
-    if (text.substr(0, dash) != cluster_id.substr(0, 8)) {
-      return absl::NotFoundError(
-          absl::StrCat("job ", EscapeControl(text), " is of another cluster; this one is ",
-                       ToAbsl(cluster_id.substr(0, 8)), ", its jobs are listed by rackmark jobs"));
-    }
-    number = text.substr(dash + 1);
-  }
-  if (!number.empty() && number.front() == 'j') number.remove_prefix(1);
-  uint64_t id = 0;
-  const char* end = number.data() + number.size();
-  const auto parsed = std::from_chars(number.data(), end, id);
-  if (parsed.ec != std::errc() || parsed.ptr != end || id == 0) {
-    return absl::NotFoundError(absl::StrCat("\"", EscapeControl(text),
-                                            "\" is no job; write it as rackmark jobs lists it"));
-  }
-  return id;
+  return ParseName(text, cluster_id, {'j', "job", "jobs"});
 }
 
 }  // namespace rackmark

@@ -10,8 +10,7 @@
 #include "cli/coordinator_client.h"
 #include "cli/trace_files.h"
 #include "common/status.h"
-#include "jobs/spec.h"
-#include "rackmark/v1/job.pb.h"
+#include "jobs/document.h"
 
 namespace rackmark {
 
@@ -27,13 +26,17 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max);
 // A Pause for commands that have no StopSignal: a signal ends the process by its default.
 bool PausePlainly(Nanos duration);
 
-// The job file with these --set flags, or all that is wrong with it.
-ReadResult ReadJobAt(const std::string& path, const std::vector<std::string>& set_flags,
-                     TraceFiles& traces);
+// The file with these --set flags, or all that is wrong with it and with the files that it names,
+// which lie beside it.
+DocumentResult ReadDocumentAt(const std::string& path, const std::vector<std::string>& set_flags,
+                              TraceFiles& traces);
 
-// The job of the command line's FILE with its --set flags. Any error is kExitBadSpec. `traces`
-// holds the traces that it names, for their upload.
-absl::StatusOr<v1::Job> LoadJob(const CommandLine& line, TraceFiles& traces);
+// The job, suite or schedule of the command line's FILE with its --set flags. Any error is
+// kExitBadSpec. `traces` holds the traces that it names, for their upload.
+absl::StatusOr<Document> LoadDocument(const CommandLine& line, TraceFiles& traces);
+
+// What FILE is a schedule's, where something is to be run at once. Returns the exit status.
+int NotToRun(const CommandLine& line);
 
 // `endpoints`: of one coordinator, or of several with commas between. `pause`: see
 // CoordinatorClient.
@@ -51,5 +54,7 @@ int ExitOfConnect(const absl::Status& status);
 absl::StatusOr<uint64_t> ParseJobName(std::string_view text, std::string_view cluster_id);
 // The same, after asking the coordinator which cluster it is.
 absl::StatusOr<uint64_t> JobOf(std::string_view text, CoordinatorClient& client);
+// Of a suite: "3", "s3" or "1a2b3c4d-s3".
+absl::StatusOr<uint64_t> SuiteOf(std::string_view text, CoordinatorClient& client);
 
 }  // namespace rackmark

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cli/exit_status.h"
+#include "cli/fleet_text.h"
 #include "common/ids.h"
 #include "common/status.h"
 #include "common/text.h"
@@ -80,16 +81,16 @@ std::string Table::ToString() const {
 }
 
 std::string NodesTable(const v1::ListNodesReply& reply) {
-  Table table({"NODE", "PHASE", "DEVICES", "FREE", "LAST HEARD", "REASON"});
+  Table table({"NODE", "PHASE", "STATE", "DEVICES", "FREE", "LAST HEARD", "REASON"});
   for (const v1::NodeStatus& node : reply.nodes()) {
     int free = 0;
     for (const v1::DeviceStatus& device : node.devices()) {
       free += device.lease_id() == 0 && device.healthy() ? 1 : 0;
     }
-    table.Add({node.info().name(), PhaseText(v1::NodePhase_Name(node.phase()), 11),
+    table.Add({node.info().name(), PhaseText(v1::NodePhase_Name(node.phase()), 11), StateText(node),
                absl::StrCat(node.info().devices_size()), absl::StrCat(free),
                node.has_silent_ns() ? FormatDuration(node.silent_ns()) + " ago" : "missing",
-               node.reason()});
+               node.reason().empty() ? node.standing_reason() : node.reason()});
   }
   std::string text = table.ToString();
   if (reply.left_out() > 0) {
@@ -100,12 +101,33 @@ std::string NodesTable(const v1::ListNodesReply& reply) {
 }
 
 std::string JobsTable(const v1::ListJobsReply& reply) {
-  Table table({"JOB", "NAME", "PHASE", "VERDICT", "RUNS", "SUBMITTED", "BY"});
+  // Columns that would say nothing of any job are left out.
+  bool ranked = false;
+  bool parts = false;
   for (const v1::JobStatus& job : reply.jobs()) {
-    table.Add({DisplayJob(reply.identity().cluster_id(), JobId{job.job_id()}), job.name(),
-               PhaseText(v1::JobPhase_Name(job.phase()), 10), VerdictText(job.verdict()),
-               absl::StrCat(job.runs_ended(), "/", job.runs_total()),
-               FormatUnixTime(job.submitted_unix_ns()), job.by().name()});
+    ranked = ranked || job.priority() != 0;
+    parts = parts || job.suite_id() != 0;
+  }
+  std::vector<std::string> header = {"JOB", "NAME", "PHASE", "VERDICT", "RUNS", "SUBMITTED", "BY"};
+  if (ranked) header.push_back("PRIORITY");
+  if (parts) header.insert(header.end(), {"SUITE", "PART"});
+  Table table(std::move(header));
+  const std::string& cluster = reply.identity().cluster_id();
+  for (const v1::JobStatus& job : reply.jobs()) {
+    std::vector<std::string> cells = {DisplayJob(cluster, JobId{job.job_id()}),
+                                      job.name(),
+                                      PhaseText(v1::JobPhase_Name(job.phase()), 10),
+                                      VerdictText(job.verdict()),
+                                      absl::StrCat(job.runs_ended(), "/", job.runs_total()),
+                                      FormatUnixTime(job.submitted_unix_ns()),
+                                      job.by().name()};
+    if (ranked) cells.push_back(absl::StrCat(job.priority()));
+    if (parts) {
+      const bool part = job.suite_id() != 0;
+      cells.push_back(part ? DisplaySuite(cluster, job.suite_id()) : "-");
+      cells.push_back(part ? job.part() : "-");
+    }
+    table.Add(std::move(cells));
   }
   return table.ToString();
 }

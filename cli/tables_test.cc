@@ -7,8 +7,11 @@
 #include "absl/strings/str_replace.h"
 #include "cli/command_table.h"
 #include "cli/completion.h"
+#include "cli/exit_status.h"
+#include "cli/fleet_text.h"
 #include "cli/table.h"
 #include "cli/validate.h"
+#include "common/exit_codes.h"
 #include "common/time.h"
 
 namespace rackmark {
@@ -102,6 +105,179 @@ TEST(WhyText, Golden) {
             "and 1 more\n"
             "\n"
             "next deadline: node n3 is taken for lost in 2 s\n");
+}
+
+TEST(WhyText, SaysWhatTheQueueMadeOfIt) {
+  v1::WhyReply reply;
+  reply.mutable_identity()->set_cluster_id("c0ffee00aa");
+  reply.mutable_job()->set_phase(v1::JOB_PHASE_ACTIVE);
+  reply.set_summary("job 3 waits");
+  reply.set_position(2);
+  reply.set_priority(-7);
+  v1::QueuePass& pass = *reply.mutable_last_pass();
+  pass.set_head_job_id(1);
+  pass.set_head_in_ns(90 * kSecond);
+  pass.set_candidates(500);
+  pass.set_candidates_cut(true);
+  pass.set_passed_over(1);
+  EXPECT_EQ(WhyText(reply),
+            "job 3 waits\n"
+            "\n"
+            "place 2 in the queue, priority -7\n"
+            "devices are kept for job c0ffee00-j1, which fits in 90 s at the latest\n"
+            "500 jobs behind it were tried on what it leaves, others not\n"
+            "1 job is passed over: no node that is here now would do for it\n");
+  pass.Clear();
+  pass.set_head_job_id(1);
+  reply.set_position(0);
+  EXPECT_EQ(WhyText(reply),
+            "job 3 waits\n\ndevices are kept for job c0ffee00-j1, and nobody can say when it "
+            "fits\n");
+}
+
+TEST(JobsTable, ShowsPriorityAndSuiteWhereAnyHasOne) {
+  v1::ListJobsReply reply;
+  reply.mutable_identity()->set_cluster_id("c0ffee00aa");
+  v1::JobStatus& job = *reply.add_jobs();
+  job.set_job_id(1);
+  job.set_name("a");
+  EXPECT_THAT(JobsTable(reply), testing::Not(HasSubstr("PRIORITY")));
+  EXPECT_THAT(JobsTable(reply), testing::Not(HasSubstr("SUITE")));
+  v1::JobStatus& other = *reply.add_jobs();
+  other.set_job_id(2);
+  other.set_priority(-5);
+  EXPECT_THAT(JobsTable(reply), HasSubstr("PRIORITY\n"));
+  EXPECT_THAT(JobsTable(reply), HasSubstr(" -5\n"));
+  other.set_suite_id(3);
+  other.set_part("smoke");
+  EXPECT_THAT(JobsTable(reply), HasSubstr("PRIORITY  SUITE        PART\n"));
+  EXPECT_THAT(JobsTable(reply), HasSubstr("c0ffee00-s3  smoke\n"));
+  EXPECT_THAT(JobsTable(reply), HasSubstr("0         -            -\n"));
+}
+
+TEST(NodesTable, SaysWhatPeopleAndOffencesMadeOfANode) {
+  v1::NodeStatus node;
+  EXPECT_EQ(StateText(node), "-");
+  node.set_standing(v1::STANDING_GOOD);
+  EXPECT_EQ(StateText(node), "-");
+  node.set_cordoned(true);
+  EXPECT_EQ(StateText(node), "cordoned");
+  node.set_drain(true);
+  EXPECT_EQ(StateText(node), "draining");
+  node.set_standing(v1::STANDING_QUARANTINED);
+  EXPECT_EQ(StateText(node), "draining, quarantined");
+  node.set_cordoned(false);
+  node.set_standing(v1::STANDING_PROBATION);
+  EXPECT_EQ(StateText(node), "probation");
+  node.mutable_info()->set_name("n1");
+  node.set_phase(v1::NODE_PHASE_UP);
+  node.set_standing_reason("xid 79\x1b");
+  v1::ListNodesReply nodes;
+  *nodes.add_nodes() = node;
+  EXPECT_EQ(NodesTable(nodes),
+            "NODE  PHASE  STATE      DEVICES  FREE  LAST HEARD  REASON\n"
+            "n1    up     probation  0        0     missing     xid 79\\x1b\n");
+  v1::ChangeNodeReply changed;
+  *changed.mutable_node() = node;
+  changed.set_changed(true);
+  EXPECT_EQ(NodeChangeText(changed), "node n1: now probation\n");
+  changed.mutable_node()->set_standing(v1::STANDING_GOOD);
+  changed.set_changed(false);
+  EXPECT_EQ(NodeChangeText(changed), "node n1: still in use; nothing changed\n");
+}
+
+v1::SuiteStatus SomeSuite() {
+  v1::SuiteStatus suite;
+  suite.set_suite_id(3);
+  suite.set_name("rack");
+  v1::JobStatus& smoke = *suite.add_jobs();
+  smoke.set_job_id(7);
+  smoke.set_part("smoke");
+  smoke.set_name("rack-smoke");
+  smoke.set_phase(v1::JOB_PHASE_ACTIVE);
+  smoke.set_runs_total(2);
+  v1::JobStatus& serve = *suite.add_jobs();
+  serve.set_job_id(8);
+  serve.set_part("serve");
+  serve.set_name("served");
+  serve.set_phase(v1::JOB_PHASE_QUEUED);
+  serve.set_runs_total(1);
+  serve.add_waiting_reasons("waits for smoke");
+  return suite;
+}
+
+TEST(SuiteText, Golden) {
+  v1::SuiteStatus suite = SomeSuite();
+  suite.set_checked(true);
+  v1::Finding& finding = *suite.add_findings();
+  finding.set_kind(v1::FINDING_KIND_SWAPPED);
+  finding.set_node("n1");
+  finding.set_slot("2");
+  finding.set_what("serial");
+  finding.set_expected("s1");
+  finding.set_found("s2\x1b");
+  EXPECT_EQ(SuiteText("c0ffee00aa", suite),
+            "suite c0ffee00-s3: rack is open\n"
+            "\n"
+            "FINDING  NODE  DEVICE  SLOT  SERIAL  WHAT    EXPECTED  FOUND\n"
+            "swapped  n1    -       2     -       serial  s1        s2\\x1b\n"
+            "\n"
+            "PART   JOB          NAME        PHASE   VERDICT  RUNS\n"
+            "smoke  c0ffee00-j7  rack-smoke  active  -        0/2\n"
+            "serve  c0ffee00-j8  served      queued  -        0/1\n");
+  suite.set_ended_unix_ns(1);
+  suite.set_outcome(v1::SUITE_OUTCOME_INCOMPLETE);
+  EXPECT_THAT(SuiteText("c0ffee00aa", suite),
+              testing::StartsWith("suite c0ffee00-s3: rack ended with INCOMPLETE\n"));
+  v1::ListSuitesReply reply;
+  reply.mutable_identity()->set_cluster_id("c0ffee00aa");
+  *reply.add_suites() = suite;
+  EXPECT_THAT(SuitesTable(reply), HasSubstr("c0ffee00-s3  rack  INCOMPLETE  0/2   1 "));
+}
+
+TEST(SuiteNews, SaysEachChangeOnce) {
+  SuiteNews news;
+  v1::SuiteStatus suite = SomeSuite();
+  EXPECT_THAT(news.Lines(suite, kSecond),
+              testing::ElementsAre("[   1.0 s] smoke: active, 0/2 runs",
+                                   "[   1.0 s] serve: queued, 0/1 runs: waits for smoke"));
+  EXPECT_THAT(news.Lines(suite, 2 * kSecond), testing::IsEmpty());
+  suite.set_checked(true);
+  suite.mutable_jobs(0)->set_phase(v1::JOB_PHASE_ENDED);
+  suite.mutable_jobs(0)->set_verdict(v1::VERDICT_PASS);
+  EXPECT_THAT(news.Lines(suite, 3 * kSecond),
+              testing::ElementsAre("[   3.0 s] what is expected was looked at: all of it is there",
+                                   "[   3.0 s] smoke: ended with PASS"));
+}
+
+TEST(ScheduleText, SaysWhatIsNextAndWhatWasMissed) {
+  v1::ScheduleStatus status;
+  status.mutable_schedule()->set_name("nightly");
+  status.mutable_schedule()->set_when("30 1 * * *");
+  status.add_next_unix_ns(1'795'311'000 * kSecond);
+  status.mutable_missed()->set_count(3);
+  status.mutable_missed()->set_last_unix_ns(1'795'138'200 * kSecond);
+  v1::ListSchedulesReply reply;
+  *reply.add_schedules() = status;
+  const std::string table = SchedulesTable(reply);
+  EXPECT_THAT(table, HasSubstr("nightly   30 1 * * *  UTC   2026-11-2"));
+  EXPECT_THAT(table, HasSubstr("missed 3, the last 2026-11-2"));
+  reply.mutable_schedules(0)->set_held("waits for maintenance");
+  EXPECT_THAT(SchedulesTable(reply), HasSubstr("waits for maintenance\n"));
+  reply.mutable_schedules(0)->mutable_schedule()->set_suspend(true);
+  EXPECT_THAT(SchedulesTable(reply), HasSubstr("suspended"));
+  v1::ApplyScheduleReply applied;
+  *applied.mutable_schedule() = reply.schedules(0);
+  applied.set_changed(true);
+  EXPECT_EQ(ScheduleText(applied),
+            "schedule nightly is set; it is suspended, and begins nothing\n");
+}
+
+TEST(ExitStatus, OfASuiteIsItsOutcome) {
+  EXPECT_EQ(ExitOf(v1::SUITE_OUTCOME_PASS), kExitPass);
+  EXPECT_EQ(ExitOf(v1::SUITE_OUTCOME_FAIL), kExitFail);
+  EXPECT_EQ(ExitOf(v1::SUITE_OUTCOME_INCOMPLETE), kExitIncomplete);
+  EXPECT_EQ(ExitOf(v1::SUITE_OUTCOME_UNKNOWN), kExitInternal);
 }
 
 TEST(WhyText, OnlyTheAnswerWhereNothingIsWaitedFor) {

@@ -11,6 +11,7 @@ enum ExitCode : int {
   kExitError = 4,         // verdict ERROR
   kExitTimeout = 5,       // verdict TIMEOUT
   kExitSkipped = 6,       // verdict SKIPPED
+  kExitIncomplete = 7,    // of a suite nothing failed, and not all of it was looked at
   kExitBadSpec = 10,      // the job file is wrong (YAML, key, type, unit, unknown model)
   kExitImpossible = 11,   // no gang of this shape can ever be placed on these nodes
   kExitUnreachable = 12,  // no coordinator there, or it refused us

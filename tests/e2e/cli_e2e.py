@@ -212,7 +212,8 @@ class Completion(TestCase):
                               ["some-folder", "some-job.yaml"])
         self.assertEqual(complete(self, "rackmark run x --out some"), ["some-folder"])
         self.assertEqual(complete(self, "rackmark completion "), ["bash", "zsh", "fish"])
-        self.assertEqual(complete(self, "rackmark schema "), ["job"])
+        self.assertEqual(complete(self, "rackmark schema "),
+                         ["job", "suite", "schedule"])
         self.assertEqual(complete(self, "rackmark nodes "), [])
         # No coordinator is named: nothing is offered, and nothing is said.
         self.assertEqual(complete(self, "rackmark why "), [])
@@ -292,10 +293,11 @@ class Completion(TestCase):
         self.assertCountEqual(offered.pop("validate some"), ["some-folder/", "some-job.yaml"])
         self.assertCountEqual(offered.pop("nodes --output "), ["table", "json", "yaml"])
         self.assertCountEqual(offered.pop("completion "), ["bash", "zsh", "fish"])
+        self.assertCountEqual(offered.pop("schema "), ["job", "suite", "schedule"])
         self.assertEqual(offered, {
             "val": ["validate"], "help comp": ["compare", "completion"],
             "cancel --rea": ["--reason"], "report j1 --output ju": ["junit"], "nodes --loc": [],
-            "run --loc": ["--local"], "run x --out some": ["some-folder/"], "schema ": ["job"],
+            "run --loc": ["--local"], "run x --out some": ["some-folder/"],
             # No coordinator is named: nothing is offered, and nothing is said.
             "nodes ": [], "why ": []})
         # A quote in a description ends no string of the script.
@@ -324,7 +326,12 @@ class Files(TestCase):
                          if "trace:" not in p.read_text())
         code, text = self.run_cli("validate", *library)
         self.assertEqual(code, 0, text)
-        self.assertEqual(len(text.splitlines()), len(library))
+        # The jobs of a suite or of a schedule stand below it, with their indent.
+        heads = [line for line in text.splitlines() if not line.startswith(" ")]
+        self.assertEqual(len(heads), len(library))
+        self.assertRegex(text, r"acceptance.yaml: acceptance: a suite of 2 jobs")
+        self.assertRegex(text, r"  instrument \(gate\): 1 run on 2 CPU devices")
+        self.assertRegex(text, r"nightly.yaml: nightly: a schedule, 30 1 \* \* \* in Europe/Berlin")
         self.assertRegex(text, r"quickstart.yaml: quickstart: 1 run on 2 CPU devices \(1 on each node\)")
         quickstart = SOURCE / "jobs" / "library" / "quickstart.yaml"
         code, text = self.run_cli("validate", quickstart, "--set", "repeats=3", "--output", "json")
