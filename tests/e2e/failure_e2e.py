@@ -3,6 +3,7 @@
 After each: the run fails with blame, is retried within its limits, or resumes; no acked sample is
 lost, no process is orphaned, no device stays booked.
 """
+import os
 import signal
 import unittest
 
@@ -90,6 +91,23 @@ class KillWhilePreparing(TestCase):
         self.assertRegex(run["earlier_failures"][0]["node"], r"^local-[01]$")
         self.assert_nothing_left()
         self.assert_streams_whole()
+        self.assert_usable_again()
+
+
+class Stall(TestCase):
+    def test_a_gang_that_gets_nowhere_ends_long_before_its_wall_clock_limit(self):
+        """A stopped rank leaves the others in a collective: its daemon would speak after 30 s, the limit
+        of the phase is minutes away, and the job's own word is 4 s."""
+        job = serve_job(duration="60s", attempts=1).replace("attempts: 1", "attempts: 1, stall: 4s")
+        cli = self.run_local(job)
+        cli.wait_line(r"measuring")
+        cli.wait_until(self.chunks, "an acked chunk")
+        os.kill(self.alive("rackmark-rank")[0], signal.SIGSTOP)
+        self.assertEqual(cli.wait_exit(120), 4, cli.text())
+        failure = self.report()["runs"][0]["failure"]
+        self.assertEqual(failure["kind"], "STALLED", failure)
+        self.assertRegex(failure["detail"], r"nobody got on for 4 s")
+        self.assert_nothing_left()
         self.assert_usable_again()
 
 

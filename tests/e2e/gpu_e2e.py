@@ -54,6 +54,17 @@ class Gpus(TestCase):
                          [f"GPU-fa4e0000-0000-0000-0000-{i:012}" for i in range(2)])
         self.assert_skipped(where, r"program for GPU ranks, .*rackmark-rank-cuda: No such file")
 
+    def test_parts_and_what_the_operator_says_of_the_node_are_listed(self):
+        _, where = self.cluster("--nvml-library", FAKE_NVML, "--label", "pool=a,zone=eu-1", "--label",
+                                "spare=no", "--rack", "rack 7", FAKE_NVML="link-down",
+                                FAKE_NVML_GPUS="2")
+        gpus = self.gpus(where)
+        self.assertEqual([(d["serial"], d["slot"], d["links"]) for d in gpus],
+                         [("1650000000000", "module 1", 18), ("1650000000001", "module 2", 17)])
+        info = self.lists("nodes", *where)[0]["info"]
+        self.assertEqual(info["labels"], {"pool": "a", "zone": "eu-1", "spare": "no"})
+        self.assertEqual((info["rack"], info["driver"]), ("rack 7", "999.01.02"))
+
     def test_a_gpu_rank_that_finds_no_device_is_skipped_with_the_reason(self):
         if not (BIN / "rackmark-rank-cuda").exists():
             self.skipTest("this build has no CUDA part")
