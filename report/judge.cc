@@ -50,8 +50,6 @@ const char* Words(v1::FailureKind kind) {
     case v1::FAILURE_KIND_UNSUPPORTED: return "this gang cannot run this here";
     case v1::FAILURE_KIND_CANCELLED: return "the run was cancelled";
     case v1::FAILURE_KIND_VERIFY: return "the data check failed";
-    case v1::FAILURE_KIND_DEPENDENCY: return "what it waits for in its suite did not come true";
-    case v1::FAILURE_KIND_EXPECTATION: return "the parts are not those that its suite expects";
     case v1::FAILURE_KIND_FENCED: return "the worker fenced itself without its coordinator";
     case v1::FAILURE_KIND_PREEMPTED: return "its gang made room for another";
     case v1::FAILURE_KIND_STALLED: return "its ranks did not get on";
@@ -196,8 +194,6 @@ v1::Verdict VerdictOf(v1::FailureKind kind) {
     case v1::FAILURE_KIND_BUDGET: return v1::VERDICT_TIMEOUT;
     case v1::FAILURE_KIND_DRAIN_TIMEOUT:
     case v1::FAILURE_KIND_SAMPLES_LOST: return v1::VERDICT_INVALID;
-    case v1::FAILURE_KIND_DEPENDENCY:
-    case v1::FAILURE_KIND_EXPECTATION:
     case v1::FAILURE_KIND_UNSUPPORTED:
     case v1::FAILURE_KIND_DEPENDENCY:
     case v1::FAILURE_KIND_EXPECTATION: return v1::VERDICT_SKIPPED;

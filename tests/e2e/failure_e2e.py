@@ -103,7 +103,7 @@ class Stall(TestCase):
         cli.wait_line(r"measuring")
         cli.wait_until(self.chunks, "an acked chunk")
         os.kill(self.alive("rackmark-rank")[0], signal.SIGSTOP)
-        self.assertEqual(cli.wait_exit(120), 4, cli.text())
+        self.assertEqual(cli.wait_exit(120), 5, cli.text())
         failure = self.report()["runs"][0]["failure"]
         self.assertEqual(failure["kind"], "STALLED", failure)
         self.assertRegex(failure["detail"], r"nobody got on for 4 s")
