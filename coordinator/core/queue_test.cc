@@ -1,0 +1,161 @@
+// What single looks at the queue lead to; whole stories are tests/scenarios.
+#include "coordinator/core/queue.h"
+
+#include <cmath>
+
+#include "coordinator/core/budget.h"
+#include "coordinator/core/observe.h"
+#include "coordinator/core/test_core.h"
+#include "coordinator/core/timers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rackmark {
+namespace {
+
+using testing::HasSubstr;
+
+v1::Job Wide(const std::string& name, uint32_t devices, int32_t priority) {
+  v1::Job job = TestJob(name);
+  job.mutable_spec()->mutable_gang()->set_devices(devices);
+  job.mutable_spec()->set_priority(priority);
+  return job;
+}
+
+std::vector<v1::LeaseYielding> Yields(const TurnResult& result) {
+  std::vector<v1::LeaseYielding> yields;
+  for (const v1::Event& event : result.events) {
+    if (event.has_lease_yielding()) yields.push_back(event.lease_yielding());
+  }
+  return yields;
+}
+
+TEST(Queue, TheFewestOfTheLowestPriorityMakeRoom) {
+  TestCore core;
+  for (const char* node : {"n1", "n2", "n3"}) core.Node(node);
+  const int32_t priorities[] = {3, 1, 2};
+  for (const int32_t priority : priorities) {
+    v1::Job job = Wide(absl::StrCat("p", priority), 1, priority);
+    job.mutable_spec()->set_preemptible(priority != 1);
+    job.mutable_spec()->set_grace_ns(7 * kSecond);
+    job.mutable_spec()->mutable_limits()->set_measure_ns(3600 * kSecond);
+    core.Must(SubmitJob{job, job.name()});
+  }
+  ASSERT_EQ(core.hard().leases.size(), 3u);
+  // The one of priority 1 may not be told, so it is the one of 2.
+  const auto yields = Yields(core.Must(SubmitJob{Wide("urgent", 1, 9), "urgent"}));
+  ASSERT_EQ(yields.size(), 1u);
+  EXPECT_EQ(yields[0].lease_id(), 3u);
+  EXPECT_EQ(yields[0].cause(), v1::YIELD_CAUSE_PREEMPTED);
+  EXPECT_EQ(yields[0].for_job_id(), 4u);
+  EXPECT_EQ(yields[0].grace_ns(), 7 * kSecond);
+  // It had only been placed: there was nothing to be graceful about, and no fault of anybody.
+  EXPECT_EQ(core.hard().leases.at(LeaseId{3}).phase, v1::LEASE_PHASE_RELEASING);
+  EXPECT_FALSE(core.hard().leases.at(LeaseId{3}).failure.has_value());
+  EXPECT_EQ(core.hard().jobs.at(JobId{3}).setup_failures, 0u);
+}
+
+TEST(Queue, NobodyMakesRoomForWhatWouldNotFitAllTheSame) {
+  TestCore core;
+  core.Node("n1");
+  core.Node("n2");
+  v1::Job job = Wide("low", 1, 0);
+  job.mutable_spec()->set_preemptible(true);
+  core.Must(SubmitJob{job, "low"});
+  EXPECT_TRUE(Yields(core.Must(SubmitJob{Wide("three", 3, 9), "three"})).empty());
+  // Nor for one that is of the same priority.
+  EXPECT_TRUE(Yields(core.Must(SubmitJob{Wide("both", 2, 0), "both"})).empty());
+  EXPECT_EQ(Yields(core.Must(SubmitJob{Wide("higher", 2, 1), "higher"})).size(), 1u);
+}
+
+// As when ten thousand workers come back, and each might have room.
+TEST(Queue, LooksInVainAreBoundedAndMadeUpFor) {
+  TestCore core;
+  core.Node("n1");
+  core.Must(SubmitJob{Wide("large", 500, 0), "large"});
+  for (int i = 2; i <= 100; ++i) core.Node(absl::StrCat("n", i));
+  EXPECT_EQ(core.state().soft.planner.vain_looks, kVainLooksMax);
+  EXPECT_TRUE(core.state().soft.place_wanted);
+  const Nanos now = core.state().soft.now;
+  EXPECT_LE(NextDeadline(core.state()), now + kVainLooksWithin);
+  core.Must(SubmitJob{Wide("small", 1, 0), "small"});
+  EXPECT_TRUE(core.hard().leases.empty());
+  core.Pass(kVainLooksWithin);
+  EXPECT_EQ(core.hard().leases.size(), 1u);
+  EXPECT_FALSE(core.state().soft.place_wanted);
+}
+
+TEST(Queue, AReportWithoutNewsTouchesNoJob) {
+  v1::Report report;
+  v1::RankReport* rank = report.add_leases()->add_ranks();
+  rank->set_phase(v1::RANK_PHASE_MEASURING);
+  rank->mutable_card()->set_gloo_addresses("abc");
+  report.add_devices()->set_healthy(true);
+  report.add_streams()->set_acked_seq(3);
+  v1::Report later = report;
+  later.set_report_number(9);
+  later.mutable_leases(0)->mutable_ranks(0)->set_note("measuring 7 s");
+  later.mutable_leases(0)->mutable_ranks(0)->set_progress(17);
+  later.mutable_streams(0)->set_acked_seq(4);
+  EXPECT_TRUE(SameWork(report, later));
+  later.mutable_streams(0)->set_drained(true);
+  EXPECT_FALSE(SameWork(report, later));
+  later = report;
+  later.mutable_leases(0)->mutable_ranks(0)->set_phase(v1::RANK_PHASE_DONE);
+  EXPECT_FALSE(SameWork(report, later));
+  later = report;
+  later.mutable_leases(0)->mutable_ranks(0)->mutable_card()->set_gloo_addresses("abd");
+  EXPECT_FALSE(SameWork(report, later));
+  later = report;
+  later.mutable_devices(0)->set_healthy(false);
+  EXPECT_FALSE(SameWork(report, later));
+}
+
+TEST(Budget, NamesItsFiguresAndItsEnd) {
+  TestCore core;
+  core.Node("n1");
+  core.Node("n2");
+  v1::Job job = Wide("wide", 2, 0);
+  job.mutable_spec()->mutable_budget()->set_node_seconds(5);
+  job.mutable_spec()->mutable_budget()->set_wall_ns(60 * kSecond);
+  core.Must(SubmitJob{job, "wide"});
+  const Nanos placed = core.state().soft.now;
+  const JobState& open = core.hard().jobs.at(JobId{1});
+  EXPECT_EQ(BudgetEnd(core.state(), open), placed + 2500 * kMillisecond);
+  EXPECT_EQ(BudgetLeft(open, 2), 2500 * kMillisecond);
+  EXPECT_EQ(NextDeadline(core.state()), placed + kSecond);  // a tick comes before
+  core.Pass(kSecond);
+  core.Pass(kSecond);
+  EXPECT_EQ(NextDeadline(core.state()), placed + 2500 * kMillisecond);
+  EXPECT_FALSE(OverBudget(core.state(), open, core.state().soft.now).has_value());
+  core.Pass(kSecond / 2);
+  EXPECT_EQ(core.hard().leases.at(LeaseId{1}).phase, v1::LEASE_PHASE_RELEASING);
+  const RunState& run = core.hard().runs.at(RunId{1});
+  EXPECT_EQ(run.phase, v1::RUN_PHASE_JUDGING);
+  EXPECT_EQ(run.failure->kind(), v1::FAILURE_KIND_BUDGET);
+  EXPECT_THAT(run.failure->detail(), HasSubstr("5s"));
+  EXPECT_THAT(run.failure->detail(), HasSubstr("budget.node_seconds is 5"));
+}
+
+TEST(Wishes, AreBounded) {
+  TestCore core;
+  const auto refused = [&](void (*spoil)(v1::JobSpec&), const std::string& why) {
+    v1::Job job = TestJob("job");
+    spoil(*job.mutable_spec());
+    const absl::Status status = core.Do(SubmitJob{job, "job"}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << why;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(why));
+  };
+  refused([](v1::JobSpec& s) { s.set_priority(1001); }, "priority is 1001");
+  refused([](v1::JobSpec& s) { s.set_grace_ns(-1); }, "grace");
+  refused([](v1::JobSpec& s) { s.set_lease_max_ns(0); }, "lease_max");
+  refused([](v1::JobSpec& s) { s.mutable_budget()->set_wall_ns(0); }, "budget.wall");
+  refused([](v1::JobSpec& s) { s.mutable_budget()->set_node_seconds(std::nan("")); },
+          "budget.node_seconds");
+  refused([](v1::JobSpec& s) { s.mutable_gang()->add_nodes(""); }, "gang.nodes");
+  refused([](v1::JobSpec& s) { s.mutable_gang()->add_models(std::string(300, 'x')); },
+          "gang.models");
+}
+
+}  // namespace
+}  // namespace rackmark
