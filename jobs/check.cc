@@ -122,7 +122,7 @@ void CheckGang(WireCheck& check, const v1::Gang& gang) {
              "gang.within", "is one node, and gang.per_node needs several");
   CheckTexts(check, "gang.models", gang.models(), kModelsMax);
   CheckTexts(check, "gang.nodes", gang.nodes(), kNodesMax);
-  CheckLabels(check, "gang.labels", gang.labels());
+  CheckLabels(check, "gang.labels", gang.labels(), kWordBytesMax);
 }
 
 void CheckLimits(WireCheck& check, const v1::Limits& limits) {
@@ -141,7 +141,7 @@ void CheckStanding(WireCheck& check, const v1::JobSpec& spec) {
   check.In<int32_t>("priority", spec.priority(), -kPriorityMax, kPriorityMax);
   check.In<Nanos>("grace_ns", spec.grace_ns(), 0, kGraceMax);
   if (spec.has_lease_max_ns()) {
-    check.In<Nanos>("lease_max_ns", spec.lease_max_ns(), kLeaseMin, kMonth);
+    check.In<Nanos>("lease_max_ns", spec.lease_max_ns(), kLeaseMin, kLeaseMax);
   }
   if (!spec.has_budget()) return;
   const v1::Budget& budget = spec.budget();
@@ -158,21 +158,21 @@ void CheckStanding(WireCheck& check, const v1::JobSpec& spec) {
 void CheckTexts(WireCheck& check, std::string_view field,
                 const google::protobuf::RepeatedPtrField<std::string>& texts, size_t most) {
   check.In<size_t>(field, static_cast<size_t>(texts.size()), 0, most);
-  for (const std::string& text : texts) check.In<size_t>(field, text.size(), 1, kLabelBytesMax);
+  for (const std::string& text : texts) check.In<size_t>(field, text.size(), 1, kWordBytesMax);
 }
 
 void CheckLabels(WireCheck& check, std::string_view field,
-                 const google::protobuf::Map<std::string, std::string>& labels) {
+                 const google::protobuf::Map<std::string, std::string>& labels, size_t bytes_max) {
   check.In<size_t>(field, static_cast<size_t>(labels.size()), 0, kLabelsMax);
   for (const auto& [key, value] : labels) {
-    check.In<size_t>(field, std::max(key.size(), value.size()), 0, kLabelBytesMax);
+    check.In<size_t>(field, std::max(key.size(), value.size()), 0, bytes_max);
   }
 }
 
 absl::Status CheckJobBody(const v1::Job& job) {
   WireCheck check("job");
   check.That(IsJobName(job.name(), kNameMax), "name", "is not 1 to 63 of a-z, 0-9 and -");
-  CheckLabels(check, "labels", job.labels());
+  CheckLabels(check, "labels", job.labels(), kLabelBytesMax);
   check.In<size_t>("source", job.source().size(), 0, kSourceBytesMax);
   CheckGang(check, job.spec().gang());
   CheckStanding(check, job.spec());

@@ -20,7 +20,7 @@ void CheckExpectation(WireCheck& check, const v1::Expectation& expect) {
   if (expect.has_node_count()) {
     check.In<uint32_t>("expect.node_count", expect.node_count(), 1, kNodesMax);
   }
-  CheckLabels(check, "expect.labels", expect.labels());
+  CheckLabels(check, "expect.labels", expect.labels(), kWordBytesMax);
   check.That(v1::DeviceKind_IsValid(expect.kind()), "expect.kind",
              "is a device kind that this version does not know");
   if (expect.has_devices_per_node()) {
@@ -29,12 +29,12 @@ void CheckExpectation(WireCheck& check, const v1::Expectation& expect) {
   if (expect.has_links_per_device()) {
     check.In<uint32_t>("expect.links_per_device", expect.links_per_device(), 0, kLinksMax);
   }
-  check.In<size_t>("expect.model", expect.model().size(), 0, kLabelBytesMax);
-  check.In<size_t>("expect.driver", expect.driver().size(), 0, kLabelBytesMax);
+  check.In<size_t>("expect.model", expect.model().size(), 0, kWordBytesMax);
+  check.In<size_t>("expect.driver", expect.driver().size(), 0, kWordBytesMax);
   check.In<size_t>("expect.slots", static_cast<size_t>(expect.slots_size()), 0, kSlotsMax);
   for (const v1::ExpectedPart& part : expect.slots()) {
     for (const std::string* text : {&part.node(), &part.slot(), &part.serial()}) {
-      check.In<size_t>("expect.slots", text->size(), 1, kLabelBytesMax);
+      check.In<size_t>("expect.slots", text->size(), 1, kWordBytesMax);
     }
   }
   check.In<Nanos>("expect.wait_ns", expect.wait_ns(), 0, kExpectWaitMax);
@@ -78,7 +78,7 @@ absl::Status CheckSuite(const v1::Suite& suite) {
   WireCheck check("suite");
   check.That(IsJobName(suite.name(), kNameMax), "name", "is not 1 to 63 of a-z, 0-9 and -");
   check.That(!suite.has_scheduled(), "scheduled", "is set; only the coordinator sets it");
-  CheckLabels(check, "labels", suite.labels());
+  CheckLabels(check, "labels", suite.labels(), kLabelBytesMax);
   check.In<size_t>("source", suite.source().size(), 0, kSourceBytesMax);
   if (suite.has_expect()) CheckExpectation(check, suite.expect());
   check.In<size_t>("jobs", static_cast<size_t>(suite.jobs_size()), 1, kPartsMax);

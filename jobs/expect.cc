@@ -17,8 +17,8 @@ std::string ShortText(const Fields& fields, std::string_view key) {
   std::string text = fields.Text(key, std::nullopt);
   if (!fields.Has(key)) return text;
   if (text.empty()) fields.Problem(key, "is empty; write a text or remove the key");
-  if (text.size() > kLabelBytesMax) {
-    fields.Problem(key, absl::StrCat("is longer than ", kLabelBytesMax, " bytes; shorten it"));
+  if (text.size() > kWordBytesMax) {
+    fields.Problem(key, absl::StrCat("is longer than ", kWordBytesMax, " bytes; shorten it"));
   }
   return text;
 }
@@ -85,7 +85,9 @@ void ReadExpectation(const Fields& spec, v1::Expectation& out) {
       expect.Problem("node_count", "stands beside nodes, which are counted; keep one of them");
     }
   }
-  PutLabels(expect, "labels", *out.mutable_labels());
+  for (const auto& [name, value] : expect.Labels("labels", kWordBytesMax)) {
+    (*out.mutable_labels())[name] = value;
+  }
   ReadDevices(expect, out);
   out.set_wait_ns(expect.Duration("wait", {0, kExpectWaitMax, kExpectWaitDefault}));
   if (spec.problems().all().size() == before && !ExpectsAnything(out)) {

@@ -336,9 +336,9 @@ std::vector<std::string> Fields::Texts(std::string_view key, size_t most) const 
           item.kind == YamlNode::Kind::kNull ? Place(key) : item, path,
           absl::StrCat("is ", item.kind == YamlNode::Kind::kScalar ? "empty" : KindName(item),
                        "; write a text"));
-    } else if (item.text.size() > bounds::kLabelBytesMax) {
+    } else if (item.text.size() > bounds::kWordBytesMax) {
       problems_->At(item, path,
-                    absl::StrCat("is longer than ", bounds::kLabelBytesMax, " bytes; shorten it"));
+                    absl::StrCat("is longer than ", bounds::kWordBytesMax, " bytes; shorten it"));
     } else if (std::find(texts.begin(), texts.end(), item.text) != texts.end()) {
       problems_->At(item, path, absl::StrCat(Quoted(item.text), " is here twice; keep one"));
     }
@@ -347,9 +347,9 @@ std::vector<std::string> Fields::Texts(std::string_view key, size_t most) const 
   return texts;
 }
 
-std::map<std::string, std::string> Fields::Labels(std::string_view key) const {
+std::map<std::string, std::string> Fields::Labels(std::string_view key, size_t bytes_max) const {
   std::map<std::string, std::string> labels;
-  Ask(key, FieldAsked::Kind::kLabels, false);
+  AskMany(key, FieldAsked::Kind::kLabels, 0, bytes_max);
   const YamlNode* node = Find(key);
   if (node == nullptr) return labels;
   std::vector<std::string> any;
@@ -363,10 +363,10 @@ std::map<std::string, std::string> Fields::Labels(std::string_view key) const {
   }
   if (node->kind == YamlNode::Kind::kMap) {
     for (const std::string& name : any) {
+      if (name.empty()) Problem(key, "holds a label without a name; name it or remove it");
       const std::string value = fields.Text(name, std::nullopt);
-      if (name.size() > bounds::kLabelBytesMax || value.size() > bounds::kLabelBytesMax) {
-        fields.Problem(
-            name, absl::StrCat("is longer than ", bounds::kLabelBytesMax, " bytes; shorten it"));
+      if (name.size() > bytes_max || value.size() > bytes_max) {
+        fields.Problem(name, absl::StrCat("is longer than ", bytes_max, " bytes; shorten it"));
       }
       labels[name] = value;
     }

@@ -31,7 +31,7 @@ struct FieldAsked {
     kShare,
     kSigned,  // `min` and `max` are those of an int64_t
     kTexts,   // different texts; `min` and `max` of them
-    kLabels,  // keys of the user's own
+    kLabels,  // keys of the user's own; `max` bytes of each
     kMaps,    // each at path[]; `min` and `max` of them
   };
   std::string path;  // of what is in a list: spec.jobs[].name
@@ -105,9 +105,10 @@ class Fields {
   double Number(std::string_view key, Range<double> range) const;
   double Rate(std::string_view key, Range<double> range) const;
   double Percent(std::string_view key, Range<double> range) const;
-  // Different texts of 1 to kLabelBytesMax bytes, at most `most`. Absent = none.
+  // Different texts of 1 to kWordBytesMax bytes, at most `most`. Absent = none.
   std::vector<std::string> Texts(std::string_view key, size_t most) const;
-  std::map<std::string, std::string> Labels(std::string_view key) const;
+  // Names and values of the user's own, each at most so long.
+  std::map<std::string, std::string> Labels(std::string_view key, size_t bytes_max) const;
   // A list of maps, `least` to `most`. Absent = none, and a problem if there must be one.
   std::vector<Fields> Maps(std::string_view key, const std::vector<std::string>& known,
                            size_t least, size_t most) const;

@@ -72,7 +72,8 @@ v1::Gang ReadGang(const Fields& spec) {
   ReadIsland(gang, out);
   out.set_exclusive(gang.Bool("exclusive", false));
   for (std::string& model : gang.Texts("models", kModelsMax)) out.add_models(std::move(model));
-  for (const auto& [key, value] : gang.Labels("labels")) (*out.mutable_labels())[key] = value;
+  for (const auto& [key, value] : gang.Labels("labels", kWordBytesMax))
+    (*out.mutable_labels())[key] = value;
   for (std::string& node : gang.Texts("nodes", kNodesMax)) out.add_nodes(std::move(node));
   out.set_quarantined(gang.Bool("quarantined", false));
   CheckTogether(gang, out);

@@ -34,7 +34,7 @@ void ReadStanding(const Fields& spec, v1::JobSpec& out) {
   out.set_preemptible(spec.Bool("preemptible", false));
   out.set_grace_ns(spec.Duration("grace", {0, kGraceMax, kGraceDefault}));
   if (spec.Has("lease_max")) {
-    out.set_lease_max_ns(spec.Duration("lease_max", {kLeaseMin, kMonth, std::nullopt}));
+    out.set_lease_max_ns(spec.Duration("lease_max", {kLeaseMin, kLeaseMax, std::nullopt}));
   }
   ReadBudget(spec, out);
 }
@@ -62,8 +62,8 @@ std::string ReadName(const Fields& metadata, size_t most) {
   return name;
 }
 
-void PutLabels(const Fields& parent, std::string_view key, LabelMap& out) {
-  for (auto& [name, value] : parent.Labels(key)) out[name] = value;
+void PutLabels(const Fields& metadata, LabelMap& out) {
+  for (const auto& [name, value] : metadata.Labels("labels", kLabelBytesMax)) out[name] = value;
 }
 
 void ReadJobSpec(const SpecAt& spec, Problems& problems, const TraceFinder& traces,
@@ -90,7 +90,7 @@ void ReadJobRoot(const YamlNode& root, const std::vector<std::string>& kinds, Pr
   ReadHead(fields, kinds);
   const Fields metadata = fields.Map("metadata", {"name", "labels"});
   job.set_name(ReadName(metadata, kNameMax));
-  PutLabels(metadata, "labels", *job.mutable_labels());
+  PutLabels(metadata, *job.mutable_labels());
   if (!fields.Has("spec")) return fields.Problem("spec", "is missing; write what to run here");
   ReadJobSpec({*fields.Find("spec"), "spec"}, problems, traces, *job.mutable_spec());
 }

@@ -21,7 +21,8 @@ void ReadHead(const Fields& root, const std::vector<std::string>& kinds);
 std::string ReadName(const Fields& metadata, size_t most);
 
 using LabelMap = google::protobuf::Map<std::string, std::string>;
-void PutLabels(const Fields& parent, std::string_view key, LabelMap& out);
+// Labels of a document: words of its author.
+void PutLabels(const Fields& metadata, LabelMap& out);
 
 // The spec of a job, all of it.
 void ReadJobSpec(const SpecAt& spec, Problems& problems, const TraceFinder& traces,

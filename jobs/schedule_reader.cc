@@ -96,7 +96,7 @@ void ReadJobTemplate(const Fields& spec, const Reading& reading, v1::Schedule& o
   v1::Job& job = *out.mutable_job();
   if (IsWrittenOut(spec, "jobTemplate")) {
     const Fields fields = spec.Map("jobTemplate", {"metadata", "spec"});
-    PutLabels(fields.Map("metadata", {"labels"}), "labels", *job.mutable_labels());
+    PutLabels(fields.Map("metadata", {"labels"}), *job.mutable_labels());
     if (!fields.Has("spec")) return fields.Problem("spec", "is missing; write what to run here");
     ReadJobSpec({*fields.Find("spec"), fields.PathOf("spec")}, reading.problems,
                 reading.finders.traces, *job.mutable_spec());
@@ -111,7 +111,7 @@ void ReadSuiteTemplate(const Fields& spec, const Reading& reading, v1::Schedule&
   if (IsWrittenOut(spec, "suiteTemplate")) {
     suite.set_name(out.name());
     const Fields fields = spec.Map("suiteTemplate", {"metadata", "spec"});
-    PutLabels(fields.Map("metadata", {"labels"}), "labels", *suite.mutable_labels());
+    PutLabels(fields.Map("metadata", {"labels"}), *suite.mutable_labels());
     if (!fields.Has("spec")) return fields.Problem("spec", "is missing; write its jobs here");
     ReadSuiteSpec({*fields.Find("spec"), fields.PathOf("spec")}, reading, suite);
   } else if (auto named = ReadNamedSuite(spec, "suiteTemplate", reading)) {

@@ -42,19 +42,19 @@ Json Pattern(const char* pattern, Json examples) {
 // YAML reads the text 12 as a number.
 Json TextSchema() { return {{"type", {"string", "number", "boolean"}}}; }
 
-Json LabelsSchema() {
+Json LabelsSchema(const FieldAsked& field) {
   Json text = TextSchema();
-  text["maxLength"] = bounds::kLabelBytesMax;
+  text["maxLength"] = field.max;
   return {{"type", "object"},
           {"maxProperties", bounds::kLabelsMax},
-          {"propertyNames", {{"maxLength", bounds::kLabelBytesMax}}},
+          {"propertyNames", {{"minLength", 1}, {"maxLength", field.max}}},
           {"additionalProperties", std::move(text)}};
 }
 
 Json TextsSchema(const FieldAsked& field) {
   Json text = TextSchema();
   text["minLength"] = 1;
-  text["maxLength"] = bounds::kLabelBytesMax;
+  text["maxLength"] = bounds::kWordBytesMax;
   return {{"type", "array"},
           {"items", std::move(text)},
           {"minItems", 1},
@@ -78,7 +78,7 @@ Json ScalarSchema(const FieldAsked& field) {
     case Kind::kRate: return Pattern(kRatePattern, {"12/s", "30/min"});
     case Kind::kShare: return Pattern(kSharePattern, {"60%"});
     case Kind::kTexts: return TextsSchema(field);
-    case Kind::kLabels: return LabelsSchema();
+    case Kind::kLabels: return LabelsSchema(field);
     default: return TextSchema();
   }
 }

@@ -100,6 +100,8 @@ inline const BadCase kBadCases[] = {
     {"device: cpu", "device: cpu, models: [\"\"]", "spec.gang.models[0]: is empty; write a text"},
     {"device: cpu", "device: cpu, labels: [a]", "spec.gang.labels: is a list where a map is"},
     {"device: cpu", "device: cpu, labels: {a: [b]}", "spec.gang.labels.a: is a list"},
+    {"device: cpu", "device: cpu, labels: {\"\": a}",
+     "spec.gang.labels: holds a label without a name"},
     {"device: cpu", "device: cpu, exclusive: yes", "spec.gang.exclusive: \"yes\" where a switch"},
     {"device: cpu", "device: cpu, quarantined: 1", "spec.gang.quarantined: \"1\" where a switch"},
     // How it stands to others.

@@ -182,7 +182,7 @@ void ReadSuiteRoot(const YamlNode& root, const std::vector<std::string>& kinds,
   ReadHead(fields, kinds);
   const Fields metadata = fields.Map("metadata", {"name", "labels"});
   suite.set_name(ReadName(metadata, kNameMax));
-  PutLabels(metadata, "labels", *suite.mutable_labels());
+  PutLabels(metadata, *suite.mutable_labels());
   if (!fields.Has("spec")) return fields.Problem("spec", "is missing; write its jobs here");
   ReadSuiteSpec({*fields.Find("spec"), "spec"}, reading, suite);
 }

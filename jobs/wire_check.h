@@ -45,6 +45,6 @@ absl::Status CheckJobBody(const v1::Job& job);
 void CheckTexts(WireCheck& check, std::string_view field,
                 const google::protobuf::RepeatedPtrField<std::string>& texts, size_t most);
 void CheckLabels(WireCheck& check, std::string_view field,
-                 const google::protobuf::Map<std::string, std::string>& labels);
+                 const google::protobuf::Map<std::string, std::string>& labels, size_t bytes_max);
 
 }  // namespace rackmark
