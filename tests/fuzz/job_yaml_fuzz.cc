@@ -1,8 +1,10 @@
-// Job files (jobs/spec). Input: YAML; before the first NUL, if there is one, an override.
+// Files of jobs, suites and schedules (jobs/document). Input: YAML; before the first NUL, if there
+// is one, an override.
 #include "common/status.h"
+#include "coordinator/core/suite_validate.h"
 #include "coordinator/core/validate.h"
 #include "google/protobuf/util/message_differencer.h"
-#include "jobs/spec.h"
+#include "jobs/document.h"
 #include "report/words.h"
 #include "tests/fuzz/target.h"
 
@@ -10,7 +12,7 @@ namespace rackmark::fuzz {
 
 std::vector<std::string> Seeds() {
   std::vector<std::string> seeds;
-  for (const char* name : {"null", "quickstart", "trace"}) {
+  for (const char* name : {"null", "quickstart", "trace", "acceptance", "nightly"}) {
     seeds.push_back(ReadTree(absl::StrCat("jobs/library/", name, ".yaml")));
   }
   // A seed that is refused reaches nothing. The third one's file is missing here.
@@ -42,6 +44,39 @@ void CheckTaken(const v1::Job& job) {
   }
 }
 
+// Any file that is named is this one: a job, or what a job is not.
+absl::StatusOr<NamedText> Beside(std::string_view path, std::string_view) {
+  if (path.size() % 2 == 0) return NamedText{"beside.yaml", "kind: Job\n"};
+  return NamedText{"beside.yaml",
+                   "{apiVersion: rackmark/v1, kind: Job, metadata: {name: a}, spec: {gang: "
+                   "{devices: 1, device: cpu}, workload: {null: {}}}}"};
+}
+
+absl::Status AnyZone(std::string_view zone) {
+  return zone.empty() ? absl::NotFoundError("is empty") : absl::OkStatus();
+}
+
+// Whatever its kind, what is read is what the wire takes; and a job is the one that ParseJob reads.
+void CheckDocument(std::string_view text, const std::vector<Override>& sets,
+                   const absl::StatusOr<v1::Job>& job) {
+  const DocumentResult result = ReadDocument(text, "job.yaml", sets, {nullptr, Beside, AnyZone});
+  for (const absl::Status& problem : result.problems) CheckSentence(problem);
+  if (!result.document.has_value()) {
+    RACKMARK_CHECK(!result.problems.empty() && !job.ok());
+    return;
+  }
+  if (const auto* suite = std::get_if<v1::Suite>(&*result.document)) {
+    RACKMARK_CHECK(CheckSuite(*suite).ok());
+    RACKMARK_CHECK(ValidateSuite(*suite).ok());
+  } else if (const auto* schedule = std::get_if<v1::Schedule>(&*result.document)) {
+    RACKMARK_CHECK(CheckSchedule(*schedule, AnyZone).ok());
+  } else {
+    RACKMARK_CHECK(job.ok());
+    RACKMARK_CHECK(google::protobuf::util::MessageDifferencer::Equals(
+        std::get<v1::Job>(*result.document), *job));
+  }
+}
+
 }  // namespace
 }  // namespace rackmark::fuzz
 
@@ -61,6 +96,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto job = ParseJob(text, "job.yaml", sets);
   const auto again = ParseJob(text, "job.yaml", sets);
   RACKMARK_CHECK(job.ok() == again.ok());
+  fuzz::CheckDocument(text, sets, job);
   if (!job.ok()) {
     fuzz::CheckSentence(job.status());
     return 0;
