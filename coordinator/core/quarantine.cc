@@ -105,7 +105,7 @@ Breaker AskBreaker(const State& state, const NodeState& node) {
   const int64_t end = WindowEnd(node);
   Breaker breaker;
   for (const auto& [id, other] : state.hard.nodes) {
-    bool tested = IsWithin(config, other.tested_unix_ns, end);
+    bool tested = other.tested_unix_ns != 0 && IsWithin(config, other.tested_unix_ns, end);
     for (const v1::Offence& offence : other.offences) {
       tested = tested || IsWithin(config, offence.unix_ns(), end);
     }
