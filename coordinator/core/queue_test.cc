@@ -133,7 +133,7 @@ TEST(Budget, NamesItsFiguresAndItsEnd) {
   const RunState& run = core.hard().runs.at(RunId{1});
   EXPECT_EQ(run.phase, v1::RUN_PHASE_JUDGING);
   EXPECT_EQ(run.failure->kind(), v1::FAILURE_KIND_BUDGET);
-  EXPECT_THAT(run.failure->detail(), HasSubstr("5s"));
+  EXPECT_THAT(run.failure->detail(), HasSubstr("5 s in all"));
   EXPECT_THAT(run.failure->detail(), HasSubstr("budget.node_seconds is 5"));
 }
 
