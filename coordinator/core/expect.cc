@@ -15,6 +15,7 @@ namespace rackmark {
 namespace expect {
 namespace {
 
+constexpr size_t kTextMax = 253;        // as a node's name
 constexpr char kUnknown[] = "unknown";  // what a node does not say is no evidence
 // Of memory, to that of the majority: what a kernel keeps for itself differs a little.
 constexpr double kMemoryTolerance = 0.01;
@@ -33,6 +34,15 @@ std::string LinksOf(const v1::Device& device) {
 
 std::string DomainOf(const v1::Device& device) {
   return device.nvlink_domain().empty() ? "none" : device.nvlink_domain();
+}
+
+// To whole characters: what is stored must stay UTF-8.
+void Shorten(std::string& text) {
+  if (text.size() <= kTextMax) return;
+  size_t end = kTextMax;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  text.resize(end);
+  text += "...";
 }
 
 // The value that most have; of equals the one that was seen first.
@@ -281,8 +291,16 @@ class Comparison {
     });
   }
 
-  // Faults before what is excluded, so that a cut never hides that something is wrong.
+  // Faults before what is excluded, so that a cut never hides that something is wrong. Nodes say
+  // what they like, at any length.
   void Bound() {
+    for (v1::Finding& finding : findings_) {
+      Shorten(*finding.mutable_node());
+      Shorten(*finding.mutable_slot());
+      Shorten(*finding.mutable_serial());
+      Shorten(*finding.mutable_expected());
+      Shorten(*finding.mutable_found());
+    }
     std::stable_partition(findings_.begin(), findings_.end(), [](const v1::Finding& finding) {
       return finding.kind() != v1::FINDING_KIND_EXCLUDED;
     });

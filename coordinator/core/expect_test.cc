@@ -208,5 +208,19 @@ TEST_F(ExpectTest, FaultsComeFirstAndTheListIsBounded) {
   EXPECT_EQ(found.back(), "ODD_ONE_OUT the fleet: findings is 345 more");
 }
 
+TEST_F(ExpectTest, WhatNodesSayIsCutToWholeCharacters) {
+  expected_.set_driver("580");
+  std::string driver = "x";
+  for (int i = 0; i < 1000; ++i) driver += "\xc3\xa4";
+  nodes_[0].set_driver(driver);
+  const std::vector<std::string> found = Look();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0],
+            "ODD_ONE_OUT node a: driver is " + driver.substr(0, 253) + "..., expected 580");
+  nodes_[0].set_driver("y" + driver);
+  EXPECT_EQ(Look()[0],
+            "ODD_ONE_OUT node a: driver is " + ("y" + driver).substr(0, 252) + "..., expected 580");
+}
+
 }  // namespace
 }  // namespace rackmark

@@ -96,6 +96,9 @@ TEST_F(SuiteTest, RefusesWhatItCannotReasonAbout) {
   suite.mutable_expect()->set_wait_ns(60 * kSecond + 1);
   EXPECT_THAT(Refused(suite).ToString(), HasSubstr("60 s"));
   suite.mutable_expect()->set_wait_ns(0);
+  suite.mutable_expect()->set_driver(std::string(1 << 20, 'x'));
+  EXPECT_THAT(Refused(suite).ToString(), HasSubstr("1 MiB"));
+  suite.mutable_expect()->clear_driver();
   suite.mutable_expect()->add_nodes("n1");
   suite.mutable_expect()->set_node_count(2);
   EXPECT_THAT(Refused(suite).ToString(), HasSubstr("1 nodes are named"));

@@ -8,7 +8,7 @@
 namespace rackmark {
 namespace {
 
-constexpr int kExpectedMax = 100'000;  // parts, or nodes, that are named
+constexpr size_t kExpectationBytesMax = 1 << 20;  // State holds it, and each snapshot
 
 absl::Status Invalid(std::string_view what) { return absl::InvalidArgumentError(ToAbsl(what)); }
 
@@ -36,7 +36,6 @@ absl::Status CheckPart(const v1::SuitePart& part, const std::set<std::string>& e
 }
 
 absl::Status CheckSlots(const v1::Expectation& expect) {
-  if (expect.slots_size() > kExpectedMax) return Invalid("expect.slots: more than 100,000");
   std::set<std::pair<std::string, std::string>> places;
   std::set<std::string> serials;
   for (const v1::ExpectedPart& part : expect.slots()) {
@@ -58,10 +57,12 @@ absl::Status CheckExpectation(const v1::Expectation& expect) {
   if (expect.wait_ns() < 0 || expect.wait_ns() > kExpectWaitMax) {
     return Invalid("expect.wait must be 0 to 60 s");
   }
+  if (expect.ByteSizeLong() > kExpectationBytesMax) {
+    return Invalid("expect has over 1 MiB; make several suites, each for a part of the nodes");
+  }
   if (!v1::DeviceKind_IsValid(expect.kind())) {
     return Invalid("expect.kind is newer than this coordinator");
   }
-  if (expect.nodes_size() > kExpectedMax) return Invalid("expect.nodes: more than 100,000");
   std::set<std::string> names;
   for (const std::string& name : expect.nodes()) {
     if (name.empty()) return Invalid("expect.nodes: an empty name");
