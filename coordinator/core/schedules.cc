@@ -163,10 +163,11 @@ absl::Status CheckScheduleRoom(const State& state, const v1::Schedule& schedule)
     ++others;
   }
   if (others < kSchedulesMax && bytes <= state.config.schedule_bytes_max) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "there are ", others, " other schedules, ", bytes, " bytes with this one; ", kSchedulesMax,
-      " and ", state.config.schedule_bytes_max,
-      " bytes are kept at most; remove one that is not needed (rackmark schedule list shows them)"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("there are ", others, " other schedules, ", bytes, " bytes with this one; ",
+                   kSchedulesMax, " and ", state.config.schedule_bytes_max,
+                   " bytes are kept at most; remove one that is not needed (rackmark schedule list "
+                   "shows them)"));
 }
 
 absl::Status NoSuchSchedule(const std::string& name) {
