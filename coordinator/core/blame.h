@@ -10,9 +10,10 @@ namespace rackmark {
 
 // The first of: a lost node, a device that became unhealthy, a dead rank, a failed rank, a phase
 // over its limit (but for DRAINING, which ends the run and not the lease), a run that does not get
-// on. What hits several nodes at once blames none of them. Of several ranks the one that died is the cause, because
-// survivors fail in its collectives; then one that failed by its own doing; then the lowest rank.
-// One that failed by a peer's doing is no culprit: the peer's own word is waited for a while.
+// on. What hits several nodes at once blames none of them. Of several ranks the one that died is
+// the cause, because survivors fail in its collectives; then one that failed by its own doing; then
+// the lowest rank. One that failed by a peer's doing is no culprit: the peer's own word is waited
+// for a while.
 std::optional<v1::Failure> FindFault(const State& state, const LeaseState& lease, Nanos now);
 
 // A DRAINING run over its limit: its samples are not all here.

@@ -10,9 +10,10 @@
 
 namespace rackmark {
 
-// Enough offences within the window that ends where it was last at work, or any on probation. An offence that
-// the same job met on another node too is the job's and counts against neither, and of one job one
-// of each kind counts; what only a machine can do (a bad device, a lost node) always does.
+// Enough offences within the window that ends where it was last at work, or any on probation. An
+// offence that the same job met on another node too is the job's and counts against neither, and of
+// one job one of each kind counts; what only a machine can do (a bad device, a lost node) always
+// does.
 bool MustLeave(const State& state, const NodeState& node);
 
 // For the first of soft.standing_wanted that must leave and that the breaker lets go. One at a

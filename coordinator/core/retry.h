@@ -18,7 +18,7 @@ bool IsOffence(const v1::Failure& failure);
 
 // Where what failed so is tried once more, while limits allow (README.md holds the whole table).
 enum class Retry {
-  kHere,       // it looks like software, or like nobody's doing: the same nodes serve as well as any
+  kHere,  // it looks like software, or like nobody's doing: the same nodes serve as well as any
   kElsewhere,  // a part of the machine: other nodes first
   kNever,      // another attempt could not come out differently, or nobody wants one
 };
