@@ -1,5 +1,5 @@
-// Suites and schedules: what the reader makes of them, what it says of each mistake, and that the
-// check of what comes over the wire refuses the same.
+// Suites, and documents of any kind: what the reader makes of them, what it says of each mistake,
+// and that the check of what comes over the wire refuses the same. Schedules: schedule_reader_test.
 #include "jobs/document.h"
 
 #include <gmock/gmock.h>
@@ -12,6 +12,7 @@
 
 #include "common/random.h"
 #include "common/sha256.h"
+#include "jobs/document_cases.h"
 
 namespace rackmark {
 namespace {
@@ -19,92 +20,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-constexpr std::string_view kSuite = R"(apiVersion: rackmark/v1
-kind: Suite
-metadata: {name: rack, labels: {team: a}}
-spec:
-  expect:
-    nodes: [n1, n2]
-    device: gpu
-    model: GB200
-  jobs:
-    - name: serve
-      after: [smoke]
-      job: serve.yaml
-    - name: smoke
-      gate: true
-      job:
-        gang: {devices: 1, device: cpu}
-        workload: {"null": {}}
-    - {name: last, after: [serve, smoke], when: any, job: serve.yaml}
-)";
-
-constexpr std::string_view kSchedule = R"(apiVersion: rackmark/v1
-kind: Schedule
-metadata: {name: nightly}
-spec:
-  schedule: "30 1 * * *"
-  timeZone: Europe/Berlin
-  concurrencyPolicy: Forbid
-  maintenance:
-    - {opens: "0 2 * * 0", length: 4h}
-  nightBudget: {begins: "0 18 * * *", timeZone: UTC, nodeHours: 2}
-  jobTemplate:
-    metadata: {labels: {purpose: trend}}
-    spec:
-      gang: {devices: 1, device: cpu}
-      workload: {"null": {}}
-)";
-
-constexpr std::string_view kServe = R"(apiVersion: rackmark/v1
-kind: Job
-metadata: {name: served}
-spec:
-  gang: {devices: 1, device: cpu}
-  workload: {"null": {duration: 2s}}
-)";
-
-absl::StatusOr<NamedText> FindFile(std::string_view path, std::string_view named_by) {
-  const std::string name = absl::StrCat(ToAbsl(path), " of ", ToAbsl(named_by));
-  if (path == "serve.yaml") return NamedText{name, std::string(kServe)};
-  if (path == "suite.yaml") return NamedText{name, std::string(kSuite)};
-  if (path == "broken.yaml") return NamedText{"broken.yaml", "kind: Job\nspec: {seed: x}\n"};
-  if (path == "yaml.yaml") return NamedText{"yaml.yaml", "a: [1"};
-  return absl::NotFoundError("there is no such file; check the path");
-}
-
-absl::Status FindAnyZone(std::string_view zone) {
-  if (zone == "Europe/Berlin" || zone == "UTC") return absl::OkStatus();
-  return absl::NotFoundError("is no time zone; did you mean \"Europe/Berlin\"?");
-}
-
-DocumentResult Read(std::string_view yaml, const std::vector<Override>& sets = {}) {
-  return ReadDocument(yaml, "a.yaml", sets, {{}, FindFile, FindAnyZone});
-}
-
-template <typename Message>
-Message Good(std::string_view yaml) {
-  const DocumentResult result = Read(yaml);
-  for (const absl::Status& problem : result.problems) ADD_FAILURE() << problem;
-  if (!result.document.has_value()) return {};
-  return std::get<Message>(*result.document);
-}
-
-std::string With(std::string_view good, std::string_view from, std::string_view to) {
-  std::string text(good);
-  const size_t at = text.find(from);
-  EXPECT_NE(at, std::string::npos) << from;
-  return text.replace(at, from.size(), to);
-}
-
-std::vector<std::string> ErrorsOf(std::string_view yaml) {
-  const DocumentResult result = Read(yaml);
-  EXPECT_EQ(result.document.has_value(), result.problems.empty());
-  std::vector<std::string> errors;
-  for (const absl::Status& problem : result.problems) errors.emplace_back(problem.message());
-  return errors;
-}
 
 TEST(Suite, HasItsJobsInAnOrderInWhichTheyCanRun) {
   const auto suite = Good<v1::Suite>(kSuite);
@@ -160,12 +75,6 @@ TEST(Suite, ExpectsOnlyWhatItSays) {
                                     ""))
                    .has_expect());
 }
-
-struct Bad {
-  const char* from;
-  const char* to;
-  const char* says;
-};
 
 TEST(Suite, EachMistakeHasItsPlaceAndRemedy) {
   const Bad table[] = {
@@ -288,142 +197,6 @@ TEST(Suite, TheWireIsCheckedAsTheFileIs) {
     v1::Suite suite = good;
     spoil(suite);
     const absl::Status status = CheckSuite(suite);
-    EXPECT_TRUE(absl::IsInvalidArgument(status)) << says;
-    EXPECT_THAT(std::string(status.message()), StartsWith(says));
-  }
-}
-
-TEST(Schedule, SpeaksCronJobsWords) {
-  const auto schedule = Good<v1::Schedule>(kSchedule);
-  EXPECT_EQ(schedule.name(), "nightly");
-  EXPECT_EQ(schedule.when(), "30 1 * * *");
-  EXPECT_EQ(schedule.time_zone(), "Europe/Berlin");
-  EXPECT_EQ(schedule.concurrency(), v1::CONCURRENCY_POLICY_FORBID);
-  EXPECT_FALSE(schedule.has_starting_deadline_ns());
-  EXPECT_EQ(schedule.jitter_ns(), 0);
-  EXPECT_FALSE(schedule.suspend());
-  EXPECT_EQ(schedule.keep_successful(), 3u);
-  EXPECT_EQ(schedule.keep_failed(), 1u);
-  EXPECT_EQ(schedule.closed(0).time_zone(), "Europe/Berlin");  // the schedule's own
-  EXPECT_EQ(schedule.closed(0).length_ns(), 4 * 3600 * kSecond);
-  EXPECT_EQ(schedule.budget().time_zone(), "UTC");
-  EXPECT_DOUBLE_EQ(schedule.budget().node_seconds(), 7200);
-  EXPECT_EQ(schedule.job().name(), "nightly");
-  EXPECT_EQ(schedule.job().labels().at("purpose"), "trend");
-  EXPECT_TRUE(CheckSchedule(schedule, FindAnyZone).ok()) << CheckSchedule(schedule, FindAnyZone);
-  EXPECT_THAT(JobsOf(schedule), testing::SizeIs(1));
-  EXPECT_EQ(NameOf(schedule), "nightly");
-}
-
-TEST(Schedule, StartingDeadlineIsSecondsOrADuration) {
-  for (const auto& [text, seconds] :
-       std::vector<std::pair<std::string, int64_t>>{{"7200", 7200}, {"2h", 7200}, {"90s", 90}}) {
-    const auto schedule = Good<v1::Schedule>(
-        With(kSchedule, "maintenance:", "startingDeadlineSeconds: " + text + "\n  maintenance:"));
-    EXPECT_EQ(schedule.starting_deadline_ns(), seconds * kSecond) << text;
-  }
-}
-
-TEST(Schedule, TakesFilesAndSuites) {
-  const size_t at = kSchedule.find("  jobTemplate:");
-  const auto of_file = Good<v1::Schedule>(
-      absl::StrCat(ToAbsl(kSchedule.substr(0, at)), "  jobTemplate: serve.yaml\n"));
-  EXPECT_EQ(of_file.job().name(), "nightly");
-  EXPECT_EQ(of_file.job().source(), kServe);
-  const auto suite = Good<v1::Schedule>(
-      absl::StrCat(ToAbsl(kSchedule.substr(0, at)), "  suiteTemplate: suite.yaml\n"));
-  EXPECT_EQ(suite.suite().name(), "nightly");
-  EXPECT_EQ(suite.suite().jobs_size(), 3);
-  EXPECT_TRUE(CheckSchedule(suite, FindAnyZone).ok()) << CheckSchedule(suite, FindAnyZone);
-  // What a file names is looked for beside that file.
-  EXPECT_EQ(suite.suite().jobs(1).name(), "served");
-  const auto inside = Good<v1::Schedule>(absl::StrCat(
-      ToAbsl(kSchedule.substr(0, at)),
-      "  suiteTemplate:\n    spec: {jobs: [{name: a, job: serve.yaml}, {name: b, job: {gang: "
-      "{devices: 1, device: cpu}, workload: {null: {}}}}]}\n"));
-  EXPECT_EQ(inside.suite().jobs(1).name(), "nightly-b");
-}
-
-TEST(Schedule, EachMistakeHasItsPlaceAndRemedy) {
-  const Bad table[] = {
-      {"name: nightly", "name: nightly, labels: {a: b}",
-       "a.yaml:3:27: metadata.labels: unknown key; the keys here are name"},
-      {"name: nightly", "name: a123456789b123456789c123456789d123456789e123456789f12",
-       "is not a name; write 1 to 52 of a-z, 0-9 and -"},
-      {"schedule: \"30 1 * * *\"", "schedule: \"61 1 * * *\"", "a.yaml:5:13: spec.schedule: "},
-      {"schedule: \"30 1 * * *\"", "schedule: \"@every 5m\"", "a.yaml:5:13: spec.schedule: "},
-      {"  schedule: \"30 1 * * *\"\n", "", "spec.schedule: is missing; write a text here"},
-      {"schedule: \"30", "shcedule: \"30",
-       "spec.shcedule: unknown key; did you mean \"schedule\"?"},
-      {"Europe/Berlin", "Europe/Brelin",
-       "a.yaml:6:13: spec.timeZone: is no time zone; did you mean"},
-      {"timeZone: UTC", "timeZone: UCT", "spec.nightBudget.timeZone: is no time zone"},
-      {"Forbid", "forbid",
-       "spec.concurrencyPolicy: \"forbid\" is unknown; did you mean \"Forbid\""},
-      {"maintenance:", "startingDeadlineSeconds: 5s\n  maintenance:",
-       "spec.startingDeadlineSeconds: \"5s\" is out of range; write 10 s to"},
-      {"maintenance:", "startingDeadlineSeconds: 5\n  maintenance:",
-       "spec.startingDeadlineSeconds: \"5\" is out of range"},
-      {"maintenance:", "startingDeadlineSeconds: soon\n  maintenance:",
-       "spec.startingDeadlineSeconds: \"soon\" is not a number"},
-      {"maintenance:", "jitter: 5\n  maintenance:", "spec.jitter: \"5\" has no unit"},
-      {"maintenance:", "jitter: 25h\n  maintenance:", "spec.jitter: \"25h\" is out of range"},
-      {"maintenance:", "suspend: yes\n  maintenance:", "spec.suspend: \"yes\" where a switch"},
-      {"maintenance:", "failedJobsHistoryLimit: 1000\n  maintenance:",
-       "spec.failedJobsHistoryLimit: \"1000\" is out of range"},
-      {"opens: \"0 2 * * 0\", ", "", "spec.maintenance[0].opens: is missing"},
-      {"\"0 2 * * 0\"", "\"0 25 * * 0\"", "a.yaml:9:15: spec.maintenance[0].opens: "},
-      {"length: 4h", "length: 900h", "spec.maintenance[0].length: \"900h\" is out of range"},
-      {"nodeHours: 2", "nodeHours: 0", "spec.nightBudget.nodeHours: \"0\" is out of range"},
-      {"  jobTemplate:", "  jobTemplates:",
-       "spec.jobTemplates: unknown key; did you mean \"jobTemplate\"?"},
-      {"  jobTemplate:", "  suiteTemplate: suite.yaml\n  jobTemplate:",
-       "spec.jobTemplate: stands beside suiteTemplate; keep one of them"},
-      {"    spec:", "    sepc:", "spec.jobTemplate.sepc: unknown key; did you mean \"spec\"?"},
-      {"devices: 1", "devices: 0",
-       "a.yaml:14:23: spec.jobTemplate.spec.gang.devices: \"0\" is out of range"},
-  };
-  for (const Bad& bad : table) {
-    EXPECT_THAT(ErrorsOf(With(kSchedule, bad.from, bad.to)), testing::Contains(HasSubstr(bad.says)))
-        << bad.to;
-  }
-  const size_t at = kSchedule.find("  jobTemplate:");
-  EXPECT_THAT(ErrorsOf(kSchedule.substr(0, at)),
-              ElementsAre(HasSubstr("spec.jobTemplate: is missing; write jobTemplate or")));
-  // A star begins an alias in YAML; so does @ something reserved.
-  EXPECT_THAT(ErrorsOf(With(kSchedule, "\"30 1 * * *\"", "*/5 * * * *")),
-              ElementsAre(HasSubstr("a.yaml:5:")));
-}
-
-TEST(Schedule, TheWireIsCheckedAsTheFileIs) {
-  const v1::Schedule good = Good<v1::Schedule>(kSchedule);
-  const std::pair<const char*, void (*)(v1::Schedule&)> table[] = {
-      {"schedule.name", [](v1::Schedule& s) { s.set_name(std::string(53, 'a')); }},
-      {"schedule.when", [](v1::Schedule& s) { s.set_when("* * *"); }},
-      {"schedule.time_zone is no time zone", [](v1::Schedule& s) { s.set_time_zone("Mars"); }},
-      {"schedule.concurrency",
-       [](v1::Schedule& s) { s.set_concurrency(v1::CONCURRENCY_POLICY_UNKNOWN); }},
-      {"schedule.starting_deadline_ns",
-       [](v1::Schedule& s) { s.set_starting_deadline_ns(kSecond); }},
-      {"schedule.jitter_ns", [](v1::Schedule& s) { s.set_jitter_ns(-1); }},
-      {"schedule.closed.opens", [](v1::Schedule& s) { s.mutable_closed(0)->set_opens(""); }},
-      {"schedule.closed.time_zone",
-       [](v1::Schedule& s) { s.mutable_closed(0)->set_time_zone("Mars"); }},
-      {"schedule.closed.length_ns", [](v1::Schedule& s) { s.mutable_closed(0)->set_length_ns(0); }},
-      {"schedule.budget.begins", [](v1::Schedule& s) { s.mutable_budget()->set_begins("x"); }},
-      {"schedule.budget.node_seconds",
-       [](v1::Schedule& s) { s.mutable_budget()->set_node_seconds(0); }},
-      {"schedule.keep_successful", [](v1::Schedule& s) { s.set_keep_successful(1 << 20); }},
-      {"schedule.what is missing", [](v1::Schedule& s) { s.clear_job(); }},
-      {"job.gang.devices",
-       [](v1::Schedule& s) { s.mutable_job()->mutable_spec()->mutable_gang()->set_devices(0); }},
-      {"job.part is set", [](v1::Schedule& s) { s.mutable_job()->mutable_part(); }},
-      {"suite.jobs is 0", [](v1::Schedule& s) { s.mutable_suite()->set_name("a"); }},
-  };
-  for (const auto& [says, spoil] : table) {
-    v1::Schedule schedule = good;
-    spoil(schedule);
-    const absl::Status status = CheckSchedule(schedule, FindAnyZone);
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << says;
     EXPECT_THAT(std::string(status.message()), StartsWith(says));
   }
