@@ -56,6 +56,11 @@ void SimDaemon::Turn() {
   ScheduleWake();
 }
 
+void SimDaemon::LookAgain() {
+  changed_ = true;
+  Turn();
+}
+
 void SimDaemon::Woken() {
   Fence();
   CheckRanks();
@@ -218,6 +223,7 @@ void SimDaemon::Hear(const RankRef& ref, int pid, const RankFrame& frame) {
   if (frame.samples) streams().OnSamples(ref, frame.run);
   if (frame.samples_end) streams().OnSamplesEnd(ref, frame.run);
   LocalRank* rank = Find(ref);
+  if (rank != nullptr) ++rank->progress;
   if (rank != nullptr && frame.phase != v1::RANK_PHASE_UNKNOWN) TakeStatus(ref, *rank, frame);
   Turn();
 }

@@ -23,7 +23,8 @@ class SimDaemon {
   SimDaemon(World* world, Machine* machine);
 
   void Turn();
-  void Woken();  // after a stop: before anything that came meanwhile
+  void LookAgain();  // at the devices
+  void Woken();      // after a stop: before anything that came meanwhile
   void Hear(const ConnPtr& conn, const Down& message);
   void ConnEnded(const ConnPtr& conn, const absl::Status& why);
   void Hear(const RankRef& ref, int pid, const RankFrame& frame);

@@ -87,6 +87,11 @@ void SimDaemon::SendReport() {
   if (!regular && !plant && session_.unanswered() >= kUnansweredMax) return;
   v1::Report report = BuildReport(state_, streams().Reports(), now);
   report.set_reflects_version(session_.desired().version());
+  for (const uint32_t device : machine_.sick()) {
+    v1::DeviceReport& line = *report.mutable_devices(static_cast<int>(device));
+    line.set_healthy(false);
+    line.set_unhealthy_reason("drawn");
+  }
   std::string fingerprint = Fingerprint(report);
   changed_ = false;
   if (!regular && !plant && fingerprint == last_fingerprint_) return;

@@ -67,6 +67,11 @@ void BeginOn(World& world, Machine& machine) {
     w->Count("rank hangs");
     rank->Hang();
   });
+  Repeat(world, knobs.sick_devices, [w, m] {
+    const auto device = static_cast<uint32_t>(w->random.Between(0, w->knobs.devices - 1));
+    m->SetSick(device, true);
+    w->timeline.After(HowLong(*w), [m, device] { m->SetSick(device, false); });
+  });
   Repeat(world, knobs.breaks, [w, m] { m->Break(w->Chance(0.3)); });
   Repeat(world, knobs.partitions, [w, m] {
     if (w->network.IsCut(m->index())) return;
@@ -104,6 +109,9 @@ void HealFaults(World& world) {
   for (const auto& machine : world.machines) {
     world.network.Mend(machine->index());
     machine->ContinueDaemon();
+    for (uint32_t device = 0; device < world.knobs.devices; ++device) {
+      machine->SetSick(device, false);
+    }
     for (const auto& [pid, rank] : machine->ranks()) rank->Continue();
   }
   for (const auto& coordinator : world.coordinators) coordinator->ContinueProcess();

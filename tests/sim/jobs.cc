@@ -25,7 +25,8 @@ void DrawGang(World& world, v1::Gang& gang) {
   if (world.Chance(0.3)) {
     gang.set_within(static_cast<v1::Within>(Pick(world, v1::WITHIN_NODE, v1::WITHIN_CLUSTER)));
     // What does not fit an island of that kind waits for ever.
-    const bool fits = gang.within() == v1::WITHIN_NODE && gang.devices() <= knobs.devices;
+    const bool whole = !gang.has_per_node() || gang.per_node() == gang.devices();
+    const bool fits = gang.within() == v1::WITHIN_NODE && gang.devices() <= knobs.devices && whole;
     gang.set_preferred(!fits && gang.within() != v1::WITHIN_CLUSTER);
   }
 }

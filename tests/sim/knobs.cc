@@ -79,6 +79,7 @@ void DrawFaults(Drawer& draw, Knobs& knobs) {
   knobs.rank_kills = draw.Sometimes(0.4, 60, 600);
   knobs.rank_stops = draw.Sometimes(0.3, 60, 600);
   knobs.rank_hangs = draw.Sometimes(0.3, 60, 600);
+  knobs.sick_devices = draw.Sometimes(0.3, 100, 900);
   knobs.rank_fails = draw.Share(0.4, 0.1);
   knobs.coordinator_kills = draw.Sometimes(0.5, 20, 200);
   knobs.coordinator_stops = draw.Sometimes(0.4, 20, 200);
@@ -117,6 +118,7 @@ std::string Describe(const Knobs& k) {
   line += Mean("daemon_kills", k.daemon_kills) + Mean("daemon_stops", k.daemon_stops);
   line += Mean("reboots", k.reboots) + Mean("rank_kills", k.rank_kills);
   line += Mean("rank_stops", k.rank_stops) + Mean("rank_hangs", k.rank_hangs);
+  line += Mean("sick_devices", k.sick_devices);
   absl::StrAppend(&line, " rank_fails=", k.rank_fails);
   line += Mean("coordinator_kills", k.coordinator_kills);
   line += Mean("coordinator_stops", k.coordinator_stops);

@@ -56,7 +56,8 @@ struct Knobs {
   std::optional<Nanos> partitions;  // mean time between cuts of one worker
 
   // Mean times between faults of one worker's machine.
-  std::optional<Nanos> daemon_kills, daemon_stops, reboots, rank_kills, rank_stops, rank_hangs;
+  std::optional<Nanos> daemon_kills, daemon_stops, reboots, rank_kills, rank_stops, rank_hangs,
+      sick_devices;
   double rank_fails = 0;  // share of the runs of a rank
   // Of one coordinator, and of its disk.
   std::optional<Nanos> coordinator_kills, coordinator_stops;

@@ -111,6 +111,13 @@ void Machine::Reboot(Nanos down_for) {
   });
 }
 
+void Machine::SetSick(uint32_t device, bool sick) {
+  const bool changed = sick ? sick_.insert(device).second : sick_.erase(device) != 0;
+  if (!changed) return;
+  if (sick) world_.Count("device sick");
+  Settle([this] { daemon_->LookAgain(); });
+}
+
 // What happens to the daemon: not if it is gone, and not yet while it is stopped.
 void Machine::Settle(std::function<void()> act) {
   if (!up()) return;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ class Machine {
   void ContinueDaemon();
   void Reboot(Nanos down_for);
   void StepWall(Nanos by) { clock_.StepWall(by); }
+  // The driver says that the device is broken, or fine again.
+  void SetSick(uint32_t device, bool sick);
 
   // From the network and from ranks; waits while the daemon is stopped.
   void Hear(const ConnPtr& conn, const Down& message);
@@ -55,6 +58,7 @@ class Machine {
   bool up() const { return daemon_ != nullptr; }
   const SimDaemon* daemon() const { return daemon_.get(); }
   Streams& streams() { return streams_; }
+  const std::set<uint32_t>& sick() const { return sick_; }
 
  private:
   void MakeInfo();
@@ -70,6 +74,7 @@ class Machine {
   bool stopped_ = false;
   bool off_ = false;
   Streams streams_;
+  std::set<uint32_t> sick_;
   std::map<int, std::unique_ptr<RankProcess>> ranks_;
   std::unique_ptr<SimDaemon> daemon_;
   std::vector<std::function<void()>> held_;  // while the daemon is stopped

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <set>
 
+#include "coordinator/core/queue.h"
 #include "tests/sim/checkers/checkers.h"
 #include "tests/sim/client.h"
+#include "tests/sim/coordinator.h"
 #include "tests/sim/machine.h"
 #include "tests/sim/world.h"
 
@@ -26,7 +28,7 @@ class EndChecker : public Checker {
   void Ended() override {
     const HardState& hard = world_.durable;
     std::string left;
-    for (const auto& [id, job] : hard.jobs) absl::StrAppend(&left, " job ", id.value);
+    for (const auto& [id, job] : hard.jobs) absl::StrAppend(&left, " job ", id.value, Why(id));
     for (const auto& [id, lease] : hard.leases) {
       absl::StrAppend(&left, " lease ", id.value, " (", v1::LeasePhase_Name(lease.phase), ")");
     }
@@ -53,6 +55,19 @@ class EndChecker : public Checker {
   }
 
  private:
+  // As its coordinator would tell people.
+  std::string Why(JobId job) const {
+    std::string why;
+    for (const auto& coordinator : world_.coordinators) {
+      const State* state = coordinator->state();
+      if (state == nullptr || state->hard.jobs.count(job) == 0) continue;
+      for (const std::string& reason : WaitingReasons(*state, job)) {
+        absl::StrAppend(&why, why.empty() ? " (" : ", ", reason);
+      }
+    }
+    return why.empty() ? "" : why + ")";
+  }
+
   std::set<JobId> acked_, ended_;
 };
 
