@@ -183,7 +183,8 @@ Oracle::Counts CheckSeats(const Facts& facts, const GangRequest& request, const 
     const NodeFacts& node = facts.nodes[seat.node.value - 1];
     const DeviceFacts& device = node.devices[seat.device];
     EXPECT_TRUE(device.healthy && device.holder.IsNone() && device.kind == request.selector.kind);
-    EXPECT_TRUE(node.readiness == Readiness::kReady && !node.cordoned && !node.quarantined);
+    EXPECT_TRUE(node.readiness == Readiness::kReady && !node.cordoned);
+    EXPECT_EQ(node.quarantined, request.selector.quarantined);
     ++counts[seat.node.value - 1];
   }
   return counts;

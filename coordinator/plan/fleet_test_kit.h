@@ -120,11 +120,11 @@ inline GangRequest RandomRequest(Random& random, uint32_t devices_max) {
   if (OneIn(random, 3)) request.per_node = 1 + Upto(random, 2);
   if (OneIn(random, 6)) request.selector.models = {"h100"};
   if (OneIn(random, 6)) request.selector.labels["zone"] = "a";
-  request.selector.quarantined = OneIn(random, 12);
+  request.selector.quarantined = OneIn(random, 60);
   for (uint64_t id = 1; id <= 6; ++id) {
-    if (OneIn(random, 24)) request.selector.avoid.push_back(NodeId{id});
+    if (OneIn(random, 120)) request.selector.avoid.push_back(NodeId{id});
   }
-  const bool named = OneIn(random, 8);
+  const bool named = OneIn(random, 40);
   for (uint64_t id = 1; id <= 6; ++id) {
     if (named && OneIn(random, 2)) request.selector.nodes.push_back("n" + std::to_string(id));
   }
