@@ -201,8 +201,8 @@ TEST(Table, NodesSayWhatIsMissing) {
   node.add_devices()->set_healthy(true);
   node.set_phase(v1::NODE_PHASE_LOST);
   EXPECT_EQ(NodesTable(reply),
-            "NODE  PHASE  DEVICES  FREE  LAST HEARD  REASON\n"
-            "n1    lost   1        1     missing\n");
+            "NODE  PHASE  STATE  DEVICES  FREE  LAST HEARD  REASON\n"
+            "n1    lost   -      1        1     missing\n");
   reply.set_left_out(3);
   EXPECT_THAT(NodesTable(reply), HasSubstr("\nand 3 nodes more, which the coordinator left out\n"));
 }

@@ -124,7 +124,7 @@ TEST(WhyText, SaysWhatTheQueueMadeOfIt) {
             "job 3 waits\n"
             "\n"
             "place 2 in the queue, priority -7\n"
-            "devices are kept for job c0ffee00-j1, which fits in 90 s at the latest\n"
+            "devices are kept for job c0ffee00-j1, which fits in 1 min 30 s at the latest\n"
             "500 jobs behind it were tried on what it leaves, others not\n"
             "1 job is passed over: no node that is here now would do for it\n");
   pass.Clear();
