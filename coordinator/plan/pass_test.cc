@@ -231,7 +231,7 @@ TEST(Pass, BackfillNeverDelaysTheHead) {
 TEST(Reserve, AgreesWithTryingEachEnd) {
   Random random(17, 7);
   int dated = 0;
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 3000; ++round) {
     const Fleet fleet = RandomFacts(random, {}).Make();
     const GangRequest request = RandomRequest(random, 8);
     if (FindPlace(fleet, request).has_value()) continue;

@@ -140,7 +140,7 @@ TEST(Preempt, AgreesWithEverySetOfVictims) {
   int preempted = 0;
   int refused = 0;
   int several = 0;
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 3000; ++round) {
     Facts facts = RandomFacts(random, knobs);
     for (NodeFacts& node : facts.nodes) {
       for (DeviceFacts& device : node.devices) {
