@@ -62,7 +62,7 @@ class Successor {
   // The faults are over, and people undo what they did to nodes and schedules.
   bool ComesToItsEnd() {
     Undo();
-    for (int second = 1; second <= 900; ++second) {
+    for (int second = 1; second <= 3600; ++second) {
       Second(static_cast<uint64_t>(second));
       if (IsOver()) return true;
       if (second % 30 == 0) Undo();
@@ -75,6 +75,10 @@ class Successor {
     for (const auto& [id, job] : state_.hard.jobs) absl::StrAppend(&left, " job ", id.value);
     for (const auto& [id, lease] : state_.hard.leases) {
       absl::StrAppend(&left, " lease ", id.value, " ", v1::LeasePhase_Name(lease.phase));
+    }
+    for (const auto& [id, run] : state_.hard.runs) {
+      if (run.phase == v1::RUN_PHASE_ENDED) continue;
+      absl::StrAppend(&left, " run ", id.value, " ", v1::RunPhase_Name(run.phase));
     }
     for (const auto& [id, suite] : state_.hard.suites) {
       if (IsOpen(suite)) absl::StrAppend(&left, " suite ", id.value);

@@ -107,72 +107,79 @@ Knobs Hard(uint64_t seed, Plant plant) {
   return knobs;
 }
 
-// The name of the checker that sees the planted bug first, of the first seed that shows it.
-std::string Catcher(
-    Plant plant, const std::function<void(Knobs&)>& more = [](Knobs&) {}) {
+// The seed in which that checker sees the planted bug before all others do; 0 = none. A bug may
+// break other laws in other seeds, too.
+uint64_t CaughtBy(
+    std::string_view checker, Plant plant,
+    const std::function<void(Knobs&)>& more = [](Knobs&) {}) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     Knobs knobs = Hard(seed, plant);
     more(knobs);
     const Result result = Simulate(knobs);
-    if (result.violation) return result.violation->checker;
+    if (result.violation && result.violation->checker == checker) return seed;
   }
-  return "nobody";
+  return 0;
 }
 
 TEST(Planted, TwoLeasesOnADevice) {
-  EXPECT_EQ(Catcher(Plant::kForgottenRanks,
-                    [](Knobs& knobs) {
-                      knobs.daemon_kills = 15 * kSecond;
-                      knobs.rank_stops = 10 * kSecond;
-                    }),
-            "device");
+  EXPECT_NE(CaughtBy("device", Plant::kForgottenRanks,
+                     [](Knobs& knobs) {
+                       knobs.daemon_kills = 15 * kSecond;
+                       knobs.rank_stops = 10 * kSecond;
+                     }),
+            0u);
 }
 
-TEST(Planted, GangThatLacksARank) { EXPECT_EQ(Catcher(Plant::kCutGang), "gang"); }
+TEST(Planted, GangThatLacksARank) { EXPECT_NE(CaughtBy("gang", Plant::kCutGang), 0u); }
 
-TEST(Planted, MeasureBeforeAllHavePrepared) { EXPECT_EQ(Catcher(Plant::kEarlyMeasure), "gang"); }
+TEST(Planted, MeasureBeforeAllHavePrepared) {
+  EXPECT_NE(CaughtBy("gang", Plant::kEarlyMeasure), 0u);
+}
 
-TEST(Planted, ReplyBeforeTheCommit) { EXPECT_EQ(Catcher(Plant::kWriteBehind), "commit"); }
+TEST(Planted, ReplyBeforeTheCommit) { EXPECT_NE(CaughtBy("commit", Plant::kWriteBehind), 0u); }
 
-TEST(Planted, AckOfWhatIsNotStored) { EXPECT_EQ(Catcher(Plant::kLateSamples), "loss"); }
+TEST(Planted, AckOfWhatIsNotStored) { EXPECT_NE(CaughtBy("loss", Plant::kLateSamples), 0u); }
 
 TEST(Planted, WorkerThatDoesNotFence) {
-  EXPECT_EQ(Catcher(Plant::kNoFence, [](Knobs& knobs) { knobs.partitions = 30 * kSecond; }),
-            "fence");
+  EXPECT_NE(
+      CaughtBy("fence", Plant::kNoFence, [](Knobs& knobs) { knobs.partitions = 30 * kSecond; }),
+      0u);
 }
 
 TEST(Planted, WorkerThatObeysAnOldLeader) {
-  EXPECT_EQ(Catcher(Plant::kOldEpoch,
-                    [](Knobs& knobs) {
-                      knobs.coordinator_kills = 10 * kSecond;
-                      knobs.delay_max = 30 * kSecond;
-                      knobs.reorder = true;
-                    }),
-            "fence");
+  EXPECT_NE(CaughtBy("fence", Plant::kOldEpoch,
+                     [](Knobs& knobs) {
+                       knobs.coordinator_kills = 10 * kSecond;
+                       knobs.delay_max = 30 * kSecond;
+                       knobs.reorder = true;
+                     }),
+            0u);
 }
 
-TEST(Planted, RankThatMeasuresTwice) { EXPECT_EQ(Catcher(Plant::kMeasuredTwice), "attempt"); }
+TEST(Planted, RankThatMeasuresTwice) { EXPECT_NE(CaughtBy("attempt", Plant::kMeasuredTwice), 0u); }
 
 TEST(Planted, AttemptThatIsSkipped) {
-  EXPECT_EQ(Catcher(Plant::kSkippedAttempt, [](Knobs& knobs) { knobs.rank_kills = 10 * kSecond; }),
-            "attempt");
+  EXPECT_NE(CaughtBy("attempt", Plant::kSkippedAttempt,
+                     [](Knobs& knobs) { knobs.rank_kills = 10 * kSecond; }),
+            0u);
 }
 
 TEST(Planted, PileOfReports) {
-  EXPECT_EQ(Catcher(Plant::kPileOfReports, [](Knobs& knobs) { knobs.delay_min = kSecond / 2; }),
-            "bounds");
+  EXPECT_NE(CaughtBy("bounds", Plant::kPileOfReports,
+                     [](Knobs& knobs) { knobs.delay_min = kSecond / 2; }),
+            0u);
 }
 
 TEST(Planted, InstantThatBeginsTwice) {
-  EXPECT_EQ(Catcher(Plant::kInstantTwice,
-                    [](Knobs& knobs) {
-                      knobs.schedules = 2;
-                      knobs.workers = 8;
-                    }),
-            "schedule");
+  EXPECT_NE(CaughtBy("schedule", Plant::kInstantTwice,
+                     [](Knobs& knobs) {
+                       knobs.schedules = 2;
+                       knobs.workers = 8;
+                     }),
+            0u);
 }
 
-TEST(Planted, RanksThatNobodyEnds) { EXPECT_EQ(Catcher(Plant::kKeptRanks), "end"); }
+TEST(Planted, RanksThatNobodyEnds) { EXPECT_NE(CaughtBy("end", Plant::kKeptRanks), 0u); }
 
 // What is not of the seed shows in the trace.
 TEST(Planted, ChanceThatIsNotOfTheSeed) {
