@@ -23,6 +23,20 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
+// Before any test makes threads that live on, such as gRPC's: as in the program, a signal may go to
+// its descriptor alone.
+class SignalsBlocked : public testing::Environment {
+  void SetUp() override {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
+  }
+};
+const testing::Environment* const kSignalsBlocked =
+    testing::AddGlobalTestEnvironment(new SignalsBlocked);
+
 v1::Gang Cpus(uint32_t devices, std::optional<uint32_t> per_node) {
   v1::Gang gang;
   gang.set_devices(devices);
