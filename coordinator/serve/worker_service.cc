@@ -44,20 +44,31 @@ class SyncStream final
     const Nanos received = service_->options_.clock->Monotonic();
     if (const absl::Status status = Check(); !status.ok()) return End(ToGrpc(status));
     auto self = std::static_pointer_cast<SyncStream>(shared_from_this());
-    const Command command = {principal_, NodeReported{report_, number_}};
+    Asked asked = {report_.report_number(), report_.worker_send_ns(), received};
+    // A Report has hundreds of small parts, and thousands come each second: it is moved, not
+    // copied.
+    Command command = {principal_, NodeReported{std::move(report_), number_}};
     const absl::Status posted = service_->options_.loop->Post(
-        command, [self, received](const Outcome& outcome) { self->Answer(outcome, received); });
+        std::move(command),
+        [self, asked](const Outcome& outcome) { self->Answer(outcome, asked); });
     if (!posted.ok()) End(ToGrpc(posted));
   }
 
  private:
+  // What the answer to a Report repeats of it.
+  struct Asked {
+    uint64_t report_number;
+    int64_t worker_send_ns;
+    Nanos received;
+  };
+
   absl::Status Check() const {
     RETURN_IF_ERROR(service_->options_.gate->CheckIdentity(report_.identity()));
     return CheckNodeName(certificate_names_, report_.node().name());
   }
 
   // On the loop's thread, after the commit.
-  void Answer(const Outcome& outcome, Nanos received) {
+  void Answer(const Outcome& outcome, const Asked& asked) {
     if (!outcome.status.ok()) return End(ToGrpc(outcome.status));
     const NodeId node = std::get<Heard>(outcome.reply).node;
     {
@@ -70,9 +81,9 @@ class SyncStream final
     }
     v1::SyncReply reply = service_->ReplyFor(node, *outcome.state);
     version_sent_ = reply.desired().version();
-    reply.set_answers_report(report_.report_number());
-    reply.set_worker_send_ns(report_.worker_send_ns());
-    reply.set_coordinator_receive_ns(received);
+    reply.set_answers_report(asked.report_number);
+    reply.set_worker_send_ns(asked.worker_send_ns);
+    reply.set_coordinator_receive_ns(asked.received);
     Send(std::move(reply));
     StartRead(&report_);
   }
