@@ -11,6 +11,7 @@
 #include <fstream>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "rpc/channel.h"
 #include "rpc/identity.h"
 #include "rpc/status_bridge.h"
@@ -77,8 +78,9 @@ absl::StatusOr<std::vector<std::string>> Fleet::Arguments() {
                                         options_.folder + "/tokens",
                                         "--log-level",
                                         "warning"};
-  RETURN_IF_ERROR(WriteSecret(options_.folder + "/tokens",
-                              "worker fleet secret-of-all-workers\nadmin bench secret-of-the-bench\n"));
+  RETURN_IF_ERROR(
+      WriteSecret(options_.folder + "/tokens",
+                  "worker fleet secret-of-all-workers\nadmin bench secret-of-the-bench\n"));
   RETURN_IF_ERROR(WriteSecret(options_.folder + "/worker", "secret-of-all-workers\n"));
   RETURN_IF_ERROR(WriteSecret(options_.folder + "/person", "secret-of-the-bench\n"));
   if (!options_.tls) return arguments;
@@ -93,6 +95,7 @@ absl::StatusOr<std::vector<std::string>> Fleet::Arguments() {
 }
 
 absl::Status Fleet::Start() {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // as rpc's listener does
   ASSIGN_OR_RETURN(std::vector<std::string> arguments, Arguments());
   int ready[2], lifeline[2];
   if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(lifeline, O_CLOEXEC) != 0) {
