@@ -8,6 +8,7 @@
 #include "common/text.h"
 #include "jobs/bounds.h"
 #include "jobs/run_spec.h"
+#include "jobs/yaml_reader.h"
 
 namespace rackmark {
 namespace {
@@ -30,6 +31,16 @@ std::vector<std::string> SplitPath(std::string_view path) {
   return parts;
 }
 
+// A deeper tree than a file can hold would be too deep for whoever walks it. Linear, and the
+// message does not repeat all of such a path.
+absl::Status CheckDepth(std::string_view path) {
+  const auto dots = static_cast<size_t>(std::count(path.begin(), path.end(), '.'));
+  if (dots < kYamlDepthMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("\"", EscapeControl(path.substr(0, 64)),
+                                                 "...\" has ", dots + 1, " parts, ", kYamlDepthMax,
+                                                 " at most; name a field that exists"));
+}
+
 // Which paths may differ from run to run; the rest belongs to the whole job.
 bool Sweepable(std::string_view path) {
   return path == "seed" || path.substr(0, 9) == "workload." || path.substr(0, 5) == "load.";
@@ -42,6 +53,9 @@ void SetOrigin(YamlNode& node, const std::string& origin) {
 
 // One swept field: its list of values, in the text's order.
 void CheckAxis(const YamlNode& axis, const SpecAt& spec, Problems& problems) {
+  if (const absl::Status deep = CheckDepth(axis.key); !deep.ok()) {
+    return problems.AtKey(axis, absl::StrCat(spec.path, ".sweep"), FromAbsl(deep.message()));
+  }
   const std::string path = absl::StrCat(spec.path, ".sweep.", axis.key);
   if (!Sweepable(axis.key)) {
     return problems.AtKey(axis, path,
@@ -155,6 +169,7 @@ void MakeRoomForTrace(YamlNode& spec) {
 }  // namespace
 
 absl::Status PutAt(YamlNode& spec, std::string_view path, const YamlNode& value) {
+  RETURN_IF_ERROR(CheckDepth(path));
   YamlNode* at = &spec;
   const std::vector<std::string> parts = SplitPath(path);
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -190,6 +205,9 @@ absl::Status PutAt(YamlNode& spec, std::string_view path, const YamlNode& value)
 
 absl::Status ApplyOverrides(YamlNode& spec, const std::vector<Override>& sets) {
   for (const Override& set : sets) {
+    if (const absl::Status deep = CheckDepth(set.path); !deep.ok()) {
+      return Annotate(deep, "--set");  // its origin would name all of the path
+    }
     const std::string origin = absl::StrCat("--set ", set.path, "=", set.value);
     ASSIGN_OR_RETURN(YamlNode value, ReadYaml(set.value, origin));
     SetOrigin(value, origin);

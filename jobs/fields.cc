@@ -328,6 +328,7 @@ std::vector<std::string> Fields::Texts(std::string_view key, size_t most) const 
   if (items->empty()) Problem(key, "is an empty list; name something or remove the key");
   if (items->size() > most) {
     Problem(key, absl::StrCat("holds more than ", most, " of them; keep fewer"));
+    return texts;  // what follows looks for each item among all
   }
   for (const YamlNode& item : *items) {
     const std::string path = absl::StrCat(PathOf(key), "[", texts.size(), "]");
@@ -352,15 +353,16 @@ std::map<std::string, std::string> Fields::Labels(std::string_view key, size_t b
   AskMany(key, FieldAsked::Kind::kLabels, 0, bytes_max);
   const YamlNode* node = Find(key);
   if (node == nullptr) return labels;
+  if (node->kind == YamlNode::Kind::kMap && node->items.size() > bounds::kLabelsMax) {
+    Problem(key,
+            absl::StrCat("holds more than ", bounds::kLabelsMax, " labels; keep the useful ones"));
+    return labels;  // what follows looks for each key among all
+  }
   std::vector<std::string> any;
   for (const YamlNode& item : node->items) any.push_back(item.key);
   // Read as any other map, but not asked for as one: its keys are nobody's.
   Problems found(problems_->file());
   const Fields fields(&found, node, place_, PathOf(key), any);
-  if (any.size() > bounds::kLabelsMax) {
-    Problem(key,
-            absl::StrCat("holds more than ", bounds::kLabelsMax, " labels; keep the useful ones"));
-  }
   if (node->kind == YamlNode::Kind::kMap) {
     for (const std::string& name : any) {
       if (name.empty()) Problem(key, "holds a label without a name; name it or remove it");

@@ -375,6 +375,38 @@ TEST(Override, ErrorsNameTheOverride) {
   }
 }
 
+// As deep as a file may be, and not as deep as a command line can write.
+TEST(Override, OfManyPartsIsRefusedInFewWords) {
+  const auto path = [](const std::string& start, int parts) {
+    std::string text = start;
+    for (int i = 1; i < parts; ++i) text += ".a";
+    return text;
+  };
+  const std::string deep = ErrorOf(kGood, {{path("load", 100000), "1"}});
+  EXPECT_THAT(deep, HasSubstr("has 100000 parts, 32 at most"));
+  EXPECT_LT(deep.size(), 300U);
+  EXPECT_THAT(ErrorOf(kGood, {{path("load", 33), "1"}}), HasSubstr("has 33 parts"));
+  EXPECT_THAT(ErrorOf(kGood, {{path("load", 32), "1"}}), HasSubstr("unknown key"));
+  const std::string swept =
+      ErrorOf(With("seed: 7", "sweep:\n    ? " + path("load", 100000) + "\n    : [1]"));
+  EXPECT_THAT(swept, HasSubstr("spec.sweep: \"load.a"));
+  EXPECT_THAT(swept, HasSubstr("has 100000 parts, 32 at most"));
+  EXPECT_LT(swept.size(), 300U);
+}
+
+// Each is one problem, told before all of them are compared with each other.
+TEST(Bounds, OfLabelsComeBeforeWhatIsWrongWithThem) {
+  std::string labels, values;
+  for (int i = 0; i < 20000; ++i) {
+    labels += absl::StrCat(i == 0 ? "" : ", ", "k", i, ": []");
+    values += absl::StrCat(i == 0 ? "" : ", ", i % 2);
+  }
+  EXPECT_THAT(AllErrors(With("name: test", "name: test\n  labels: {" + labels + "}")),
+              testing::ElementsAre(HasSubstr("metadata.labels: holds more than 32 labels")));
+  EXPECT_THAT(AllErrors(With("device: cpu", "device: cpu, models: [" + values + "]")),
+              testing::ElementsAre(HasSubstr("spec.gang.models: holds more than")));
+}
+
 TEST(Override, IntoASpecThatIsNoMap) {
   constexpr char kScalar[] = "apiVersion: rackmark/v1\nkind: Job\nmetadata: {name: a}\nspec: 3\n";
   EXPECT_THAT(ErrorOf(kScalar, {{"load.rate", "12/s"}}),

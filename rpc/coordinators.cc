@@ -33,9 +33,26 @@ absl::StatusOr<std::vector<Endpoint>> ParseEndpoints(std::string_view text) {
   return endpoints;
 }
 
+namespace {
+
+// Without TLS a token travels as it is.
+absl::Status CheckTokenSafety(const std::vector<Endpoint>& endpoints, const Security& security) {
+  if (security.tls.has_value() || security.token_file.empty()) return absl::OkStatus();
+  for (const Endpoint& endpoint : endpoints) {
+    if (endpoint.IsLocal()) continue;
+    return absl::PermissionDeniedError(absl::StrCat(
+        "refusing to send a token in clear text to ", endpoint.ToString(),
+        ", which is not on this machine: give --tls-cert, --tls-key and --tls-ca as well"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<Coordinators>> Coordinators::Create(std::vector<Endpoint> endpoints,
                                                                    Security security) {
   RACKMARK_CHECK(!endpoints.empty());
+  RETURN_IF_ERROR(CheckTokenSafety(endpoints, security));
   std::shared_ptr<Coordinators> all(new Coordinators(std::move(endpoints), std::move(security)));
   ASSIGN_OR_RETURN(all->way_.channel, all->DialAt(0));
   all->way_.number = 1;

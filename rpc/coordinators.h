@@ -31,7 +31,8 @@ class Coordinators {
     std::shared_ptr<grpc::Channel> channel;
   };
 
-  // From ParseEndpoints. Does not wait for a connection.
+  // From ParseEndpoints. Does not wait for a connection. PERMISSION_DENIED if a token would travel
+  // to one of them in clear text.
   static absl::StatusOr<std::shared_ptr<Coordinators>> Create(std::vector<Endpoint> endpoints,
                                                               Security security);
   Coordinators(const Coordinators&) = delete;

@@ -2,6 +2,8 @@
 #include "rpc/coordinators.h"
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -62,6 +64,28 @@ TEST(ParseEndpoints, TakesSeveralAndRefusesWhatCannotBeMeant) {
   std::string many = "h:1";
   for (int i = 2; i <= 17; ++i) absl::StrAppend(&many, ",h:", i);
   EXPECT_THAT(std::string(ParseEndpoints(many).status().message()), HasSubstr("at most 16"));
+}
+
+TEST(Coordinators, ATokenDoesNotTravelInClearText) {
+  Security security;
+  security.token_file = TestFolders::New("rm_token") + "/token";
+  std::ofstream(security.token_file) << "0123456789abcdef\n";
+  std::filesystem::permissions(security.token_file, std::filesystem::perms::owner_read);
+  const auto create = [&security](const std::string& text) {
+    return Coordinators::Create(*ParseEndpoints(text), security).status();
+  };
+  for (const char* local : {"unix:/a", "127.0.0.1:7", "localhost:7,[::1]:7"}) {
+    EXPECT_TRUE(create(local).ok()) << create(local);
+  }
+  for (const char* remote : {"10.0.0.1:7", "127.0.0.1:7,h:1", "h:1,unix:/a"}) {
+    EXPECT_TRUE(absl::IsPermissionDenied(create(remote))) << remote << ": " << create(remote);
+  }
+  EXPECT_THAT(std::string(create("unix:/a,h:1").message()), HasSubstr("h:1, which is not on"));
+  // With TLS it is encrypted: all that is wrong here is that there are no such files.
+  security.tls = TlsFiles{"/nowhere/a", "/nowhere/b", "/nowhere/c"};
+  EXPECT_TRUE(absl::IsNotFound(create("h:1"))) << create("h:1");
+  // Without a token there is nothing to hide.
+  EXPECT_TRUE(Coordinators::Create(*ParseEndpoints("h:1"), {}).ok());
 }
 
 TEST(Coordinators, AreAskedInOrderRoundAndRoundWithAPauseOnceARound) {
