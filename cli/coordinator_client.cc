@@ -126,11 +126,11 @@ absl::StatusOr<Reply> CoordinatorClient::Call(Method<Request, Reply> method, Req
     }
     // Alone, a standby does not become the leader by being asked again.
     const bool in_vain = !coordinators_->several() && NotLeaderOf(status);
-    if (!IsConnectionLoss(status) || in_vain || SystemClock().Monotonic() + pause >= deadline) {
-      return GaveUp(status);
-    }
-    if (absl::IsDeadlineExceeded(status)) limit = std::min(2 * limit, std::max(patience, kSecond));
+    if (!IsConnectionLoss(status) || in_vain) return GaveUp(status);
+    // Also when the patience is over: the next call must not begin with the one that is silent.
     const bool at_once = coordinators_->MoveOn(way, status);
+    if (SystemClock().Monotonic() + pause >= deadline) return GaveUp(status);
+    if (absl::IsDeadlineExceeded(status)) limit = std::min(2 * limit, std::max(patience, kSecond));
     if (!pause_(at_once ? 0 : pause)) return status;
     if (!at_once) pause = std::min<Nanos>(2 * pause, kSecond);
   }

@@ -132,6 +132,16 @@ TEST_F(SeveralCoordinators, TheOneThatLeadsIsFoundWithoutWaitingAndKept) {
   EXPECT_EQ(client->coordinators().Ask().address, listener_->address());
 }
 
+TEST_F(SeveralCoordinators, ACallWithoutPatienceLeavesTheNextOneToAnother) {
+  StandsBy standby("");
+  const auto listener = StandBy(standby, "s");
+  const auto client = ClientOf(absl::StrCat(listener->address(), ",", listener_->address()));
+  EXPECT_TRUE(IsConnectionLoss(client->ListNodes(0).status()));
+  EXPECT_EQ(client->coordinators().Ask().address, listener_->address());
+  EXPECT_TRUE(client->ListNodes(0).ok());
+  EXPECT_EQ(standby.asked, 1);
+}
+
 TEST_F(SeveralCoordinators, AStandbyThatIsNamedAloneSaysWhomToName) {
   StandsBy standby("h:1");
   const auto listener = StandBy(standby, "s");

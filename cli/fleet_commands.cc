@@ -79,7 +79,13 @@ int Suites(const CommandLine& line, CoordinatorClient& client) {
   if (line.words.empty()) return Show(client.ListSuites(0, kCallPatience), line, SuitesTable);
   const auto id = SuiteOf(line.words.front(), client);
   if (!id.ok()) return FailedCall(id.status());
-  return Show(client.ListSuites(*id, kCallPatience), line, [](const v1::ListSuitesReply& reply) {
+  const auto suites = client.ListSuites(*id, kCallPatience);
+  if (suites.ok() && suites->suites_size() != 1) {
+    return FailedCall(
+        absl::InternalError("the coordinator answered without the suite that it was asked for; "
+                            "look at its log"));
+  }
+  return Show(suites, line, [](const v1::ListSuitesReply& reply) {
     return SuiteText(reply.identity().cluster_id(), reply.suites(0));
   });
 }

@@ -17,6 +17,8 @@
 #include "common/exit_codes.h"
 #include "common/ids.h"
 #include "common/text.h"
+#include "jobs/bounds.h"
+#include "jobs/job_reader.h"
 
 namespace rackmark {
 namespace {
@@ -207,6 +209,12 @@ int SubmitAndFollow(Session& session, const v1::Job& job) {
 // not take the others with it.
 void WritePartReports(Session& session, const v1::SuiteStatus& suite, const std::string& folder) {
   for (const v1::JobStatus& job : suite.jobs()) {
+    if (!IsJobName(job.part(), bounds::kNameMax)) {  // it would become a folder's name
+      session.screen.Say(absl::StrCat("no report of job ", job.job_id(), ": \"",
+                                      EscapeControl(job.part().substr(0, bounds::kNameMax)),
+                                      "\" is no name of a part"));
+      continue;
+    }
     const auto reply = session.client->GetReport(job.job_id(), kCallPatience);
     absl::Status status = reply.status();
     const std::string place = absl::StrCat(folder, "/", job.part());

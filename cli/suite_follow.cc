@@ -1,5 +1,7 @@
 #include "cli/suite_follow.h"
 
+#include <poll.h>
+
 #include <utility>
 
 #include "cli/exit_status.h"
@@ -13,6 +15,12 @@ constexpr Nanos kReconnectPatience = 60 * kSecond;
 constexpr Nanos kCancelPatience = 20 * kSecond;
 constexpr Nanos kTurn = 100 * kMillisecond;
 constexpr Nanos kLookEvery = 500 * kMillisecond;
+
+// A second stop has come, which Again() has not taken yet.
+bool SignalWaits(const StopSignal& stop) {
+  pollfd fd = {stop.signal_fd(), POLLIN, 0};
+  return poll(&fd, 1, 0) > 0;
+}
 
 }  // namespace
 
@@ -48,12 +56,21 @@ std::optional<int> SuiteFollower::Run() {
 }
 
 // A local coordinator that died is started again between two calls; of several remote ones a call
-// needs the time to find the one that leads.
+// needs the time to find the one that leads; but not while somebody waits to leave.
 std::optional<int> SuiteFollower::Look() {
-  if (cancelled_at_) CancelOpen();
-  const Nanos patience = options_.supervise ? kTurn : 5 * kSecond;
+  if (cancelled_at_) {
+    if (const absl::Status status = CancelOpen(); !status.ok()) return Lose(status);
+    if (SignalWaits(stop_)) return std::nullopt;
+  }
+  const Nanos patience = options_.supervise || cancelled_at_ ? kTurn : 5 * kSecond;
   const auto reply = client_.ListSuites(options_.suite_id, patience);
   if (!reply.ok()) return Lose(reply.status());
+  if (reply->suites_size() != 1 || reply->suites(0).suite_id() != options_.suite_id) {
+    return Fail(absl::InternalError(
+                    "the coordinator answered without the suite that it was asked for; look at "
+                    "its log, and at its version with rackmark version"),
+                kExitInternal);
+  }
   heard_ = SystemClock().Monotonic();
   if (std::exchange(lost_, false)) screen_.Say("the coordinator is back");
   last_ = reply->suites(0);
@@ -75,12 +92,17 @@ std::optional<int> SuiteFollower::Lose(const absl::Status& status) {
   return std::nullopt;
 }
 
-// Again and again until the coordinator has heard it: it may be starting again just now.
-void SuiteFollower::CancelOpen() {
+// Again and again until the coordinator has heard it: it may be starting again just now. The first
+// loss ends the round: the other jobs would only wait for the same silence.
+absl::Status SuiteFollower::CancelOpen() {
   for (const v1::JobStatus& job : last_.jobs()) {
     if (job.phase() == v1::JOB_PHASE_ENDED || cancelled_jobs_.count(job.job_id()) > 0) continue;
-    if (client_.Cancel(job.job_id(), cause_, 0).ok()) cancelled_jobs_.insert(job.job_id());
+    if (SignalWaits(stop_)) break;
+    const absl::Status status = client_.Cancel(job.job_id(), cause_, 0).status();
+    if (IsConnectionLoss(status)) return status;
+    if (status.ok()) cancelled_jobs_.insert(job.job_id());
   }
+  return absl::OkStatus();
 }
 
 std::optional<int> SuiteFollower::CheckStop() {

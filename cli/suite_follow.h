@@ -37,7 +37,8 @@ class SuiteFollower {
   std::optional<int> Look();
   std::optional<int> Lose(const absl::Status& status);
   std::optional<int> CheckStop();
-  void CancelOpen();
+  // The connection loss that ended it early.
+  absl::Status CancelOpen();
 
   CoordinatorClient& client_;
   StopSignal& stop_;
