@@ -14,7 +14,7 @@ constexpr size_t kNamed = 3;
 absl::Status NoSuchNode(const HardState& hard, std::string_view name) {
   std::vector<std::string> names;
   for (const auto& [known, id] : hard.node_by_name) names.push_back(known);
-  std::string message = absl::StrCat("there is no node ", ToAbsl(name));
+  std::string message = absl::StrCat("there is no node ", EscapeControl(name));
   for (size_t i = 0; i < kNamed && !names.empty(); ++i) {
     const std::string near = Nearest(name, names);
     if (near.empty()) break;

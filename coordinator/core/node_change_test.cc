@@ -56,6 +56,12 @@ class NodeChangeTest : public testing::Test {
   State state_;
 };
 
+TEST_F(NodeChangeTest, ANameIsEscapedWhereItIsSaidAgain) {
+  EXPECT_THAT(Refused(ChangeNode{"a\x1b[2J", v1::NODE_CHANGE_CORDON, "", std::nullopt},
+                      absl::StatusCode::kNotFound),
+              testing::Not(HasSubstr("\x1b")));
+}
+
 TEST_F(NodeChangeTest, CordonDrainAndBack) {
   EXPECT_TRUE(Ask(v1::NODE_CHANGE_CORDON, "disk"));
   EXPECT_FALSE(Ask(v1::NODE_CHANGE_CORDON, "disk"));

@@ -2,10 +2,13 @@
 #include <memory>
 #include <utility>
 
+#include "common/log.h"
+#include "common/text.h"
 #include "common/utf8.h"
 #include "common/zone.h"
 #include "coordinator/core/view.h"
 #include "coordinator/serve/client_service.h"
+#include "jobs/bounds.h"
 #include "jobs/document.h"
 #include "rpc/limits.h"
 #include "rpc/status_bridge.h"
@@ -22,10 +25,29 @@ absl::Status CheckFiles(const v1::Suite& suite, ArtifactStore& store) {
   return absl::OkStatus();
 }
 
+bool IsFull(size_t bytes) { return bytes > static_cast<size_t>(kMessageBytesMax) * 9 / 10; }
+
+// Before it comes to the loop, which looks for the nearest of all names and says it again. One that
+// is longer than any there can be is nobody's.
+absl::Status CheckLength(std::string_view what, const std::string& name, size_t most) {
+  if (name.size() <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(ToAbsl(what), " has ", name.size(), " bytes, ", most, " at most"));
+}
+
 absl::Status CheckZone(std::string_view zone) { return FindZone(zone).status(); }
 
 // One without anything to submit only switches the one of its name on or off.
 absl::Status CheckApplied(const v1::Schedule& schedule, ArtifactStore& store) {
+  RETURN_IF_ERROR(CheckLength("schedule.name", schedule.name(), bounds::kScheduleNameMax));
+  // What comes of it needs room for more beside it.
+  if (const size_t bytes = schedule.ByteSizeLong(); IsFull(bytes)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("schedule ", EscapeControl(schedule.name()), " has ", bytes,
+                     " bytes, 9/10 of ", kMessageBytesMax >> 20,
+                     " MiB at most; make it smaller, such as by fewer jobs in its suite "
+                     "or a smaller sweep, or make two of it"));
+  }
   if (schedule.what_case() == v1::Schedule::WHAT_NOT_SET && schedule.when().empty()) {
     return schedule.name().empty() ? absl::InvalidArgumentError("schedule.name is missing")
                                    : absl::OkStatus();
@@ -41,18 +63,32 @@ absl::Status NoSuchSuite(uint64_t id) {
                    ", or it is no longer kept; rackmark suites lists those there are"));
 }
 
-bool IsFull(size_t bytes) { return bytes > static_cast<size_t>(kMessageBytesMax) * 9 / 10; }
-
-// The newest first.
+// The newest first, as many as fit: who wants an older one asks for it by its id.
 void AddSuites(const State& state, int limit, v1::ListSuitesReply& reply) {
   size_t bytes = 0;
   const auto& all = state.hard.suites;
   for (auto it = all.rbegin(); it != all.rend() && reply.suites_size() < limit; ++it) {
     v1::SuiteStatus status = ViewSuite(state, it->first);
     bytes += status.ByteSizeLong();
-    if (reply.suites_size() > 0 && IsFull(bytes)) break;
+    if (reply.suites_size() > 0 && IsFull(bytes)) {
+      Log(LogLevel::kWarning, absl::StrCat("a list of suites is full: it ends before suite ",
+                                           it->first.value, " of ", all.size()));
+      break;
+    }
     *reply.add_suites() = std::move(status);
   }
+}
+
+// Without what it submits where that does not fit any more: that each is there matters most.
+void AddSchedule(v1::ScheduleStatus status, size_t& bytes, v1::ListSchedulesReply& reply) {
+  size_t size = status.ByteSizeLong();
+  if (bytes + size > static_cast<size_t>(kMessageBytesMax) / 2) {
+    status.mutable_schedule()->clear_what();
+    size = status.ByteSizeLong();
+  }
+  if (IsFull(bytes + size)) return;
+  bytes += size;
+  *reply.add_schedules() = std::move(status);
 }
 
 }  // namespace
@@ -139,10 +175,13 @@ grpc::ServerUnaryReactor* ClientService::ListSchedules(grpc::CallbackServerConte
   return Read("ListSchedules", context, request, reply, [reply](const State& state, Now now) {
     size_t bytes = 0;
     for (const auto& [name, id] : state.hard.schedule_by_name) {
-      v1::ScheduleStatus status = ViewSchedule(state, id, now);
-      bytes += status.ByteSizeLong();
-      if (reply->schedules_size() > 0 && IsFull(bytes)) break;
-      *reply->add_schedules() = std::move(status);
+      AddSchedule(ViewSchedule(state, id, now), bytes, *reply);
+    }
+    const size_t left_out =
+        state.hard.schedule_by_name.size() - static_cast<size_t>(reply->schedules_size());
+    if (left_out > 0) {
+      Log(LogLevel::kWarning,
+          absl::StrCat("a list of schedules is full: ", left_out, " are left out"));
     }
     return absl::OkStatus();
   });
@@ -155,6 +194,7 @@ grpc::ServerUnaryReactor* ClientService::RemoveSchedule(grpc::CallbackServerCont
   *reply->mutable_identity() = options_.identity;
   const auto principal = Admit("RemoveSchedule", *context, request->identity());
   absl::Status status = principal.status();
+  if (status.ok()) status = CheckLength("name", request->name(), bounds::kScheduleNameMax);
   if (status.ok()) {
     status = options_.loop->Post(
         {*principal, rackmark::RemoveSchedule{request->name()}},
@@ -171,6 +211,7 @@ grpc::ServerUnaryReactor* ClientService::ChangeNode(grpc::CallbackServerContext*
   *reply->mutable_identity() = options_.identity;
   const auto principal = Admit("ChangeNode", *context, request->identity());
   absl::Status status = principal.status();
+  if (status.ok()) status = CheckLength("node", request->node(), bounds::kWordBytesMax);
   if (status.ok()) {
     rackmark::ChangeNode change{request->node(), request->change(),
                                 std::string(CutUtf8(request->reason(), kReasonBytesMax)),

@@ -186,6 +186,73 @@ TEST(FleetServices, AScheduleOutOfBoundsIsRefused) {
   refuse([](v1::Schedule& s) { s.Clear(); }, "schedule.name is missing");
 }
 
+// The loop looks for the nearest of all names; nobody may give it a megabyte to compare.
+TEST(FleetServices, LongNamesAreRefusedBeforeTheLoop) {
+  Coordinator coordinator;
+  const auto refused = [](const absl::Status& status, const char* says) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(says));
+  };
+  const auto cordon = [&](size_t bytes) {
+    return Change(coordinator, std::string(bytes, 'n'), v1::NODE_CHANGE_CORDON).status();
+  };
+  refused(cordon(254), "node has 254 bytes, 253 at most");
+  refused(cordon(3 << 20), "253 at most");
+  EXPECT_EQ(cordon(253).code(), absl::StatusCode::kNotFound);
+  v1::Schedule only;  // whether it rests
+  only.set_name(std::string(53, 's'));
+  refused(Apply(coordinator, only).status(), "schedule.name has 53 bytes, 52 at most");
+  only.set_name(std::string(52, 's'));
+  EXPECT_EQ(Apply(coordinator, only).status().code(), absl::StatusCode::kNotFound);
+  v1::RemoveScheduleRequest remove;
+  remove.set_name(std::string(53, 's'));
+  refused(Call<v1::RemoveScheduleRequest, v1::RemoveScheduleReply>(coordinator,
+                                                                   &Stub::RemoveSchedule, remove)
+              .status(),
+          "name has 53 bytes, 52 at most");
+}
+
+// As large as a schedule may be, and more of them than a message holds.
+TEST(FleetServices, LargeSchedulesAreRefusedOrListedInOutline) {
+  Coordinator coordinator;
+  v1::Schedule schedule = MakeSchedule();
+  v1::Suite& suite = *schedule.mutable_suite() = MakeSuite();
+  suite.set_source(std::string(1 << 20, 's'));
+  for (v1::Job& job : *suite.mutable_jobs()) job.set_source(std::string(1 << 20, 's'));
+  schedule.set_source(std::string(800 << 10, 's'));
+  const auto refused = Apply(coordinator, schedule);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted) << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("9/10 of 4 MiB at most"));
+
+  schedule = MakeSchedule();
+  v1::Suite& labelled = *schedule.mutable_suite() = MakeSuite();
+  v1::Job first = labelled.jobs(0);
+  for (int i = 0; i < 32; ++i) {
+    (*first.mutable_labels())[absl::StrCat(i, std::string(250, 'k'))] = std::string(256, 'v');
+  }
+  labelled.clear_jobs();
+  for (int i = 0; i < 50; ++i) {
+    v1::Job& job = *labelled.add_jobs() = first;
+    job.mutable_part()->set_name(absl::StrCat("p", i));
+    job.mutable_part()->set_gate(false);
+  }
+  constexpr int kSchedules = 6;
+  for (int i = 0; i < kSchedules; ++i) {
+    schedule.set_name(absl::StrCat("s", i));
+    const auto set = Apply(coordinator, schedule);
+    ASSERT_TRUE(set.ok()) << set.status();
+  }
+  const auto all =
+      Call<v1::ListSchedulesRequest, v1::ListSchedulesReply>(coordinator, &Stub::ListSchedules, {});
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->schedules_size(), kSchedules);
+  EXPECT_EQ(all->schedules(0).schedule().suite().jobs_size(), 50);
+  const v1::Schedule& last = all->schedules(kSchedules - 1).schedule();
+  EXPECT_EQ(last.what_case(), v1::Schedule::WHAT_NOT_SET);
+  EXPECT_EQ(last.name(), "s5");
+  EXPECT_EQ(last.when(), "30 1 * * *");
+}
+
 TEST(FleetServices, ANodeIsCordonedQuarantinedAndReadmitted) {
   Coordinator coordinator;
   FakeWorker worker(coordinator, "boot-n1/1");
