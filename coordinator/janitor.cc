@@ -222,8 +222,11 @@ class Sweeper {
     const uint64_t bound = options_.storage.samples_bytes;
     if (used <= bound) return absl::OkStatus();
     const auto visit = [&](uint64_t run, int64_t) -> absl::StatusOr<bool> {
+      const uint64_t before = swept_.chunks;
       RETURN_IF_ERROR(DropChunks(run));
-      ASSIGN_OR_RETURN(used, options_.samples->UsedBytes());
+      if (swept_.chunks != before) {
+        ASSIGN_OR_RETURN(used, options_.samples->UsedBytes());
+      }
       return used > bound;
     };
     RETURN_IF_ERROR(ForEachEnded(visit));

@@ -271,6 +271,24 @@ TYPED_TEST(JanitorSuite, TheLogIsCutBehindTheOlderSnapshot) {
 
 // What was let go of makes room: the file shrinks, and does not grow past its bound over many
 // rounds.
+TEST(Janitor, TheSizeIsAskedForAgainOnlyWhereSomethingWasDropped) {
+  struct Counting : MemorySampleStore {
+    absl::StatusOr<uint64_t> DoUsedBytes() override {
+      ++asked;
+      return MemorySampleStore::DoUsedBytes();
+    }
+    int asked = 0;
+  };
+  auto samples = std::make_unique<Counting>();
+  Counting* const counting = samples.get();
+  Fixture f({std::make_unique<MemoryEventStore>("c1"), std::move(samples)});
+  for (const char* id : {"a", "b", "c"}) f.Add(id, 0, 0, true);
+  f.Add("d", 2, 100, true);
+  f.janitor.storage.samples_bytes = 1;
+  f.Sweep();
+  EXPECT_EQ(counting->asked, 2);
+}
+
 TEST(Janitor, TheFileOfTheSamplesIsReallyBounded) {
   const std::string folder = TestFolders::New("rm_janitor");
   Fixture f(*OpenSqlStores(folder));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/exit_codes.h"
 #include "common/log.h"
 #include "coordinator/store/pg_leadership.h"
 #include "coordinator/store/sql_store.h"
@@ -30,6 +31,7 @@ absl::StatusOr<std::unique_ptr<LedStores>> LedStores::Open(Options options) {
   ASSIGN_OR_RETURN(led->leadership_, PgLeadership::Open(postgres));
   ASSIGN_OR_RETURN(const uint64_t term, led->StandBy());
   if (term == 0) return std::unique_ptr<LedStores>();
+  if (led->options_.leads) led->options_.leads();
   if (led->address_) RETURN_IF_ERROR(led->TellAddress(""));  // the one told is over, we are not yet
   LeaseKeeper::Options keeper;
   keeper.leadership = led->leadership_.get();
@@ -40,6 +42,10 @@ absl::StatusOr<std::unique_ptr<LedStores>> LedStores::Open(Options options) {
   ASSIGN_OR_RETURN(led->stores_, OpenPgStores(postgres, term));
   Log(LogLevel::kInfo, absl::StrCat("leads in term ", term));
   return led;
+}
+
+int LedStores::ExitOf(const absl::Status& status, bool led) {
+  return led && MayPass(status) ? kExitFenced : kExitBadDatabase;
 }
 
 absl::StatusOr<uint64_t> LedStores::StandBy() {

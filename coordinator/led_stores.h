@@ -26,6 +26,8 @@ class LedStores {
     // Told when we begin to stand by and whenever the leader's address changes; empty: nobody leads
     // just now, or nobody can say. An error ends the standing by. May be empty.
     std::function<absl::Status(const std::string& leader)> stands_by;
+    // Told once, when the lead is taken and the stores are not open yet. May be empty.
+    std::function<void()> leads;
     // Another leads, or may: must end the process.
     std::function<void(const absl::Status&)> lost;
   };
@@ -33,6 +35,9 @@ class LedStores {
   // Returns when we lead, which may take for ever. Null: told to stop before. An error at the first
   // try is one; while standing by, a database that is away is waited for.
   static absl::StatusOr<std::unique_ptr<LedStores>> Open(Options options);
+  // What a process ends with that has an error of Open or of the stores. Once it led, what may pass
+  // is kExitFenced, so that a supervisor starts it again, as the standby.
+  static int ExitOf(const absl::Status& status, bool led);
   // Nothing writes any more.
   ~LedStores();
   LedStores(const LedStores&) = delete;

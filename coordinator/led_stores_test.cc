@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "common/exit_codes.h"
 #include "coordinator/store/store_suite.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -32,7 +34,8 @@ class SteppedClock : public Clock {
 // Opens on a thread of its own, because it may stand by for ever.
 class Candidate {
  public:
-  Candidate(const PgOptions& postgres, const Clock* clock, absl::Status serves = absl::OkStatus())
+  Candidate(const PgOptions& postgres, const Clock* clock, absl::Status serves = absl::OkStatus(),
+            std::function<void()> leads = {})
       : serves_(std::move(serves)) {
     LedStores::Options options;
     options.postgres = postgres;
@@ -48,6 +51,7 @@ class Candidate {
       changed_.notify_all();
       return serves_;
     };
+    options.leads = std::move(leads);
     options.lost = [this](const absl::Status&) { lost = true; };
     thread_ = std::thread([this, options] { opened_ = LedStores::Open(options); });
   }
@@ -123,6 +127,26 @@ TEST_F(LedStoresTest, WhoStandsByEndsWhenToldToOrWhenItCannotServe) {
   EXPECT_EQ(*second.Opened(), nullptr);
   Candidate third(options_, &SystemClock(), absl::AlreadyExistsError("planted"));
   EXPECT_TRUE(absl::IsAlreadyExists(third.Opened().status()));
+}
+
+// Between the taking of the lead and the opening of the stores.
+TEST_F(LedStoresTest, WhoLosesTheLeadAtOnceEndsFencedAndForeignTablesAreABadDatabase) {
+  auto other = *PgConnection::Open(options_, "test");
+  const auto after = [&](const std::string& change) {
+    Candidate one(options_, &SystemClock(), absl::OkStatus(),
+                  [&] { EXPECT_TRUE(other->Execute(change).ok()); });
+    return one.Opened().status();
+  };
+  const absl::Status replaced =
+      after("UPDATE rackmark.leader SET term = term + 1, expires = clock_timestamp()");
+  EXPECT_TRUE(absl::IsAborted(replaced)) << replaced;
+  EXPECT_EQ(LedStores::ExitOf(replaced, true), kExitFenced);
+  const absl::Status newer = after("UPDATE rackmark.meta SET version = 9");
+  EXPECT_TRUE(absl::IsFailedPrecondition(newer)) << newer;
+  EXPECT_EQ(LedStores::ExitOf(newer, true), kExitBadDatabase);
+  EXPECT_EQ(LedStores::ExitOf(absl::UnavailableError("gone"), true), kExitFenced);
+  EXPECT_EQ(LedStores::ExitOf(absl::UnavailableError("never there"), false), kExitBadDatabase);
+  EXPECT_EQ(LedStores::ExitOf(absl::DataLossError("damaged"), true), kExitBadDatabase);
 }
 
 // Whether or not another one leads already.

@@ -132,7 +132,7 @@ class Coordinator {
     loop.check_lead = [this] { return stores_->CheckLead(); };
     loop_ = std::make_unique<Loop>(std::move(loop));
     if (auto status = loop_->Recover(boot_id_, *incarnation); !status.ok()) {
-      return Failed{kExitBadDatabase, Annotate(status, LogName())};
+      return Failed{LedStores::ExitOf(status, led_), Annotate(status, LogName())};
     }
     identity_ = MakeIdentity(loop_->cluster_id(), loop_->epoch(), *incarnation);
     return std::nullopt;
@@ -150,6 +150,7 @@ class Coordinator {
     led.clock = &SystemClock();
     led.stopped_within = [this](Nanos wait) { return stop_->Wait(wait).has_value(); };
     led.lost = Fence;
+    led.leads = [this] { led_ = true; };
     Step failed;
     led.stands_by = [this, &failed](const std::string& leader) {
       failed = StandBy(leader);
@@ -157,7 +158,7 @@ class Coordinator {
     };
     auto stores = LedStores::Open(std::move(led));
     if (failed) return failed;
-    if (!stores.ok()) return Failed{kExitBadDatabase, stores.status()};
+    if (!stores.ok()) return Failed{LedStores::ExitOf(stores.status(), led_), stores.status()};
     stores_ = *std::move(stores);
     return std::nullopt;
   }
@@ -294,6 +295,7 @@ class Coordinator {
   std::unique_ptr<FolderLock> lock_;
   std::shared_ptr<const PeerPolicy> policy_;
   std::unique_ptr<Standby> standby_;   // while another leads
+  bool led_ = false;                   // took the lead, in PostgreSQL
   std::unique_ptr<LedStores> stores_;  // null: stood by, and told to stop
   std::unique_ptr<ArtifactStore> artifacts_;
   std::string boot_id_;

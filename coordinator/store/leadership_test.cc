@@ -195,6 +195,16 @@ TEST(LeaseKeeper, ALeaseThatCannotBeRenewedIsLostAtItsEndAndNotBefore) {
   EXPECT_GE(SystemClock().Boottime(), now + 300 * kMillisecond);
 }
 
+TEST(LeaseKeeper, AnAddressThatCannotBeToldWaitsForTheNextRenewal) {
+  ScriptedLeadership leadership;
+  leadership.fails = true;
+  ASSERT_TRUE(leadership.TryLead(SystemClock().Boottime(), 300 * kMillisecond).ok());
+  Kept kept(leadership, kLong);
+  kept.keeper->Announce("unix:/x");
+  EXPECT_EQ(kept.lost.get_future().get().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_LE(leadership.renewals, 1);
+}
+
 TEST(LeaseKeeper, AnotherLeaderIsToldOfAtOnceAndAnAddressGoesOutWithoutWaiting) {
   ManualClock clock(1);
   MemoryLeaderRow row(&clock);

@@ -50,13 +50,15 @@ void LeaseKeeper::Lose(const absl::Status& status) {
 }
 
 void LeaseKeeper::Renew() {
-  while (Wait(options_.interval, true)) {
+  absl::Status status;
+  // After a failure a whole interval, also while an address is still to be told.
+  while (Wait(options_.interval, status.ok())) {
     std::string address;
     {
       std::lock_guard lock(mutex_);
       address = std::exchange(address_, {});
     }
-    absl::Status status = options_.leadership->Renew(options_.clock->Boottime());
+    status = options_.leadership->Renew(options_.clock->Boottime());
     if (status.ok() && !address.empty()) status = options_.leadership->Announce(address);
     if (status.ok()) continue;
     if (absl::IsFailedPrecondition(status)) return Lose(status);

@@ -61,7 +61,7 @@ std::string OneLine(const char* text) {
 // Of SQLSTATE: five characters, of which two are the class.
 absl::StatusCode CodeOf(std::string_view state) {
   const std::string_view kind = state.substr(0, 2);
-  if (state == kFenced) return absl::StatusCode::kFailedPrecondition;
+  if (state == kFenced) return absl::StatusCode::kAborted;
   if (state == "57014") return absl::StatusCode::kDeadlineExceeded;  // statement_timeout
   if (state == "57P03") return absl::StatusCode::kUnavailable;       // starting or stopping
   if (state == "55P03" || kind == "57" || kind == "25" || kind == "40") {
@@ -122,12 +122,18 @@ absl::StatusOr<std::unique_ptr<PgConnection>> PgConnection::Open(const PgOptions
   ASSIGN_OR_RETURN(const Parsed parsed, Parse(options.target));
   const std::string timeout =
       absl::StrCat(std::max<Nanos>(options.connect_timeout / kSecond, 2));  // libpq's least
-  // What stands after the target overrides it. A replica, which takes no writes, is passed over.
-  const std::array<const char*, 6> keywords = {"connect_timeout",      "dbname",
-                                               "application_name",     "client_encoding",
-                                               "target_session_attrs", nullptr};
-  const std::array<const char*, 6> values = {timeout.c_str(), options.target.c_str(), name.c_str(),
-                                             "UTF8",          "read-write",           nullptr};
+  const std::string unheard = absl::StrCat(Milliseconds(options.answer_timeout));
+  // The target overrides what stands before it, and what stands after overrides the target. What a
+  // network drops in silence is noticed while nothing is asked. A replica, which takes no writes,
+  // is passed over.
+  const std::array<const char*, 10> keywords = {"connect_timeout",      "keepalives_idle",
+                                                "keepalives_interval",  "keepalives_count",
+                                                "tcp_user_timeout",     "dbname",
+                                                "application_name",     "client_encoding",
+                                                "target_session_attrs", nullptr};
+  const std::array<const char*, 10> values = {
+      timeout.c_str(),        "10",         "3",    "3",          unheard.c_str(),
+      options.target.c_str(), name.c_str(), "UTF8", "read-write", nullptr};
   PGconn* conn = PQconnectdbParams(keywords.data(), values.data(), 1);
   std::unique_ptr<PgConnection> connection(
       new PgConnection(conn, Where(parsed), options.answer_timeout));
@@ -150,6 +156,8 @@ absl::Status PgConnection::SetUp(const PgOptions& options) {
       conn_, [](void*, const PGresult*) {}, nullptr);
   PQsetnonblocking(conn_, 1);
   return Execute(absl::StrCat(
+      // Since 14; where it is set, it would end whoever reads seldom.
+      PQserverVersion(conn_) >= 140000 ? "SET idle_session_timeout = 0; " : "",
       "SET synchronous_commit = on; SET search_path = rackmark, pg_catalog; SET "
       "client_min_messages = "
       "error; SET default_transaction_isolation = 'read committed'; SET statement_timeout = ",

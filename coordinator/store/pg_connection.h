@@ -68,9 +68,9 @@ class PgConnection {
   PgConnection(const PgConnection&) = delete;
   PgConnection& operator=(const PgConnection&) = delete;
 
-  // By itself, so in a transaction of its own. Codes: FAILED_PRECONDITION: another leads, or the
-  // tables are not ours; ABORTED: the server ended this session, or a lock was not to be had in
-  // time; DEADLINE_EXCEEDED, UNAVAILABLE: whether it was done is unknown.
+  // By itself, so in a transaction of its own. Codes: FAILED_PRECONDITION: the tables are not ours;
+  // ABORTED: another leads, the server ended this session, or a lock was not to be had in time;
+  // DEADLINE_EXCEEDED, UNAVAILABLE: whether it was done is unknown.
   absl::StatusOr<PgResult> Query(std::string_view sql, PgParams params = {});
   // All of them or none; OK means on disk.
   absl::StatusOr<std::vector<PgResult>> Transact(std::vector<PgStatement> statements);

@@ -47,7 +47,7 @@ absl::StatusOr<std::unique_ptr<PgEventStore>> PgEventStore::Open(const PgOptions
   RETURN_IF_ERROR(MigratePgSchema(*connection, kPgKind, term));
   std::unique_ptr<PgEventStore> store(new PgEventStore(PgWriter(std::move(connection), term)));
   RETURN_IF_ERROR(store->ReadMeta());
-  ASSIGN_OR_RETURN(auto reader, PgConnection::Open(options, PgSessionName(term)));
+  ASSIGN_OR_RETURN(auto reader, PgReader::Open(options, term));
   store->history_ = std::make_unique<PgHistory>(std::move(reader));
   return store;
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/store/pg_reader.h"
 #include "coordinator/store/pg_writer.h"
 #include "coordinator/store/store_suite.h"
 #include "gmock/gmock.h"
@@ -86,11 +87,11 @@ TEST_F(PgFence, EveryWriteOfAnOldTermIsRefusedAndLeavesNothing) {
   ReplaceQuietly();
   for (size_t i = 0; i < writes.size(); ++i) {
     const absl::Status status = writes[i](stores[i]);
-    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << i << ": " << status;
+    EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << i << ": " << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("term 1 is over")) << i;
   }
   EXPECT_TRUE(absl::IsAborted(stores[0].events->Append(MakeEvents(3, 1))));
-  EXPECT_TRUE(absl::IsFailedPrecondition(OpenPgStores(options_, 1).status()));
+  EXPECT_TRUE(absl::IsAborted(OpenPgStores(options_, 1).status()));
   EXPECT_EQ(Count("event"), 2U);
   for (const char* table : {"snapshot", "chunk", "watermark", "report"}) {
     EXPECT_EQ(Count(table), 0U) << table;
@@ -110,6 +111,37 @@ TEST_F(PgFence, TheSuccessorFindsAllThatWasCommittedAndEndsTheOldSessions) {
   EXPECT_FALSE(old.samples->GetReport(1).ok());  // readers too: what they would say is old
   ASSERT_TRUE(next.events->Append(MakeEvents(4, 2)).ok());
   EXPECT_EQ(Count("event"), 5U);
+}
+
+// A session that was dropped, by a network or an administrator, ends no leader that only reads.
+TEST_F(PgFence, AReaderConnectsAgainWhileItsTermHoldsAndNotAfterIt) {
+  PgReader reader = *PgReader::Open(options_, 1);
+  const auto session = [&] {
+    const auto row = reader.Query("SELECT pg_backend_pid()::bigint");
+    EXPECT_TRUE(row.ok()) << row.status();
+    return row.ok() ? row->Integer(0, 0) : 0;
+  };
+  const auto end = [&](uint64_t pid) {
+    PgParams params;
+    params.Int(pid);
+    EXPECT_TRUE(spy_->Query("SELECT pg_terminate_backend($1::int, 60000)", std::move(params)).ok());
+  };
+  const uint64_t first = session();
+  end(first);
+  const uint64_t second = session();
+  EXPECT_NE(second, first);
+  end(second);
+  EXPECT_TRUE(reader.Transact({{"SELECT 1"}}).ok());
+  // A statement that fails by itself is no lost session.
+  const uint64_t third = session();
+  EXPECT_FALSE(reader.Query("SELECT nothing").ok());
+  EXPECT_EQ(session(), third);
+  ReplaceQuietly();
+  EXPECT_EQ(session(), third);  // main looks at the end of its time before it answers
+  end(third);
+  const absl::Status late = reader.Query("SELECT 1").status();
+  EXPECT_EQ(late.code(), absl::StatusCode::kAborted) << late;
+  EXPECT_THAT(std::string(late.message()), HasSubstr("term 1 is over"));
 }
 
 TEST_F(PgFence, DecisionsSamplesAndRenewalsDoNotWaitForEachOther) {

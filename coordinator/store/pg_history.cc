@@ -39,7 +39,7 @@ absl::StatusOr<std::vector<v1::JobRecord>> PgHistory::Jobs(size_t limit) {
   std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(
       const PgResult rows,
-      reader_->Query("SELECT id, crc32, payload FROM job ORDER BY id DESC LIMIT $1", One(limit)));
+      reader_.Query("SELECT id, crc32, payload FROM job ORDER BY id DESC LIMIT $1", One(limit)));
   return ReadRecords<v1::JobRecord>(rows, "job");
 }
 
@@ -47,7 +47,7 @@ absl::StatusOr<std::vector<v1::RunRecord>> PgHistory::Runs(size_t limit) {
   std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(
       const PgResult rows,
-      reader_->Query("SELECT id, crc32, payload FROM run ORDER BY id DESC LIMIT $1", One(limit)));
+      reader_.Query("SELECT id, crc32, payload FROM run ORDER BY id DESC LIMIT $1", One(limit)));
   return ReadRecords<v1::RunRecord>(rows, "run");
 }
 
@@ -62,7 +62,7 @@ absl::StatusOr<std::optional<v1::EndedJob>> PgHistory::Job(uint64_t job) {
        "job.first_run AND run.id < job.first_run + job.runs WHERE job.id = $1 "
        "ORDER BY run.id",
        One(job)});
-  ASSIGN_OR_RETURN(const auto results, reader_->Transact(std::move(statements)));
+  ASSIGN_OR_RETURN(const auto results, reader_.Transact(statements));
   if (results[1].rows() == 0) return std::optional<v1::EndedJob>();
   v1::EndedJob ended;
   ASSIGN_OR_RETURN(*ended.mutable_job(), ReadRecord<v1::JobRecord>(results[1], 0, "job"));
@@ -75,7 +75,7 @@ absl::StatusOr<std::optional<v1::EndedJob>> PgHistory::Job(uint64_t job) {
 absl::StatusOr<std::optional<v1::RunRecord>> PgHistory::Run(uint64_t run) {
   std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const PgResult rows,
-                   reader_->Query("SELECT id, crc32, payload FROM run WHERE id = $1", One(run)));
+                   reader_.Query("SELECT id, crc32, payload FROM run WHERE id = $1", One(run)));
   if (rows.rows() == 0) return std::optional<v1::RunRecord>();
   ASSIGN_OR_RETURN(auto record, ReadRecord<v1::RunRecord>(rows, 0, "run"));
   return std::optional<v1::RunRecord>(std::move(record));
@@ -84,9 +84,9 @@ absl::StatusOr<std::optional<v1::RunRecord>> PgHistory::Run(uint64_t run) {
 absl::StatusOr<std::optional<int64_t>> PgHistory::EndedAt(uint64_t run) {
   std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const PgResult rows,
-                   reader_->Query("SELECT job.ended_unix_ns FROM run JOIN job ON job.id = run.job "
-                                  "WHERE run.id = $1",
-                                  One(run)));
+                   reader_.Query("SELECT job.ended_unix_ns FROM run JOIN job ON job.id = run.job "
+                                 "WHERE run.id = $1",
+                                 One(run)));
   if (rows.rows() == 0) return std::optional<int64_t>();
   return std::optional<int64_t>(static_cast<int64_t>(rows.Integer(0, 0)));
 }
@@ -97,9 +97,9 @@ absl::StatusOr<std::vector<History::RunRange>> PgHistory::EndedBetween(int64_t f
   params.Int(static_cast<uint64_t>(from)).Int(static_cast<uint64_t>(before));
   std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const PgResult rows,
-                   reader_->Query("SELECT first_run, runs FROM job WHERE ended_unix_ns >= $1 AND "
-                                  "ended_unix_ns < $2 ORDER BY ended_unix_ns, id",
-                                  std::move(params)));
+                   reader_.Query("SELECT first_run, runs FROM job WHERE ended_unix_ns >= $1 AND "
+                                 "ended_unix_ns < $2 ORDER BY ended_unix_ns, id",
+                                 params));
   std::vector<RunRange> ranges;
   for (size_t row = 0; row < rows.rows(); ++row) {
     ranges.push_back({rows.Integer(row, 0), rows.Integer(row, 1)});

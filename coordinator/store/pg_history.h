@@ -2,20 +2,19 @@
 // functions make statements for the event log's transactions.
 #pragma once
 
-#include <memory>
 #include <mutex>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "coordinator/store/history.h"
-#include "coordinator/store/pg_connection.h"
+#include "coordinator/store/pg_reader.h"
 
 namespace rackmark {
 
 class PgHistory : public History {
  public:
-  explicit PgHistory(std::unique_ptr<PgConnection> reader) : reader_(std::move(reader)) {}
+  explicit PgHistory(PgReader reader) : reader_(std::move(reader)) {}
 
   absl::StatusOr<std::vector<v1::JobRecord>> Jobs(size_t limit) override;
   absl::StatusOr<std::vector<v1::RunRecord>> Runs(size_t limit) override;
@@ -26,7 +25,7 @@ class PgHistory : public History {
 
  private:
   std::mutex mutex_;
-  const std::unique_ptr<PgConnection> reader_;
+  PgReader reader_;
 };
 
 // Rows that are there already stay as they are.

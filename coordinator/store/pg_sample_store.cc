@@ -36,8 +36,13 @@ PgStatement InsertChunks(std::span<const v1::Chunk> chunks) {
   PgParams params = keys.Params();
   params.Ints(seqs).BytesArray(std::move(payloads));
   return {
-      "INSERT INTO chunk (run, attempt, kind, stream, seq, payload) SELECT * FROM unnest($1, "
-      "$2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+      "WITH put AS (INSERT INTO chunk (run, attempt, kind, stream, seq, payload) SELECT * FROM "
+      "unnest($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING run, attempt, "
+      "octet_length(payload) AS size), "
+      "grown AS (INSERT INTO chunk_bytes AS old (run, attempt, bytes) SELECT run, attempt, "
+      "sum(size) FROM put GROUP BY run, attempt ON CONFLICT (run, attempt) DO UPDATE SET bytes = "
+      "old.bytes + excluded.bytes) "
+      "UPDATE used_bytes SET bytes = bytes + (SELECT coalesce(sum(size), 0) FROM put)",
       std::move(params)};
 }
 
@@ -78,7 +83,7 @@ PgParams Two(uint64_t first, uint64_t second) {
 absl::StatusOr<std::unique_ptr<PgSampleStore>> PgSampleStore::Open(const PgOptions& options,
                                                                    uint64_t term) {
   ASSIGN_OR_RETURN(auto writer, PgConnection::Open(options, PgSessionName(term)));
-  ASSIGN_OR_RETURN(auto reader, PgConnection::Open(options, PgSessionName(term)));
+  ASSIGN_OR_RETURN(auto reader, PgReader::Open(options, term));
   return std::unique_ptr<PgSampleStore>(
       new PgSampleStore(PgWriter(std::move(writer), term), std::move(reader)));
 }
@@ -106,16 +111,17 @@ absl::StatusOr<uint64_t> PgSampleStore::DoWatermark(const StreamKey& key) {
   Keys keys;
   keys.Add(key);
   std::lock_guard lock(reader_mutex_);
-  ASSIGN_OR_RETURN(const PgResult rows, reader_->Query(kMarks, keys.Params()));
+  ASSIGN_OR_RETURN(const PgResult rows, reader_.Query(kMarks, keys.Params()));
   return rows.Integer(0, 0);
 }
 
 absl::StatusOr<uint64_t> PgSampleStore::DoBytesOf(uint64_t run, uint32_t attempt) {
   std::lock_guard lock(writer_mutex_);  // ingest's own connection: no report holds it up
-  ASSIGN_OR_RETURN(const PgResult rows,
-                   writer_.Read("SELECT coalesce(sum(octet_length(payload)), 0)::bigint FROM chunk "
-                                "WHERE run = $1 AND attempt = $2",
-                                Two(run, attempt)));
+  ASSIGN_OR_RETURN(
+      const PgResult rows,
+      writer_.Read("SELECT coalesce(sum(bytes), 0)::bigint FROM chunk_bytes WHERE run = $1 "
+                   "AND attempt = $2",
+                   Two(run, attempt)));
   return rows.Integer(0, 0);
 }
 
@@ -127,10 +133,10 @@ absl::Status PgSampleStore::DoForEachChunk(uint64_t run, uint32_t attempt,
     PgParams params = Two(run, attempt);
     params.Int(kind).Int(stream).Int(seq).Int(kChunksPerRead);
     ASSIGN_OR_RETURN(const PgResult rows,
-                     reader_->Query("SELECT kind, stream, seq, payload FROM chunk WHERE run = $1 "
-                                    "AND attempt = $2 AND (kind, stream, seq) > ($3, $4, $5) ORDER "
-                                    "BY kind, stream, seq LIMIT $6",
-                                    std::move(params)));
+                     reader_.Query("SELECT kind, stream, seq, payload FROM chunk WHERE run = $1 "
+                                   "AND attempt = $2 AND (kind, stream, seq) > ($3, $4, $5) ORDER "
+                                   "BY kind, stream, seq LIMIT $6",
+                                   params));
     for (size_t row = 0; row < rows.rows(); ++row) {
       const std::string_view bytes = rows.Bytes(row, 3);
       v1::Chunk chunk;
@@ -162,18 +168,28 @@ absl::StatusOr<std::optional<uint64_t>> PgSampleStore::DoNextRun(uint64_t after)
 absl::StatusOr<uint64_t> PgSampleStore::DoDropChunks(uint64_t run, uint64_t max) {
   std::vector<PgStatement> statements;
   statements.push_back(
-      {"DELETE FROM chunk WHERE ctid = ANY (ARRAY(SELECT ctid FROM chunk WHERE run "
-       "= $1 LIMIT $2))",
+      {"WITH gone AS (DELETE FROM chunk WHERE ctid = ANY (ARRAY(SELECT ctid FROM chunk WHERE run "
+       "= $1 LIMIT $2)) RETURNING attempt, octet_length(payload) AS size), "
+       "less AS (SELECT attempt, sum(size) AS size FROM gone GROUP BY attempt), "
+       "shrunk AS (UPDATE chunk_bytes SET bytes = chunk_bytes.bytes - less.size FROM less WHERE "
+       "chunk_bytes.run = $1 AND chunk_bytes.attempt = less.attempt) "
+       "UPDATE used_bytes SET bytes = bytes - (SELECT coalesce(sum(size), 0) FROM gone) RETURNING "
+       "(SELECT count(*) FROM gone)",
        Two(run, max)});
   std::lock_guard lock(writer_mutex_);
   ASSIGN_OR_RETURN(const auto results, writer_.Commit(std::move(statements)));
-  return results.front().changed();
+  return results.front().Integer(0, 0);
 }
 
 absl::Status PgSampleStore::DoDropReport(uint64_t run) {
   std::vector<PgStatement> statements;
   statements.push_back({"DELETE FROM watermark WHERE run = $1", One(run)});
-  statements.push_back({"DELETE FROM report WHERE run = $1", One(run)});
+  // A chunk that came in since its run's were dropped is counted still.
+  statements.push_back({"DELETE FROM chunk_bytes WHERE run = $1 AND bytes = 0", One(run)});
+  statements.push_back(
+      {"WITH gone AS (DELETE FROM report WHERE run = $1 RETURNING octet_length(payload) AS size) "
+       "UPDATE used_bytes SET bytes = bytes - (SELECT coalesce(sum(size), 0) FROM gone)",
+       One(run)});
   std::lock_guard lock(writer_mutex_);
   return writer_.Commit(std::move(statements)).status();
 }
@@ -182,10 +198,10 @@ absl::Status PgSampleStore::DoDropReport(uint64_t run) {
 // rows have left for later ones.
 absl::StatusOr<uint64_t> PgSampleStore::DoUsedBytes() {
   std::lock_guard lock(writer_mutex_);
-  ASSIGN_OR_RETURN(const PgResult rows,
-                   writer_.Read("SELECT ((SELECT coalesce(sum(octet_length(payload)), 0) FROM "
-                                "chunk) + (SELECT coalesce(sum(octet_length(payload)), 0) FROM "
-                                "report))::bigint"));
+  ASSIGN_OR_RETURN(const PgResult rows, writer_.Read("SELECT bytes FROM used_bytes"));
+  if (rows.rows() != 1) {
+    return absl::DataLossError(absl::StrCat(writer_.where(), " has lost the row of used_bytes"));
+  }
   return rows.Integer(0, 0);
 }
 
@@ -210,21 +226,31 @@ absl::Status PgSampleStore::DoAdopt(std::string_view cluster_id, const Wanted& w
     ASSIGN_OR_RETURN(const bool keep, wanted.report(kept.Integer(row, 0)));
     if (!keep) reports.push_back(kept.Integer(row, 0));
   }
-  PgParams chunks, marks, dropped, id;
+  PgParams chunks, sums, marks, dropped, id;
   chunks.Ints(runs).Ints(attempts);
+  sums.Ints(runs).Ints(attempts);
   marks.Ints(runs).Ints(attempts);
   dropped.Ints(reports);
   id.Text(cluster_id);
   std::vector<PgStatement> statements;
   statements.push_back(
-      {"DELETE FROM chunk USING unnest($1, $2) AS gone (run, attempt) WHERE "
-       "chunk.run = gone.run AND chunk.attempt = gone.attempt",
+      {"WITH dropped AS (DELETE FROM chunk USING unnest($1, $2) AS gone (run, attempt) WHERE "
+       "chunk.run = gone.run AND chunk.attempt = gone.attempt RETURNING octet_length(payload) AS "
+       "size) UPDATE used_bytes SET bytes = bytes - (SELECT coalesce(sum(size), 0) FROM dropped)",
        std::move(chunks)});
+  statements.push_back(
+      {"DELETE FROM chunk_bytes USING unnest($1, $2) AS gone (run, attempt) WHERE "
+       "chunk_bytes.run = gone.run AND chunk_bytes.attempt = gone.attempt",
+       std::move(sums)});
   statements.push_back(
       {"DELETE FROM watermark USING unnest($1, $2) AS gone (run, attempt) WHERE "
        "watermark.run = gone.run AND watermark.attempt = gone.attempt",
        std::move(marks)});
-  statements.push_back({"DELETE FROM report WHERE run = ANY ($1)", std::move(dropped)});
+  statements.push_back(
+      {"WITH dropped AS (DELETE FROM report WHERE run = ANY ($1) RETURNING octet_length(payload) "
+       "AS size) UPDATE used_bytes SET bytes = bytes - (SELECT coalesce(sum(size), 0) FROM "
+       "dropped)",
+       std::move(dropped)});
   statements.push_back({"UPDATE meta SET cluster_id = $1", std::move(id)});
   return writer_.Commit(std::move(statements)).status();
 }
@@ -234,8 +260,11 @@ absl::Status PgSampleStore::DoPutReport(uint64_t run, std::string_view bytes) {
   params.Int(run).Bytes(bytes);
   std::vector<PgStatement> statements;
   statements.push_back(
-      {"INSERT INTO report (run, payload) VALUES ($1, $2) ON CONFLICT (run) DO "
-       "UPDATE SET payload = excluded.payload",
+      {"WITH old AS (SELECT octet_length(payload) AS size FROM report WHERE run = $1), "
+       "put AS (INSERT INTO report (run, payload) VALUES ($1, $2) ON CONFLICT (run) DO UPDATE SET "
+       "payload = excluded.payload) "
+       "UPDATE used_bytes SET bytes = bytes + octet_length($2) - coalesce((SELECT size FROM old), "
+       "0)",
        std::move(params)});
   std::lock_guard lock(writer_mutex_);
   return writer_.Commit(std::move(statements)).status();
@@ -244,7 +273,7 @@ absl::Status PgSampleStore::DoPutReport(uint64_t run, std::string_view bytes) {
 absl::StatusOr<std::optional<std::string>> PgSampleStore::DoGetReport(uint64_t run) {
   std::lock_guard lock(reader_mutex_);
   ASSIGN_OR_RETURN(const PgResult rows,
-                   reader_->Query("SELECT payload FROM report WHERE run = $1", One(run)));
+                   reader_.Query("SELECT payload FROM report WHERE run = $1", One(run)));
   if (rows.rows() == 0) return std::optional<std::string>();
   return std::optional<std::string>(rows.Bytes(0, 0));
 }

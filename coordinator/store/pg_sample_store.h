@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "coordinator/store/pg_reader.h"
 #include "coordinator/store/pg_writer.h"
 #include "coordinator/store/store.h"
 
@@ -18,7 +19,7 @@ class PgSampleStore : public SampleStore {
                                                              uint64_t term);
 
  private:
-  PgSampleStore(PgWriter writer, std::unique_ptr<PgConnection> reader)
+  PgSampleStore(PgWriter writer, PgReader reader)
       : writer_(std::move(writer)), reader_(std::move(reader)) {}
 
   absl::StatusOr<std::vector<StreamMark>> DoPutChunks(std::span<const v1::Chunk> chunks) override;
@@ -38,7 +39,7 @@ class PgSampleStore : public SampleStore {
   std::mutex writer_mutex_;
   PgWriter writer_;
   std::mutex reader_mutex_;
-  const std::unique_ptr<PgConnection> reader_;
+  PgReader reader_;
 };
 
 }  // namespace rackmark

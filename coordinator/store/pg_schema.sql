@@ -68,6 +68,19 @@ CREATE TABLE rackmark.chunk (
 );
 -- It is packed already.
 ALTER TABLE rackmark.chunk ALTER COLUMN payload SET STORAGE EXTERNAL;
+-- Sums of the payloads' bytes, changed in the transactions of their rows: to ask must not cost more
+-- the more there is. A row per attempt that has chunks, and one for all chunks and reports.
+CREATE TABLE rackmark.chunk_bytes (
+  run     bigint NOT NULL,
+  attempt bigint NOT NULL,
+  bytes   bigint NOT NULL,
+  PRIMARY KEY (run, attempt)
+) WITH (fillfactor = 50);
+CREATE TABLE rackmark.used_bytes (
+  one   boolean PRIMARY KEY DEFAULT true CHECK (one),
+  bytes bigint NOT NULL
+) WITH (fillfactor = 50);
+INSERT INTO rackmark.used_bytes (bytes) VALUES (0);
 CREATE TABLE rackmark.watermark (
   run     bigint NOT NULL,
   attempt bigint NOT NULL,

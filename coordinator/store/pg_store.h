@@ -10,7 +10,7 @@ namespace rackmark {
 
 // For who leads in this term (PgLeadership): brings tables of an older version to this build's,
 // then opens both. What the log holds is read after the lead was taken, so nobody adds to it but
-// us. FAILED_PRECONDITION: another leads already, or the tables are not ours.
+// us. ABORTED: another leads already; FAILED_PRECONDITION: the tables are not ours.
 absl::StatusOr<SqlStores> OpenPgStores(const PgOptions& options, uint64_t term);
 
 }  // namespace rackmark

@@ -146,12 +146,77 @@ TEST_F(PgStore, OnlyWhoLeadsBringsOlderTablesUpAndAllOrNothing) {
   ASSERT_TRUE(EnsurePgSchema(*connection_, PgKind{3, "", good}).ok());
   EXPECT_EQ(Text("SELECT version::text FROM meta"), "1");  // a standby changes nothing
   EXPECT_FALSE(MigratePgSchema(*connection_, PgKind{3, "", bad}, 1).ok());
-  EXPECT_TRUE(absl::IsFailedPrecondition(MigratePgSchema(*connection_, PgKind{3, "", good}, 7)));
+  EXPECT_TRUE(absl::IsAborted(MigratePgSchema(*connection_, PgKind{3, "", good}, 7)));
   EXPECT_EQ(Text("SELECT version::text FROM meta"), "1");
   ASSERT_TRUE(MigratePgSchema(*connection_, PgKind{3, "", good}, 1).ok());
   EXPECT_EQ(Text("SELECT version::text FROM meta"), "3");
   EXPECT_EQ(Text("SELECT count(more)::text FROM report"), "0");
   EXPECT_EQ(OpenPgStores(options_, 1).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+// Kept in the transactions of the rows, never summed up.
+TEST_F(PgStore, TheBytesThatAreCountedAreThoseOfTheRows) {
+  auto leadership = *PgLeadership::Open(options_);
+  SqlStores stores = *OpenPgStores(options_, **leadership->TryLead(1, kLong));
+  SampleStore& samples = *stores.samples;
+  const auto expect = [&](bool any) {
+    EXPECT_EQ(Text("SELECT bytes::text FROM used_bytes"),
+              Text("SELECT ((SELECT coalesce(sum(octet_length(payload)), 0) FROM chunk) + (SELECT "
+                   "coalesce(sum(octet_length(payload)), 0) FROM report))::text"));
+    EXPECT_EQ(Text("SELECT count(*)::text FROM (SELECT run, attempt, sum(octet_length(payload)) AS "
+                   "bytes FROM chunk GROUP BY run, attempt) AS real FULL JOIN chunk_bytes USING "
+                   "(run, attempt) WHERE coalesce(real.bytes, 0) <> coalesce(chunk_bytes.bytes, "
+                   "0)"),
+              "0");
+    EXPECT_EQ(*samples.UsedBytes() > 0, any);
+  };
+  expect(false);
+  const std::string big(100000, 'x');  // beyond a page, where PostgreSQL keeps it elsewhere
+  const std::vector<v1::Chunk> some = {MakeChunk(1, 0, 1, big), MakeChunk(1, 1, 3),
+                                       MakeChunk(2, 0, 1), MakeChunk(2, 0, 2)};
+  ASSERT_TRUE(samples.PutChunks(some).ok());
+  expect(true);
+  EXPECT_EQ(*samples.BytesOf(1, 1), some[0].ByteSizeLong() + some[1].ByteSizeLong());
+  EXPECT_EQ(*samples.BytesOf(1, 2), 0U);
+  const std::vector<v1::Chunk> again = {some[0], MakeChunk(1, 0, 2), some[0]};
+  ASSERT_TRUE(samples.PutChunks(again).ok());  // one of them is new
+  expect(true);
+  for (const std::string& report : {std::string("a report"), std::string("less"), big}) {
+    ASSERT_TRUE(samples.PutReport(1, report).ok());
+    expect(true);
+  }
+  ASSERT_TRUE(samples.PutReport(2, "other").ok());
+  ASSERT_TRUE(samples.DropReport(1).ok());  // its chunks are still there, and counted
+  expect(true);
+  EXPECT_EQ(*samples.DropChunks(1, 2), 2U);
+  expect(true);
+  EXPECT_EQ(*samples.DropChunks(1, 2), 1U);
+  EXPECT_EQ(*samples.DropChunks(1, 2), 0U);
+  expect(true);
+  EXPECT_EQ(*samples.BytesOf(1, 1), 0U);
+  ASSERT_TRUE(samples.DropReport(1).ok());
+  EXPECT_EQ(Text("SELECT count(*)::text FROM chunk_bytes"), "1");
+  ASSERT_TRUE(samples.PutChunks({some.data(), 2}).ok());
+  SampleStore::Wanted wanted;
+  wanted.chunks = [](uint64_t run, uint32_t) -> absl::StatusOr<bool> { return run == 1; };
+  wanted.report = [](uint64_t) -> absl::StatusOr<bool> { return false; };
+  ASSERT_TRUE(samples.Adopt("c", wanted).ok());
+  expect(true);
+  EXPECT_EQ(*samples.UsedBytes(), *samples.BytesOf(1, 1));
+  EXPECT_EQ(*samples.DropChunks(1, 9), 2U);
+  expect(false);
+}
+
+TEST_F(PgStore, NoTimeoutOfTheServersEndsAnIdleSession) {
+  if (Text("SELECT (current_setting('server_version_num')::int >= 140000)::text") != "true") {
+    GTEST_SKIP() << "this server knows no idle_session_timeout";
+  }
+  ASSERT_TRUE(connection_
+                  ->Execute("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET "
+                            "idle_session_timeout = 3600000', current_database()); END $$")
+                  .ok());
+  auto idle = *PgConnection::Open(options_, "test");
+  EXPECT_EQ(idle->Query("SHOW idle_session_timeout")->Bytes(0, 0), "0");
 }
 
 TEST_F(PgStore, CoordinatorsThatStartAtOnceMakeOneCluster) {

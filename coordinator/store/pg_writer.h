@@ -22,8 +22,8 @@ class PgWriter {
   PgWriter(std::unique_ptr<PgConnection> connection, uint64_t term)
       : connection_(std::move(connection)), term_(term) {}
 
-  // One transaction, on disk when it is OK. Returns the statements' results. FAILED_PRECONDITION:
-  // another leads; ABORTED, UNAVAILABLE: as PgConnection.
+  // One transaction, on disk when it is OK. Returns the statements' results. ABORTED: another
+  // leads, or as PgConnection; UNAVAILABLE: as PgConnection.
   absl::StatusOr<std::vector<PgResult>> Commit(std::vector<PgStatement> statements);
   absl::StatusOr<PgResult> Read(std::string_view sql, PgParams params = {}) {
     return connection_->Query(sql, std::move(params));
