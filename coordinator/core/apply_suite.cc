@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "google/protobuf/util/message_differencer.h"
+
 namespace rackmark {
 namespace {
 
@@ -53,13 +55,21 @@ void On(HardState& hard, const Event& event, const v1::SuiteEnded& change) {
     EndScheduled(hard, suite.suite.scheduled(), event.unix_ns(),
                  change.outcome() == v1::SUITE_OUTCOME_PASS);
   }
+  // Its findings stay; what they were found by may be long, and nobody looks at it again.
+  if (suite.suite.has_expect()) {
+    suite.suite.mutable_expect()->clear_nodes();
+    suite.suite.mutable_expect()->clear_slots();
+  }
   size_t ended = 0;
-  auto oldest = hard.suites.end();
+  auto oldest = hard.suites.end();  // that ended; never this one, which somebody waits for
   for (auto it = hard.suites.begin(); it != hard.suites.end(); ++it) {
     if (IsOpen(it->second)) continue;
-    if (ended++ == 0) oldest = it;
+    ++ended;
+    const bool older =
+        oldest == hard.suites.end() || it->second.ended_unix_ns < oldest->second.ended_unix_ns;
+    if (it->first != suite.id && older) oldest = it;
   }
-  if (ended <= kEndedSuitesKept) return;
+  if (ended <= kEndedSuitesKept || oldest == hard.suites.end()) return;
   hard.suite_submissions.erase(oldest->second.submission_id);
   hard.suites.erase(oldest);
 }
@@ -68,8 +78,12 @@ void On(HardState& hard, const Event& event, const v1::ScheduleSet& change) {
   ScheduleState& schedule = hard.schedules[ScheduleId{change.schedule_id()}];
   if (schedule.id.IsNone()) hard.last_schedule = change.schedule_id();
   schedule.id = ScheduleId{change.schedule_id()};
+  // Who lets it rest, or go on, does not make it theirs.
+  v1::Schedule before = schedule.schedule, after = change.schedule();
+  before.clear_suspend();
+  after.clear_suspend();
+  if (!google::protobuf::util::MessageDifferencer::Equals(before, after)) schedule.by = event.by();
   schedule.schedule = change.schedule();
-  schedule.by = event.by();
   schedule.decided = change.decided_unix_ns();
   hard.schedule_by_name[change.schedule().name()] = schedule.id;
 }

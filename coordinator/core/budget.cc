@@ -50,8 +50,10 @@ std::optional<v1::Failure> OverBudget(const State& state, const JobState& job, N
                                     ", and its budget.wall is ", FormatDuration(budget.wall_ns())));
     return failure;
   }
-  // A nanosecond of one node is less than what sums of such figures are exact to.
-  if (budget.has_node_seconds() && used.node_ns + 1 > LimitOf(budget)) {
+  // Sums of such figures are not exact, and both must say the same of when it is over.
+  const std::optional<Nanos> end = BudgetEnd(state, job);
+  const bool ended = end.has_value() && now >= *end;
+  if (budget.has_node_seconds() && (ended || used.node_ns + 1 > LimitOf(budget))) {
     failure.set_detail(absl::StrCat("it has had nodes for ", FormatDuration(Rounded(used.node_ns)),
                                     " in all, and its budget.node_seconds is ",
                                     budget.node_seconds()));

@@ -206,6 +206,7 @@ bool TellJob(State& state, JobId id) {
   ticket.priority = job.job.spec().priority();
   ticket.submitted = job.submitted_unix_ns;
   ticket.budget = EstimateOf(state, job);
+  ticket.preemptible = job.job.spec().preemptible() || job.job.spec().has_lease_max_ns();
   ticket.request = ChosenRequest(state, job);
   if (known != nullptr && known->ticket.budget == ticket.budget &&
       known->ticket.request == ticket.request) {

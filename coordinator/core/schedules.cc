@@ -66,7 +66,7 @@ schedule::Situation SituationOf(const HardState& hard, const ScheduleState& sche
 
 uint64_t BytesOf(const v1::Schedule& schedule) {
   if (schedule.has_job()) return schedule.job().ByteSizeLong();
-  uint64_t bytes = 0;
+  uint64_t bytes = schedule.suite().expect().ByteSizeLong();
   for (const v1::Job& job : schedule.suite().jobs()) bytes += job.ByteSizeLong();
   return bytes;
 }

@@ -128,7 +128,8 @@ struct ScheduleState {
   std::deque<v1::ScheduledJob> jobs;  // by instant; all open ones, and the last ended ones
   std::optional<v1::MissedInstants> missed;
 };
-constexpr size_t kScheduledJobsKept = 512;
+// More than a night of every minute: its budget counts them.
+constexpr size_t kScheduledJobsKept = 2048;
 
 // What an owner's ended leases count for fairness, decayed (plan/share).
 struct OwnerUsage {

@@ -9,6 +9,9 @@ namespace rackmark {
 absl::Status CheckRoom(const State& state, uint64_t bytes) {
   uint64_t open = 0;
   for (const auto& [id, other] : state.hard.jobs) open += other.bytes;
+  for (const auto& [id, suite] : state.hard.suites) {
+    if (IsOpen(suite)) open += suite.suite.expect().ByteSizeLong();
+  }
   const uint64_t max = state.config.open_job_bytes_max;
   if (bytes <= max && open <= max - bytes) return absl::OkStatus();
   return absl::ResourceExhaustedError(

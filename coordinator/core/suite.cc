@@ -12,7 +12,7 @@ namespace {
 
 absl::Status CheckNew(const State& state, const SubmitSuite& command) {
   RETURN_IF_ERROR(ValidateSuite(command.suite));
-  uint64_t bytes = 0;
+  uint64_t bytes = command.suite.expect().ByteSizeLong();
   for (const v1::Job& job : command.suite.jobs()) {
     bytes += job.ByteSizeLong();
     const std::string submission = PartSubmission(command.submission_id, job);

@@ -22,8 +22,10 @@ using v1::Event;
 // Clocks of one machine drift against another's by less than this: an older exchange is trusted so
 // much less, so that a better one replaces the best of long ago.
 constexpr double kDrift = 50e-6;
-// One wave per placed gang and per step of a job: far more is a loop of ours.
-constexpr int kWavesMax = 1000000;
+// One wave per placed gang and per step of a job: far more is a loop of ours, which must be found
+// before it has filled the memory.
+constexpr size_t kWavesOfEach = 50;
+constexpr size_t kWavesMin = 10000;
 
 // The gap in which this process did not run is nobody's silence and no phase's time.
 bool ForgiveStall(State& state, Nanos now) {
@@ -381,8 +383,9 @@ std::vector<Event> AskQueue(State& state, Now now) {
 
 void SettleAll(State& state, Now now, TurnResult& result) {
   std::set<JobId> scope, seen;
-  for (int wave = 0;; ++wave) {
-    RACKMARK_CHECK(wave < kWavesMax);
+  for (size_t wave = 0;; ++wave) {
+    RACKMARK_CHECK(wave <
+                   kWavesMin + kWavesOfEach * (state.hard.runs.size() + state.hard.leases.size()));
     for (const JobId id : state.soft.touched) MarkJob(state, id);
     scope.merge(std::exchange(state.soft.touched, {}));
     std::vector<Event> events = Settle(state, &scope, now);

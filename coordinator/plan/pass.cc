@@ -42,6 +42,30 @@ class Outside {
   std::map<Selector, Pool> pools_;
 };
 
+// The head only waits for leases that are yielding. Whoever it could make yield, too, must not take
+// what it will have then: it would be told to go at once, be placed again, and so for ever.
+class Promise {
+ public:
+  Promise(const Fleet& fleet, const Ticket& head) : fleet_(fleet), head_(head) {}
+  bool KeptBeside(const Ticket& ticket, const GangPlace& place) {
+    if (!ticket.preemptible || ticket.priority >= head_.priority) return true;
+    if (!pool_.has_value()) {
+      pool_ = YieldedPool(fleet_, head_.request.selector);
+      promised_ = FindSite(*pool_, head_.request).has_value();
+    }
+    if (!promised_) return true;
+    Pool beside = *pool_;
+    SupposeTaken(fleet_, place.seats, ticket.request.exclusive, beside);
+    return FindSite(beside, head_.request).has_value();
+  }
+
+ private:
+  const Fleet& fleet_;
+  const Ticket& head_;
+  std::optional<Pool> pool_;
+  bool promised_ = false;
+};
+
 // Goes down the queue to the first that starts or has to wait for leases.
 const WaitingQueue::Entry* FindFirst(const Fleet& fleet, Order& order, std::vector<Known>& known,
                                      Pass& pass) {
@@ -103,6 +127,7 @@ Pass RunPass(const Fleet& fleet, const WaitingQueue& queue, const Ledger& ledger
     if (!pass.victims.empty()) return pass;
   }
   Outside outside(fleet, *pass.head, request.exclusive);
+  Promise promise(fleet, first->ticket);
   while (const WaitingQueue::Entry* entry = order.Next()) {
     if (pass.candidates == options.candidates_max) {
       pass.candidates_cut = true;
@@ -113,7 +138,12 @@ Pass RunPass(const Fleet& fleet, const WaitingQueue& queue, const Ledger& ledger
     const bool over_in_time = pass.head->at.has_value() && ticket.budget.has_value() &&
                               *ticket.budget <= *pass.head->at - now;
     pass.start = TryBehind(fleet, ticket, over_in_time, outside, known[entry->shape]);
-    if (pass.start.has_value()) break;
+    if (!pass.start.has_value()) continue;
+    if (!options.preempt || promise.KeptBeside(ticket, pass.start->place)) break;
+    // Elsewhere, if there is room.
+    pass.start = TryBehind(fleet, ticket, false, outside, known[entry->shape]);
+    if (pass.start.has_value() && promise.KeptBeside(ticket, pass.start->place)) break;
+    pass.start.reset();
   }
   return pass;
 }

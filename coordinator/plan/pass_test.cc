@@ -227,6 +227,37 @@ TEST(Pass, BackfillNeverDelaysTheHead) {
   EXPECT_GT(dated, 50);
 }
 
+// It would be told to go as soon as it is there, because the head would fit without it, and be
+// placed again: for ever.
+TEST(RunPass, NobodyStartsWhomTheHeadWouldMakeYieldAtOnce) {
+  Fleet fleet;
+  fleet.SetNode(GpuNode(1, "", "", 8));
+  LeaseFacts yields = Runs(1, 3600 * kSecond);
+  yields.preemptible = yields.yielding = true;
+  fleet.SetLease(yields);
+  fleet.Hold(LeaseId{1}, {{NodeId{1}, 0}, {NodeId{1}, 1}, {NodeId{1}, 2}, {NodeId{1}, 3}});
+  const Ticket head = Waits(1, Gpus(8), kSecond, 1);
+  Ticket behind = Waits(2, Gpus(4), kSecond);
+  behind.preemptible = true;
+  Pass pass = Look(fleet, {head, behind});
+  EXPECT_TRUE(pass.victims.empty());
+  EXPECT_FALSE(pass.start.has_value());
+  EXPECT_EQ(pass.candidates, 1u);
+  // One that nobody can make yield is over in time.
+  behind.preemptible = false;
+  pass = Look(fleet, {head, behind});
+  ASSERT_TRUE(pass.start.has_value());
+  EXPECT_TRUE(pass.start->backfilled);
+  // And so may one that leaves the head its place.
+  fleet.SetNode(GpuNode(2, "", "", 4));
+  behind.preemptible = true;
+  behind.request = Gpus(4, Within::kNode);
+  const Ticket near = Waits(1, Gpus(8, Within::kNode), kSecond, 1);
+  pass = Look(fleet, {near, behind});
+  ASSERT_TRUE(pass.start.has_value());
+  EXPECT_EQ(pass.start->place.seats.front().node.value, 2u);
+}
+
 // The earliest time by trying each end in turn.
 TEST(Reserve, AgreesWithTryingEachEnd) {
   Random random(17, 7);

@@ -100,14 +100,19 @@ size_t EndByPriority(const Fleet& fleet, const Candidates& candidates, Trial& tr
 
 }  // namespace
 
+Pool YieldedPool(const Fleet& fleet, const Selector& selector) {
+  Pool pool = fleet.PoolOf(selector, Assume::kNow);
+  for (uint32_t slot = 0; slot < fleet.leases().size(); ++slot) {
+    if (fleet.leases()[slot].facts.yielding) SupposeEnded(fleet, slot, true, pool);
+  }
+  return pool;
+}
+
 std::vector<LeaseId> ChooseVictims(const Fleet& fleet, const GangRequest& request,
                                    int32_t priority) {
   Candidates candidates = CandidatesBelow(fleet, priority);
   if (candidates.slots.empty()) return {};
-  Pool pool = fleet.PoolOf(request.selector, Assume::kNow);
-  for (uint32_t slot = 0; slot < fleet.leases().size(); ++slot) {
-    if (fleet.leases()[slot].facts.yielding) SupposeEnded(fleet, slot, true, pool);
-  }
+  Pool pool = YieldedPool(fleet, request.selector);
   Trial trial(fleet, request, candidates, pool);
   if (trial.Fits()) return {};
   const size_t enough = EndByPriority(fleet, candidates, trial);

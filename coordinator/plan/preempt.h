@@ -15,6 +15,9 @@
 
 namespace rackmark::plan {
 
+// As of when all that are yielding have ended.
+Pool YieldedPool(const Fleet& fleet, const Selector& selector);
+
 // Ascending. None also if the gang fits as soon as those that are yielding have ended.
 std::vector<LeaseId> ChooseVictims(const Fleet& fleet, const GangRequest& request,
                                    int32_t priority);

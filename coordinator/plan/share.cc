@@ -37,7 +37,8 @@ void Ledger::End(const std::string& owner, uint64_t budget_cost, uint64_t used_c
   Entry& entry = entries_[owner];
   RACKMARK_CHECK(entry.committed >= budget_cost);
   entry.committed -= budget_cost;
-  const int64_t tick = std::max(entry.tick, now / step_);
+  // Not before the last one, but for a clock that was wrong: else nothing would decay until then.
+  const int64_t tick = now / step_;
   entry.used = Decayed(entry, tick) + used_cost;
   entry.tick = tick;
 }

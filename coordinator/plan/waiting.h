@@ -27,6 +27,7 @@ struct Ticket {
   int32_t priority = 0;
   Nanos submitted = 0;
   std::optional<Nanos> budget;  // how long it would hold its gang at most; missing = nobody can say
+  bool preemptible = false;     // its lease would be, at once or some time
   GangRequest request;
 };
 
