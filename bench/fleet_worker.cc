@@ -3,8 +3,8 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
-#include "grpcpp/channel.h"
 #include "common/status.h"
+#include "grpcpp/channel.h"
 #include "rpc/identity.h"
 
 namespace rackmark {
