@@ -73,7 +73,10 @@ function(rackmark_relocatable name)
   target_link_options(${name} PRIVATE LINKER:--disable-new-dtags)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin
     BUILD_RPATH "$ORIGIN/../lib" INSTALL_RPATH "$ORIGIN/../lib")
-  install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT programs OPTIONAL)
+  # Of the benches a bundle takes those that a GPU node is measured with.
+  if(NOT name MATCHES "^(report|restart|ingest|lease|placement|turn|fleet)_bench$")
+    install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT programs OPTIONAL)
+  endif()
 endfunction()
 
 # rackmark_start_fast(TARGET)
