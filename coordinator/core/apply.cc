@@ -92,6 +92,7 @@ void On(HardState& hard, const Event& event, const v1::JobSubmitted& change) {
   job.id = JobId{change.job_id()};
   job.job = change.job();
   job.bytes = job.job.ByteSizeLong();
+  hard.open_bytes += job.bytes;
   job.submission_id = change.submission_id();
   job.by = event.by();
   job.submitted_unix_ns = event.unix_ns();
@@ -117,6 +118,7 @@ void On(HardState& hard, const Event& event, const v1::JobEnded& change) {
   NoteJobEnded(hard, event, job->second);
   for (RunId run : RunsOf(job->second)) hard.runs.erase(run);
   hard.ended_submissions.push_back(job->second.submission_id);
+  hard.open_bytes -= job->second.bytes;
   hard.jobs.erase(job);
   if (hard.ended_submissions.size() <= kEndedSubmissionsKept) return;
   hard.submissions.erase(hard.ended_submissions.front());

@@ -147,6 +147,7 @@ absl::Status Load(HardState& hard, const v1::JobRecord& record) {
   job.id = JobId{record.job_id()};
   job.job = record.job();
   job.bytes = job.job.ByteSizeLong();
+  hard.open_bytes += job.bytes;
   job.submission_id = record.submission_id();
   job.by = record.by();
   job.submitted_unix_ns = record.submitted_unix_ns();
@@ -263,9 +264,11 @@ absl::Status CheckWhole(const HardState& hard) {
 
 v1::Snapshot TakeSnapshot(const HardState& hard) {
   const auto& [cluster_id, epoch, incarnation, last_seq, last_node, last_job, last_run, last_lease,
-               nodes, node_by_name, jobs, submissions, ended_submissions, runs, leases, last_suite,
-               last_schedule, suites, suite_submissions, schedules, schedule_by_name, usage] = hard;
+               nodes, node_by_name, jobs, open_bytes, submissions, ended_submissions, runs, leases,
+               last_suite, last_schedule, suites, suite_submissions, schedules, schedule_by_name,
+               usage] = hard;
   static_cast<void>(node_by_name);       // follows from the nodes
+  static_cast<void>(open_bytes);         // follows from the jobs
   static_cast<void>(suite_submissions);  // follows from the suites
   static_cast<void>(schedule_by_name);   // follows from the schedules
   v1::Snapshot snapshot;

@@ -152,6 +152,7 @@ struct HardState {
   std::map<NodeId, NodeState> nodes;
   std::map<std::string, NodeId> node_by_name;
   std::map<JobId, JobState> jobs;             // not ended
+  uint64_t open_bytes = 0;                    // of these
   std::map<std::string, JobId> submissions;   // of these, and of ended_submissions
   std::deque<std::string> ended_submissions;  // oldest first
   std::map<RunId, RunState> runs;             // of `jobs`

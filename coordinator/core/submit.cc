@@ -7,8 +7,7 @@
 namespace rackmark {
 
 absl::Status CheckRoom(const State& state, uint64_t bytes) {
-  uint64_t open = 0;
-  for (const auto& [id, other] : state.hard.jobs) open += other.bytes;
+  uint64_t open = state.hard.open_bytes;
   for (const auto& [id, suite] : state.hard.suites) {
     if (IsOpen(suite)) open += suite.suite.expect().ByteSizeLong();
   }

@@ -52,14 +52,23 @@ std::optional<Site> FindNode(const Pool& pool, const GangRequest& request) {
   size_t least = request.devices;
   while (least < pool.by_free.size() && pool.by_free[least] == 0) ++least;
   if (least >= pool.by_free.size()) return std::nullopt;
+  const auto site = [&](uint32_t position) {
+    const uint32_t domain = pool.domain_of[position];
+    return Site{Within::kNode, position, domain, domain + 1};
+  };
+  if (!request.exclusive) {
+    // The histogram counts nodes of open domains alone: the first by id is there, and is the
+    // answer.
+    for (const uint32_t i : pool.by_id) {
+      if (pool.free[i] == least && Open(pool.domains[pool.domain_of[i]], request)) return site(i);
+    }
+    return std::nullopt;
+  }
   Best best;
   for (uint32_t i = 0; i < pool.nodes.size(); ++i) {
-    if (pool.free[i] < least || (!request.exclusive && pool.free[i] > least)) continue;
     const Pool::Domain& domain = pool.domains[pool.domain_of[i]];
-    if (!Open(domain, request)) continue;
-    const uint32_t outer = request.exclusive ? domain.free : 0;
-    best.Offer({outer, pool.free[i], pool.ids[i]},
-               {Within::kNode, i, pool.domain_of[i], pool.domain_of[i] + 1});
+    if (pool.free[i] < least || !Open(domain, request)) continue;
+    best.Offer({domain.free, pool.free[i], pool.ids[i]}, site(i));
   }
   return best.found();
 }
