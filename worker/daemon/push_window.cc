@@ -12,14 +12,26 @@ void PushWindow::Reset() {
   in_flight_ = 0;
 }
 
+// What is acked may be ahead of what was sent here: a leader that is new has what the one before it
+// stored and did not live to ack.
+uint64_t PushWindow::DoneOf(const StreamKey& key, const Spool::Stream& stream) const {
+  const auto sent = sent_.find(key);
+  return sent == sent_.end() ? stream.acked_seq : std::max(stream.acked_seq, sent->second);
+}
+
+// What is acked may be ahead of what was sent here: a leader that is new has what the one before it
+// stored and did not live to ack.
+uint64_t PushWindow::DoneOf(const StreamKey& key, const Spool::Stream& stream) const {
+  const auto sent = sent_.find(key);
+  return sent == sent_.end() ? stream.acked_seq : std::max(stream.acked_seq, sent->second);
+}
+
 // The first one after the last served, in order of the keys, round and round.
 std::optional<StreamKey> PushWindow::NextStream(std::string_view cluster_id) const {
   std::optional<StreamKey> first;
   for (const auto& [key, stream] : spool_->streams()) {
     if (stream.cluster_id != cluster_id) continue;
-    const auto sent = sent_.find(key);
-    const uint64_t done = sent == sent_.end() ? stream.acked_seq : sent->second;
-    if (done >= stream.sealed_seq) continue;
+    if (DoneOf(key, stream) >= stream.sealed_seq) continue;
     if (last_ < key) return key;
     if (!first) first = key;
   }
@@ -30,8 +42,7 @@ std::optional<v1::SampleBatch> PushWindow::NextBatch(std::string_view cluster_id
   v1::SampleBatch batch;
   size_t bytes = 0;
   while (auto key = NextStream(cluster_id)) {
-    const uint64_t acked = spool_->streams().at(*key).acked_seq;
-    const uint64_t seq = std::max(acked, sent_.count(*key) > 0 ? sent_[*key] : 0) + 1;
+    const uint64_t seq = DoneOf(*key, spool_->streams().at(*key)) + 1;
     const size_t size = spool_->SizeOf(*key, seq);
     if (bytes > 0 && bytes + size > kSampleBatchBytesMax) break;
     if (in_flight_ > 0 && in_flight_ + size > kWindowBytesMax) break;

@@ -233,6 +233,33 @@ TEST_F(SpoolTest, WindowSendsInOrderInTurnsAndAgainAfterAReset) {
   EXPECT_EQ(window.in_flight(), 0U);
 }
 
+// The leader before stored all of it and died before it acked: what a new one says first is ahead
+// of what was sent to it.
+TEST_F(SpoolTest, AnAckOfMoreThanWasSentEndsTheStreamAndLosesNothing) {
+  auto spool = Open(64 << 20);
+  for (uint64_t seq = 1; seq <= 20; ++seq) {
+    v1::Chunk chunk = Chunk(seq, seq == 20);
+    chunk.set_payload(std::string(256 << 10, 'x'));  // what is in it is not looked at here
+    ASSERT_TRUE(spool->Append(chunk, 1).ok());
+  }
+  PushWindow window(spool.get());
+  const auto first = window.NextBatch(kCluster);
+  ASSERT_TRUE(first.has_value());
+  ASSERT_LT(first->chunks_size(), 20);
+  v1::Watermark mark;
+  mark.set_run_id(kKey.run);
+  mark.set_attempt(kKey.attempt);
+  mark.set_kind(kKey.kind);
+  mark.set_seq(20);
+  window.OnAck(mark);
+  EXPECT_FALSE(window.NextBatch(kCluster).has_value());
+  EXPECT_EQ(window.in_flight(), 0U);
+  ASSERT_EQ(spool->streams().count(kKey), 1U);
+  EXPECT_TRUE(spool->streams().at(kKey).drained());
+  EXPECT_EQ(spool->WhyAside(kKey), "");
+  EXPECT_TRUE(Files("aside").empty());
+}
+
 v1::ChunkPayload Points(SeriesId series, int n) {
   v1::ChunkPayload payload;
   PayloadBuilder builder(&payload);
