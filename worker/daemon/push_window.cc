@@ -19,13 +19,6 @@ uint64_t PushWindow::DoneOf(const StreamKey& key, const Spool::Stream& stream) c
   return sent == sent_.end() ? stream.acked_seq : std::max(stream.acked_seq, sent->second);
 }
 
-// What is acked may be ahead of what was sent here: a leader that is new has what the one before it
-// stored and did not live to ack.
-uint64_t PushWindow::DoneOf(const StreamKey& key, const Spool::Stream& stream) const {
-  const auto sent = sent_.find(key);
-  return sent == sent_.end() ? stream.acked_seq : std::max(stream.acked_seq, sent->second);
-}
-
 // The first one after the last served, in order of the keys, round and round.
 std::optional<StreamKey> PushWindow::NextStream(std::string_view cluster_id) const {
   std::optional<StreamKey> first;

@@ -33,8 +33,6 @@ class PushWindow {
   std::optional<StreamKey> NextStream(std::string_view cluster_id) const;
   // The stream's chunks up to this one need not be sent (again) over this connection.
   uint64_t DoneOf(const StreamKey& key, const Spool::Stream& stream) const;
-  // The stream's chunks up to this one need not be sent (again) over this connection.
-  uint64_t DoneOf(const StreamKey& key, const Spool::Stream& stream) const;
   // The stream's chunks after the acked one, up to `upto`, are no longer in flight.
   void Release(const StreamKey& key, uint64_t upto);
 
