@@ -132,7 +132,7 @@ void FleetWorker::Take(Nanos now) {
     std::lock_guard lock(counts_->mutex);
     counts_->answer_times.push_back(now - reply_.worker_send_ns());
   }
-  if (reply_.desired().version() == desired_.version()) return;
+  if (!reply_.has_desired() || reply_.desired().version() == desired_.version()) return;
   desired_ = reply_.desired();
   if (desired_.leases_size() > 0 && view_.lease == 0) ++counts_->holding;
   if (desired_.leases_size() > 0) view_.lease = desired_.leases(0).lease_id();

@@ -55,7 +55,7 @@ struct TurnResult {
 
 // Absorbs, decides, applies, and settles until nothing more follows. On an error nothing durable
 // has changed. REQUIRES: now.monotonic does not go back.
-absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now);
+absl::StatusOr<TurnResult> Turn(State& state, Command command, Now now);
 
 // All runs in JUDGING that are not held: what the reporter must do after a start.
 std::vector<RunId> RunsToJudge(const State& state);

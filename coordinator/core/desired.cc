@@ -168,6 +168,13 @@ const v1::DesiredState& DesiredOf(const State& state, NodeId node) {
                                          : found->second.desired;
 }
 
+bool KnowsDesired(const State& state, NodeId node) {
+  const auto found = state.soft.nodes.find(node);
+  if (found == state.soft.nodes.end()) return false;
+  const SoftNode& soft = found->second;
+  return soft.reflects != 0 && soft.reflects == soft.desired.version();
+}
+
 std::set<NodeId> RefreshDesired(State& state, const std::set<NodeId>& nodes) {
   std::set<NodeId> changed;
   for (NodeId node : nodes) {

@@ -1,7 +1,7 @@
 // What each worker should do. DesiredFor is the content, a pure function of State; versions are
 // kept by Turn alone: it compares contents (serialised) for every node that a turn may have
 // touched, and counts the node's version up when they differ. The shell sends DesiredOf, whole,
-// after the commit.
+// after the commit, but to a worker that has just said that it has it.
 #pragma once
 
 #include <set>
@@ -16,9 +16,11 @@ namespace rackmark {
 // is connected: `go` stands and the cards are gone.
 v1::DesiredState DesiredFor(const State& state, NodeId node);
 
-// The same with its version, as of the last turn: goes into every SyncReply. Empty content with
+// The same with its version, as of the last turn: goes into SyncReply. Empty content with
 // version 0 if the node is unknown.
 const v1::DesiredState& DesiredOf(const State& state, NodeId node);
+// Its last Report reflects that version of this epoch: an answer need not repeat it.
+bool KnowsDesired(const State& state, NodeId node);
 
 // Brings versions up to date for these nodes; returns those whose content changed. Called by Turn.
 std::set<NodeId> RefreshDesired(State& state, const std::set<NodeId>& nodes);

@@ -80,7 +80,7 @@ class SyncStream final
       return End(ToGrpc(absl::AbortedError("a newer Sync stream of this worker has taken over")));
     }
     v1::SyncReply reply = service_->ReplyFor(node, *outcome.state);
-    version_sent_ = reply.desired().version();
+    version_sent_ = DesiredOf(*outcome.state, node).version();
     reply.set_answers_report(asked.report_number);
     reply.set_worker_send_ns(asked.worker_send_ns);
     reply.set_coordinator_receive_ns(asked.received);
@@ -128,7 +128,8 @@ grpc::ServerBidiReactor<v1::Report, v1::SyncReply>* WorkerService::Sync(
 grpc::ServerBidiReactor<v1::SampleBatch, v1::SampleAck>* WorkerService::PushSamples(
     grpc::CallbackServerContext* context) {
   auto stream = std::make_shared<SampleStream>(
-      options_, options_.gate->Admit("PushSamples", *context).status());
+      options_, options_.gate->Admit("PushSamples", *context).status(),
+      PeerPolicy::CertificateNames(*context));
   stream->Begin();
   return stream.get();
 }
@@ -166,7 +167,7 @@ void WorkerService::Forget(NodeId node, uint64_t number) {
 v1::SyncReply WorkerService::ReplyFor(NodeId node, const State& state) const {
   v1::SyncReply reply;
   *reply.mutable_identity() = options_.identity;
-  *reply.mutable_desired() = DesiredOf(state, node);
+  if (!KnowsDesired(state, node)) *reply.mutable_desired() = DesiredOf(state, node);
   reply.set_coordinator_boot_id(options_.boot_id);
   *reply.mutable_timing() = options_.timing;
   reply.set_node_id(node.value);

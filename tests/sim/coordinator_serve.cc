@@ -57,7 +57,7 @@ void SimCoordinator::Answer(const ConnPtr& conn, const v1::Report& report, Nanos
   }
   attached = conn;
   auto reply = ReplyFor(node, *outcome.state);
-  version_sent_[conn->id] = reply->desired().version();
+  version_sent_[conn->id] = DesiredOf(*outcome.state, node).version();
   reply->set_answers_report(report.report_number());
   reply->set_worker_send_ns(report.worker_send_ns());
   reply->set_coordinator_receive_ns(received);
@@ -68,7 +68,7 @@ std::shared_ptr<v1::SyncReply> SimCoordinator::ReplyFor(NodeId node, const State
   auto reply = std::make_shared<v1::SyncReply>();
   *reply->mutable_identity() =
       MakeIdentity(state.hard.cluster_id, state.hard.epoch, state.hard.incarnation);
-  *reply->mutable_desired() = DesiredOf(state, node);
+  if (!KnowsDesired(state, node)) *reply->mutable_desired() = DesiredOf(state, node);
   reply->set_coordinator_boot_id(boot_id_);
   reply->mutable_timing()->set_sync_interval_ns(state.config.sync_interval);
   reply->mutable_timing()->set_fence_ns(state.config.fence_after);
