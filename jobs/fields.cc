@@ -79,6 +79,10 @@ T Read(const Fields& fields, std::string_view key, const YamlNode* node, const R
 }  // namespace
 
 void Problems::At(const YamlNode& value, std::string_view path, std::string_view sentence) {
+  // An empty value has no place of its own: yaml-cpp gives that of whatever comes next.
+  if (value.kind == YamlNode::Kind::kNull && value.key_line > 0) {
+    return AtKey(value, path, sentence);
+  }
   Add(YamlError(file_, value, path, sentence));
 }
 
@@ -157,10 +161,7 @@ void Fields::AskMany(std::string_view key, FieldAsked::Kind kind, size_t least, 
 
 void Fields::Problem(std::string_view key, std::string_view sentence) const {
   if (!Has(key) && IsMistyped(key)) return;
-  const YamlNode& place = Place(key);
-  // An empty value has no place of its own: yaml-cpp gives that of whatever comes next.
-  if (place.kind == YamlNode::Kind::kNull) return problems_->AtKey(place, PathOf(key), sentence);
-  problems_->At(place, PathOf(key), sentence);
+  problems_->At(Place(key), PathOf(key), sentence);
 }
 
 Fields Fields::Map(std::string_view key, std::vector<std::string> known) const {

@@ -67,6 +67,12 @@ inline const BadCase kBadCases[] = {
     {"kind: Job\n", "", "job.yaml:1:1: kind: is missing; write Job here"},
     {"name: test", "name: Test_1", "job.yaml:4:9: metadata.name: \"Test_1\" is not a name"},
     {"name: test", "name:", "job.yaml:4:3: metadata.name: has no value"},
+    // An empty value is told at its key, not at what comes next.
+    {"seed: 7", "limits:", "job.yaml:6:3: spec.limits: is empty where a map is needed"},
+    {"seed: 7", "budget:\n\n", "job.yaml:6:3: spec.budget: is empty where a map is needed"},
+    {"seed: 7", "sweep:\n    load.rate:", "job.yaml:7:5: spec.sweep.load.rate: needs a list"},
+    {"seed: 7", "sweep:\n    load.warmup:\n      - 1s\n    seed:",
+     "job.yaml:9:5: spec.sweep.seed: needs a list of values"},
     {"name: test", "name: test\n  labels: [a]", "job.yaml:5:11: metadata.labels: is a list"},
     // Gang.
     {"devices: 2", "devices: two", "job.yaml:7:19: spec.gang.devices: \"two\" is not a number"},
