@@ -24,10 +24,20 @@ class Lint(unittest.TestCase):
         self.assertIn("must not know", found("worker/load/a.cc", '#include "coordinator/core/state.h"\n'))
         self.assertIn("must not know", found("model/a.cc", '#include "jobs/spec.h"\n'))
         self.assertEqual("", found("jobs/a.cc", '#include "model/presets.h"\n'))
+        for path, header in (("coordinator/core/a.cc", "jobs/spec.h"),
+                             ("coordinator/serve/a.cc", "report/judge.h"),
+                             ("report/a.cc", "model/presets.h"), ("cli/a.cc", "model/presets.h"),
+                             ("coordinator/loop.cc", "coordinator/serve/auth.h")):
+            self.assertIn("must not know", found(path, f'#include "{header}"\n'))
+        # Who starts the services has to know them.
+        self.assertEqual("", found("coordinator/main.cc", '#include "coordinator/serve/auth.h"\n'))
 
     def test_libraries_stay_in_their_files(self):
         self.assertIn("not allowed", found("jobs/a.cc", '#include "grpcpp/server.h"\n'))
         self.assertIn("not allowed", found("cli/a.cc", '#include <sqlite3.h>\n'))
+        self.assertIn("not allowed", found("jobs/a.cc", '#include <yaml-cpp/yaml.h>\n'))
+        self.assertEqual("", found("jobs/yaml_reader.cc", '#include <yaml-cpp/parser.h>\n'))
+        self.assertIn("must not know the messages", found("model/a.cc", '#include "rackmark/v1/run.pb.h"\n'))
         self.assertIn("must not know the messages", found("kernels/a.cc", '#include "rackmark/v1/run.pb.h"\n'))
 
     def test_cuda_stays_in_its_rooms(self):
