@@ -33,12 +33,13 @@ int Backup(const CommandLine& line) {
     return Complain(absl::InvalidArgumentError("--to names the new folder of the backup; give it"),
                     kExitUsage);
   }
-  return Become({"--data", line.data, "--backup-to", *line.to, "--output", line.output_word});
+  return Become({"--data", line.data.value_or(kDataDefault), "--backup-to", *line.to, "--output",
+                 line.output_word});
 }
 
 int Restore(const CommandLine& line) {
-  return Become(
-      {"--data", line.data, "--restore-from", line.words.front(), "--output", line.output_word});
+  return Become({"--data", line.data.value_or(kDataDefault), "--restore-from", line.words.front(),
+                 "--output", line.output_word});
 }
 
 }  // namespace rackmark::commands

@@ -61,6 +61,27 @@ absl::Status CheckWords(const Command& command, const CommandLine& line) {
   return absl::OkStatus();
 }
 
+int TlsFlags(const CommandLine& line) {
+  return !line.tls_certificate.empty() + !line.tls_key.empty() + !line.tls_authority.empty();
+}
+
+// A flag that would do nothing was meant for something.
+absl::Status CheckLocal(const CommandLine& line) {
+  if (line.local) {
+    if (TlsFlags(line) == 0 && line.token_file.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        "--token-file and --tls-... mean nothing with --local, whose socket is your own; remove "
+        "them");
+  }
+  const char* flag = line.keep        ? "--keep"
+                     : line.data      ? "--data"
+                     : line.cpu_slots ? "--cpu-slots"
+                                      : nullptr;
+  if (flag == nullptr) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, " means nothing without --local; remove it"));
+}
+
 absl::Status CheckCluster(const Command& command, const CommandLine& line) {
   if (!(command.groups & (kRemote | kMaybeRemote))) return absl::OkStatus();
   if (line.local && line.coordinator) {
@@ -72,11 +93,8 @@ absl::Status CheckCluster(const Command& command, const CommandLine& line) {
         absl::StrCat("no coordinator is named; use --coordinator ENDPOINT or $RACKMARK_COORDINATOR",
                      (command.groups & kRun) ? ", or --local N to start a cluster here" : ""));
   }
-  if (!line.local && line.keep) {
-    return absl::InvalidArgumentError("--keep means nothing without --local; remove it");
-  }
-  const int tls =
-      !line.tls_certificate.empty() + !line.tls_key.empty() + !line.tls_authority.empty();
+  RETURN_IF_ERROR(CheckLocal(line));
+  const int tls = TlsFlags(line);
   if (tls != 0 && tls != 3) {
     return absl::InvalidArgumentError("--tls-cert, --tls-key and --tls-ca go together; give all");
   }

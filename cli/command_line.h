@@ -11,6 +11,8 @@ namespace rackmark {
 
 enum class Output { kTable, kJson, kYaml, kHtml, kMarkdown, kCsv, kJunit };
 
+constexpr const char* kDataDefault = "rackmark-data";
+
 // All flags of all commands; each command accepts its own.
 struct CommandLine {
   std::string command;
@@ -25,15 +27,21 @@ struct CommandLine {
   std::vector<std::string> sets;
   std::optional<int64_t> local;
   std::optional<int64_t> cpu_slots;
-  std::string data = "rackmark-data";
+  std::optional<std::string> data;  // missing: kDataDefault
   std::optional<std::string> out;
   std::optional<std::string> to;
   bool keep = false;
+  std::optional<int64_t> limit;
   std::string reason;
   std::string grace;      // a duration; empty = each job's own
   std::string tolerance;  // a share; empty = the default
   std::string noise;
 };
+
+// What a list's request says: 0 = as many as the coordinator sends unasked.
+inline uint32_t LimitOf(const CommandLine& line) {
+  return static_cast<uint32_t>(line.limit.value_or(0));
+}
 
 // `arguments` without the program's name; `environment_coordinator` is $RACKMARK_COORDINATOR.
 // INVALID_ARGUMENT: one sentence for kExitUsage.

@@ -33,6 +33,16 @@ TEST(CommandLine, RunTakesAllItsFlags) {
   EXPECT_FALSE(line->coordinator);  // --local wins over the environment
 }
 
+TEST(CommandLine, AFlagOfALocalClusterNeedsOneWhereverTheCoordinatorIsNamed) {
+  EXPECT_THAT(
+      ParseCommandLine({"run", "a", "--cpu-slots", "4"}, "unix:/environment").status().ToString(),
+      HasSubstr("--cpu-slots means nothing without --local"));
+  EXPECT_EQ(ParseCommandLine({"local", "2", "--cpu-slots", "4"}, "unix:/environment")->cpu_slots,
+            4);
+  EXPECT_EQ(ParseCommandLine({"backup", "--to", "b", "--data", "d"}, "unix:/environment")->data,
+            "d");
+}
+
 TEST(CommandLine, CoordinatorComesFromFlagOrEnvironment) {
   EXPECT_EQ(ParseCommandLine({"nodes"}, "unix:/a")->coordinator, "unix:/a");
   EXPECT_EQ(ParseCommandLine({"nodes", "--coordinator", "h:1"}, "unix:/a")->coordinator, "h:1");
@@ -50,7 +60,14 @@ TEST(CommandLine, MistakesSayWhatToDo) {
       {{"run", "a", "--local", "0"}, "--local"},
       {{"run", "a", "--local", "x"}, "--local"},
       {{"run", "a", "--local", "2", "--coordinator", "h:1"}, "exclude each other"},
-      {{"run", "a", "--coordinator", "h:1", "--keep"}, "means nothing without --local"},
+      {{"run", "a", "--coordinator", "h:1", "--keep"}, "--keep means nothing without --local"},
+      {{"run", "a", "--coordinator", "h:1", "--data", "rackmark-data"},
+       "--data means nothing without --local; remove it"},
+      {{"run", "a", "--coordinator", "h:1", "--cpu-slots", "4"}, "--cpu-slots means nothing"},
+      {{"run", "a", "--local", "2", "--token-file", "t"}, "mean nothing with --local"},
+      {{"run", "a", "--local", "2", "--tls-ca", "t"}, "mean nothing with --local"},
+      {{"run", "a", "--local", "2", "--tls-cert", "c", "--tls-key", "k", "--tls-ca", "a"},
+       "mean nothing with --local"},
       {{"run", "a", "--locl", "2"}, "did you mean --local?"},
       {{"nodes", "--local", "2"}, "unknown flag --local"},
       {{"nodes", "--coordinator", "h:1", "--output", "html"}, "write table, json or yaml"},
@@ -82,6 +99,11 @@ TEST(CommandLine, WhatIsForOneCommandOnly) {
   EXPECT_THAT(ErrorOf({"watch", "j1", "--coordinator", "h:1", "--output", "yaml"}),
               HasSubstr("write table or json"));
   EXPECT_THAT(ErrorOf({"schema", "job", "--output", "json"}), HasSubstr("unknown flag --output"));
+  EXPECT_EQ(LimitOf(*ParseCommandLine({"runs", "j1", "--limit", "10000"}, "h:1")), 10'000U);
+  EXPECT_EQ(LimitOf(*ParseCommandLine({"jobs"}, "h:1")), 0U);
+  EXPECT_THAT(ErrorOf({"jobs", "--limit", "0", "--coordinator", "h:1"}), HasSubstr("--limit"));
+  EXPECT_THAT(ErrorOf({"nodes", "--limit", "1", "--coordinator", "h:1"}),
+              HasSubstr("unknown flag"));
 }
 
 TEST(CommandLine, HelpIsEverywhere) {

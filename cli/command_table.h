@@ -30,6 +30,7 @@ enum FlagGroup : unsigned {
   kBackup = 1U << 8,  // of a coordinator's folder
   kBackupTo = 1U << 9,
   kGrace = 1U << 10,
+  kLimit = 1U << 11,  // of a list
 };
 
 // What a word or a flag's value is: what completion offers for it.

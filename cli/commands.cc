@@ -54,11 +54,13 @@ int Submit(const CommandLine& line, CoordinatorClient& client) {
   if (const auto* suite = std::get_if<v1::Suite>(&*document)) {
     return Show(client.SubmitSuite(*suite, RandomHex(16), kCallPatience), line,
                 [](const v1::SubmitSuiteReply& reply) {
+                  for (const std::string& note : reply.notes()) Warn(note);
                   return DisplaySuite(reply.identity().cluster_id(), reply.suite_id()) + "\n";
                 });
   }
   return Show(client.Submit(std::get<v1::Job>(*document), RandomHex(16), kCallPatience), line,
               [](const v1::SubmitReply& reply) {
+                if (!reply.note().empty()) Warn(reply.note());
                 return DisplayJob(reply.identity().cluster_id(), JobId{reply.job_id()}) + "\n";
               });
 }
@@ -68,14 +70,15 @@ int Nodes(const CommandLine& line, CoordinatorClient& client) {
 }
 
 int Jobs(const CommandLine& line, CoordinatorClient& client) {
-  return Show(client.ListJobs(kCallPatience), line, JobsTable);
+  return Show(client.ListJobs(LimitOf(line), kCallPatience), line, JobsTable);
 }
 
 int Runs(const CommandLine& line, CoordinatorClient& client) {
-  if (line.words.empty()) return Show(client.ListRuns(0, kCallPatience), line, RunsTable);
+  const uint32_t limit = LimitOf(line);
+  if (line.words.empty()) return Show(client.ListRuns(0, limit, kCallPatience), line, RunsTable);
   const auto id = JobOf(line.words.front(), client);
   if (!id.ok()) return Complain(id.status(), ExitOfCall(id.status()));
-  return Show(client.ListRuns(*id, kCallPatience), line, RunsTable);
+  return Show(client.ListRuns(*id, limit, kCallPatience), line, RunsTable);
 }
 
 int Report(const CommandLine& line, CoordinatorClient& client) {

@@ -47,6 +47,7 @@ int Drain(const CommandLine& line, CoordinatorClient& client);
 int Uncordon(const CommandLine& line, CoordinatorClient& client);
 int Quarantine(const CommandLine& line, CoordinatorClient& client);
 int Readmit(const CommandLine& line, CoordinatorClient& client);
+int Forget(const CommandLine& line, CoordinatorClient& client);
 
 }  // namespace commands
 }  // namespace rackmark

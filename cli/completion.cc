@@ -78,7 +78,8 @@ _rackmark_jobs() {
         where+=("${words[i]}" "${words[i + 1]}") ;;
     esac
   done
-  timeout 2 "${words[0]/#\~/$HOME}" jobs "${where[@]}" 2>/dev/null | awk 'NR > 1 { print $1 }'
+  timeout 2 "${words[0]/#\~/$HOME}" jobs "${where[@]}" 2>/dev/null |
+    awk '$1 ~ /-j[0-9]+$/ { print $1 }'
 }
 _rackmark() {
   # The line split at blanks: bash itself would also split unix:/path at its colon.
@@ -138,7 +139,8 @@ std::string Zsh() {
       "#compdef rackmark\n"
       "_rackmark_jobs() {\n"
       "  local -a jobs\n"
-      "  jobs=(${(f)\"$(timeout 2 rackmark jobs 2>/dev/null | awk 'NR > 1 { print $1 }')\"})\n"
+      "  jobs=(${(f)\"$(timeout 2 rackmark jobs 2>/dev/null | awk '$1 ~ /-j[0-9]+$/ { print $1 "
+      "}')\"})\n"
       "  compadd -a jobs\n}\n"
       "_rackmark_jobs_or_files() { _rackmark_jobs; _files }\n"
       "_rackmark() {\n  local -a commands\n  commands=(\n";
@@ -183,7 +185,7 @@ std::string Fish() {
   std::string text =
       "# fish completion of rackmark\n"
       "function __rackmark_jobs\n"
-      "  timeout 2 rackmark jobs 2>/dev/null | awk 'NR > 1 { print $1 }'\nend\n"
+      "  timeout 2 rackmark jobs 2>/dev/null | awk '$1 ~ /-j[0-9]+$/ { print $1 }'\nend\n"
       "complete -c rackmark -f\n";
   for (const Command& command : Commands()) {
     absl::StrAppend(&text, "complete -c rackmark -n __fish_use_subcommand -a ",

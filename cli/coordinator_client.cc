@@ -171,13 +171,17 @@ absl::StatusOr<v1::ListNodesReply> CoordinatorClient::ListNodes(Nanos patience) 
   return all;
 }
 
-absl::StatusOr<v1::ListJobsReply> CoordinatorClient::ListJobs(Nanos patience) {
-  return Call(&AsyncStub::ListJobs, v1::ListJobsRequest(), patience);
+absl::StatusOr<v1::ListJobsReply> CoordinatorClient::ListJobs(uint32_t limit, Nanos patience) {
+  v1::ListJobsRequest request;
+  request.set_limit(limit);
+  return Call(&AsyncStub::ListJobs, std::move(request), patience);
 }
 
-absl::StatusOr<v1::ListRunsReply> CoordinatorClient::ListRuns(uint64_t job_id, Nanos patience) {
+absl::StatusOr<v1::ListRunsReply> CoordinatorClient::ListRuns(uint64_t job_id, uint32_t limit,
+                                                              Nanos patience) {
   v1::ListRunsRequest request;
   request.set_job_id(job_id);
+  request.set_limit(limit);
   return Call(&AsyncStub::ListRuns, std::move(request), patience);
 }
 
@@ -201,10 +205,11 @@ absl::StatusOr<v1::SubmitSuiteReply> CoordinatorClient::SubmitSuite(
   return Call(&AsyncStub::SubmitSuite, std::move(request), patience);
 }
 
-absl::StatusOr<v1::ListSuitesReply> CoordinatorClient::ListSuites(uint64_t suite_id,
+absl::StatusOr<v1::ListSuitesReply> CoordinatorClient::ListSuites(uint64_t suite_id, uint32_t limit,
                                                                   Nanos patience) {
   v1::ListSuitesRequest request;
   request.set_suite_id(suite_id);
+  request.set_limit(limit);
   return Call(&AsyncStub::ListSuites, std::move(request), patience);
 }
 

@@ -34,8 +34,9 @@ class CoordinatorClient {
                                          Nanos patience);
   // All of them, in as many messages as they need; each has this patience.
   absl::StatusOr<v1::ListNodesReply> ListNodes(Nanos patience);
-  absl::StatusOr<v1::ListJobsReply> ListJobs(Nanos patience);
-  absl::StatusOr<v1::ListRunsReply> ListRuns(uint64_t job_id, Nanos patience);
+  // The newest ones. `limit` 0: as many as the coordinator sends unasked.
+  absl::StatusOr<v1::ListJobsReply> ListJobs(uint32_t limit, Nanos patience);
+  absl::StatusOr<v1::ListRunsReply> ListRuns(uint64_t job_id, uint32_t limit, Nanos patience);
   absl::StatusOr<v1::WhyReply> Why(uint64_t job_id, Nanos patience);
   absl::StatusOr<v1::GetReportReply> GetReport(uint64_t job_id, Nanos patience);
 
@@ -43,7 +44,7 @@ class CoordinatorClient {
                                                    const std::string& submission_id,
                                                    Nanos patience);
   // `suite_id` 0: the newest ones.
-  absl::StatusOr<v1::ListSuitesReply> ListSuites(uint64_t suite_id, Nanos patience);
+  absl::StatusOr<v1::ListSuitesReply> ListSuites(uint64_t suite_id, uint32_t limit, Nanos patience);
   absl::StatusOr<v1::ApplyScheduleReply> ApplySchedule(const v1::Schedule& schedule,
                                                        Nanos patience);
   absl::StatusOr<v1::ListSchedulesReply> ListSchedules(Nanos patience);

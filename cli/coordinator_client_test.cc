@@ -38,8 +38,9 @@ class Pages : public v1::ClientService::CallbackService {
     return reactor;
   }
   grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
-                                     const v1::ListJobsRequest*,
+                                     const v1::ListJobsRequest* request,
                                      v1::ListJobsReply* reply) override {
+    EXPECT_EQ(request->limit(), 7U);
     *reply->mutable_identity() = MakeIdentity("c1", 1, "c");
     reply->add_jobs()->set_name(std::string(5 << 20, 'x'));
     auto* reactor = context->DefaultReactor();
@@ -75,7 +76,7 @@ TEST_F(CoordinatorClientTest, AsksForNodesUntilItHasAll) {
 }
 
 TEST_F(CoordinatorClientTest, AnAnswerThatIsTooLargeIsNoMissingCoordinator) {
-  const auto jobs = client_->ListJobs(20 * kSecond);
+  const auto jobs = client_->ListJobs(7, 20 * kSecond);
   EXPECT_EQ(jobs.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(jobs.status().message()),
               HasSubstr("does not fit into one message of 4 MiB; ask for less"));

@@ -46,6 +46,10 @@ int ExitOfCall(const absl::Status& status) {
   }
 }
 
+int ExitOfWords(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) ? int{kExitUsage} : ExitOfCall(status);
+}
+
 std::string VerdictText(v1::Verdict verdict) {
   if (verdict == v1::VERDICT_UNKNOWN || !v1::Verdict_IsValid(verdict)) return "-";
   return v1::Verdict_Name(verdict).substr(sizeof("VERDICT_") - 1);

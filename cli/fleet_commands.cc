@@ -20,6 +20,13 @@ int Show(const absl::StatusOr<Reply>& reply, const CommandLine& line, const Rend
   return kExitPass;
 }
 
+// The same of a call that hands over no file.
+template <typename Reply, typename Render>
+int ShowOfWords(const absl::StatusOr<Reply>& reply, const CommandLine& line, const Render& render) {
+  if (!reply.ok()) return Complain(reply.status(), ExitOfWords(reply.status()));
+  return Show(reply, line, render);
+}
+
 int Usage(std::string_view sentence) {
   return Complain(absl::InvalidArgumentError(ToAbsl(sentence)), kExitUsage);
 }
@@ -49,15 +56,15 @@ int Switch(const CommandLine& line, CoordinatorClient& client, bool suspend) {
   v1::Schedule schedule;
   schedule.set_name(line.words[1]);
   schedule.set_suspend(suspend);
-  return Show(client.ApplySchedule(schedule, kCallPatience), line, ScheduleText);
+  return ShowOfWords(client.ApplySchedule(schedule, kCallPatience), line, ScheduleText);
 }
 
 int Remove(const CommandLine& line, CoordinatorClient& client) {
-  return Show(client.RemoveSchedule(line.words[1], kCallPatience), line,
-              [&line](const v1::RemoveScheduleReply&) {
-                return absl::StrCat("schedule ", EscapeControl(line.words[1]),
-                                    " is removed; what it has begun goes on\n");
-              });
+  return ShowOfWords(client.RemoveSchedule(line.words[1], kCallPatience), line,
+                     [&line](const v1::RemoveScheduleReply&) {
+                       return absl::StrCat("schedule ", EscapeControl(line.words[1]),
+                                           " is removed; what it has begun goes on\n");
+                     });
 }
 
 int Change(const CommandLine& line, CoordinatorClient& client, v1::NodeChange change) {
@@ -70,16 +77,19 @@ int Change(const CommandLine& line, CoordinatorClient& client, v1::NodeChange ch
     if (!grace.ok()) return Usage(absl::StrCat("--grace ", grace.status().message()));
     request.set_grace_ns(*grace);
   }
-  return Show(client.ChangeNode(request, kCallPatience), line, NodeChangeText);
+  return ShowOfWords(client.ChangeNode(request, kCallPatience), line, NodeChangeText);
 }
 
 }  // namespace
 
 int Suites(const CommandLine& line, CoordinatorClient& client) {
-  if (line.words.empty()) return Show(client.ListSuites(0, kCallPatience), line, SuitesTable);
+  if (line.words.empty()) {
+    return Show(client.ListSuites(0, LimitOf(line), kCallPatience), line, SuitesTable);
+  }
+  if (line.limit) return Usage("--limit means nothing for one SUITE; remove it");
   const auto id = SuiteOf(line.words.front(), client);
   if (!id.ok()) return FailedCall(id.status());
-  const auto suites = client.ListSuites(*id, kCallPatience);
+  const auto suites = client.ListSuites(*id, 0, kCallPatience);
   if (suites.ok() && suites->suites_size() != 1) {
     return FailedCall(
         absl::InternalError("the coordinator answered without the suite that it was asked for; "
@@ -118,6 +128,9 @@ int Quarantine(const CommandLine& line, CoordinatorClient& client) {
 }
 int Readmit(const CommandLine& line, CoordinatorClient& client) {
   return Change(line, client, v1::NODE_CHANGE_READMIT);
+}
+int Forget(const CommandLine& line, CoordinatorClient& client) {
+  return Change(line, client, v1::NODE_CHANGE_FORGET);
 }
 
 }  // namespace rackmark::commands

@@ -64,8 +64,11 @@ std::string MissedText(const v1::MissedInstants& missed) {
 }
 
 std::string NoteText(const v1::ScheduleStatus& status) {
-  if (!status.held().empty()) return status.held();
-  return status.has_missed() ? MissedText(status.missed()) : "";
+  std::string text = status.held();
+  if (status.has_missed()) {
+    absl::StrAppend(&text, text.empty() ? "" : "; ", MissedText(status.missed()));
+  }
+  return text;
 }
 
 }  // namespace
@@ -100,7 +103,7 @@ std::string SuitesTable(const v1::ListSuitesReply& reply) {
                suite.checked() ? absl::StrCat(suite.findings_size()) : "-",
                FormatUnixTime(suite.submitted_unix_ns()), suite.by().name()});
   }
-  return table.ToString();
+  return table.ToString() + MoreText(reply.left_out());
 }
 
 std::string SuiteText(std::string_view cluster_id, const v1::SuiteStatus& suite) {
@@ -126,7 +129,11 @@ std::string SchedulesTable(const v1::ListSchedulesReply& reply) {
                status.last_unix_ns() == 0 ? "-" : FormatUnixTime(status.last_unix_ns()),
                absl::StrCat(status.running()), NoteText(status)});
   }
-  return table.ToString();
+  std::string text = table.ToString();
+  if (reply.left_out() > 0) {
+    absl::StrAppend(&text, "and ", reply.left_out(), " more, which did not fit into one message\n");
+  }
+  return text;
 }
 
 std::string ScheduleText(const v1::ApplyScheduleReply& reply) {

@@ -59,7 +59,7 @@ std::optional<int> Follower::Take(const WatchUpdate& update) {
     case WatchUpdate::Kind::kReply:
       last_ = update.reply;
       ended_ = last_.job().phase() == v1::JOB_PHASE_ENDED;
-      if (options_.take && !options_.take(last_)) return kExitPass;
+      if (options_.take && !options_.take(last_)) return kExitError;
       // Each one is shown to the screen, so that a short phase has its line in a pipe.
       if (options_.shows) screen_.Show(last_, Elapsed());
       return std::nullopt;

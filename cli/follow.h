@@ -19,7 +19,8 @@ namespace rackmark {
 struct FollowOptions {
   uint64_t job_id = 0;
   bool cancels = true;  // a stop cancels the job and waits for its end; else it only ends this view
-  // Called for each state, before the screen shows it. False = nobody reads any more.
+  // Called for each state, before the screen shows it. False = nobody reads any more, which ends
+  // the view with kExitError; why is told elsewhere (FinishOutput).
   std::function<bool(const v1::WatchJobReply&)> take;
   bool shows = true;  // progress on the screen
   // Called ten times a second: keeps a local cluster alive. An error ends the view.

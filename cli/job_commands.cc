@@ -38,11 +38,13 @@ int Watch(const CommandLine& line, StopSignal& stop) {
   options.cancels = false;
   options.shows = !json;
   options.take = [json, &screen](const v1::WatchJobReply& reply) {
-    return json ? Print(MessageLine(reply)) : !screen.broken();
+    return json ? Print(MessageLine(reply)) : screen.error() == 0;
   };
   Follower follower(**client, stop, screen, std::move(options));
-  if (const auto exit = follower.Run()) return *exit;
+  const auto exit = follower.Run();
   screen.Clear();
+  if (!json && screen.error() != 0) OutputFailed(screen.error());
+  if (exit) return *exit;
   if (!json) Print(EndText(DisplayJob((*client)->cluster_id(), JobId{*id}), follower.last().job()));
   return ExitOf(follower.verdict());
 }

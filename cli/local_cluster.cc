@@ -129,6 +129,13 @@ bool AwaitEnd(pid_t pid, int signal_fd, Nanos patience) {
   return n > 0 && fds[0].revents != 0;
 }
 
+// How many devices each of its nodes has to have; missing = any number will do.
+std::optional<uint32_t> DevicesPerNode(const v1::Gang& gang) {
+  if (gang.has_per_node()) return gang.per_node();
+  if (gang.within() == v1::WITHIN_NODE && !gang.preferred()) return gang.devices();
+  return std::nullopt;
+}
+
 }  // namespace
 
 absl::StatusOr<uint32_t> SlotsFor(const v1::Gang& gang, const LocalOptions& options) {
@@ -145,7 +152,7 @@ absl::StatusOr<uint32_t> SlotsFor(const v1::Gang& gang, const LocalOptions& opti
                                    " devices each, and --local ", n, " starts ", n,
                                    "; use --local ", nodes, " or change gang.per_node"));
   }
-  const uint32_t needed = gang.has_per_node() ? gang.per_node() : (gang.devices() + n - 1) / n;
+  const uint32_t needed = DevicesPerNode(gang).value_or((gang.devices() + n - 1) / n);
   const uint32_t slots = options.cpu_slots.value_or(needed);
   if (slots < needed) {
     return impossible(absl::StrCat("the gang needs ", needed,
@@ -162,6 +169,7 @@ absl::StatusOr<uint32_t> SlotsFor(const v1::Gang& gang, const LocalOptions& opti
 
 absl::Status CheckFits(const v1::Gang& gang, const v1::ListNodesReply& nodes) {
   if (nodes.left_out() > 0) return absl::OkStatus();  // nobody can say; the coordinator decides
+  const std::optional<uint32_t> per_node = DevicesPerNode(gang);
   uint64_t devices = 0;
   uint32_t large_nodes = 0;  // with per_node devices or more
   for (const v1::NodeStatus& node : nodes.nodes()) {
@@ -171,20 +179,36 @@ absl::Status CheckFits(const v1::Gang& gang, const v1::ListNodesReply& nodes) {
       here += device.kind() == gang.kind() ? 1U : 0U;
     }
     devices += here;
-    large_nodes += gang.has_per_node() && here >= gang.per_node() ? 1U : 0U;
+    large_nodes += per_node && here >= *per_node ? 1U : 0U;
   }
   const char* kind = gang.kind() == v1::DEVICE_KIND_GPU ? "GPU" : "CPU";
   constexpr std::string_view kRemedy =
       "; use a smaller gang, or rackmark submit, which waits for nodes to join";
-  if (gang.has_per_node() && large_nodes < gang.devices() / gang.per_node()) {
+  if (per_node && large_nodes < gang.devices() / *per_node) {
     return absl::OutOfRangeError(absl::StrCat(
-        "the gang needs ", gang.devices() / gang.per_node(), " nodes with ", gang.per_node(), " ",
-        kind, " devices each, and ", large_nodes, " known nodes have that", ToAbsl(kRemedy)));
+        "the gang needs ", gang.devices() / *per_node, " nodes with ", *per_node, " ", kind,
+        " devices each, and ", large_nodes, " known nodes have that", ToAbsl(kRemedy)));
   }
   if (devices >= gang.devices()) return absl::OkStatus();
   return absl::OutOfRangeError(absl::StrCat("the gang needs ", gang.devices(), " ", kind,
                                             " devices, and all known nodes together have ", devices,
                                             ToAbsl(kRemedy)));
+}
+
+absl::Status CheckQuarantine(const v1::Gang& gang, const v1::ListNodesReply& nodes) {
+  if (!gang.quarantined() || nodes.left_out() > 0) return absl::OkStatus();
+  uint64_t devices = 0;
+  for (const v1::NodeStatus& node : nodes.nodes()) {
+    if (node.standing() != v1::STANDING_QUARANTINED) continue;
+    for (const v1::Device& device : node.info().devices()) {
+      devices += device.kind() == gang.kind() ? 1U : 0U;
+    }
+  }
+  if (devices >= gang.devices()) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat(
+      "the gang is a check of nodes in quarantine and needs ", gang.devices(),
+      " devices there, and the nodes in quarantine have ", devices,
+      "; set quarantined: false, or put a node there first (rackmark quarantine NODE)"));
 }
 
 std::vector<std::string> CoordinatorArguments(const LocalOptions& options,

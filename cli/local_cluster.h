@@ -36,6 +36,9 @@ absl::StatusOr<uint32_t> SlotsFor(const v1::Gang& gang, const LocalOptions& opti
 // even if all of them were free. Pure.
 absl::Status CheckFits(const v1::Gang& gang, const v1::ListNodesReply& nodes);
 
+// OUT_OF_RANGE if `gang` is a check of nodes in quarantine, and not enough of them are there. Pure.
+absl::Status CheckQuarantine(const v1::Gang& gang, const v1::ListNodesReply& nodes);
+
 // The command lines. Pure.
 std::vector<std::string> CoordinatorArguments(const LocalOptions& options,
                                               const std::string& endpoint);

@@ -93,6 +93,46 @@ TEST(CheckFits, CountsDevicesOfTheKindOnNodesThatAreThere) {
   EXPECT_TRUE(CheckFits(Cpus(3, 3), nodes).ok());
 }
 
+TEST(SlotsFor, AGangWithinOneNodeHasAllItsDevicesThere) {
+  LocalOptions two;
+  v1::Gang gang = Cpus(3, std::nullopt);
+  gang.set_within(v1::WITHIN_NODE);
+  EXPECT_EQ(*SlotsFor(gang, two), 3u);
+  gang.set_preferred(true);  // it may be wider
+  EXPECT_EQ(*SlotsFor(gang, two), 2u);
+  gang.set_preferred(false);
+  two.cpu_slots = 2;
+  EXPECT_THAT(
+      std::string(SlotsFor(gang, two).status().message()),
+      HasSubstr("needs 3 devices on a node, and --cpu-slots 2 offers 2; use --cpu-slots 3"));
+  v1::ListNodesReply nodes;
+  for (int i = 0; i < 2; ++i) {
+    v1::NodeStatus& node = *nodes.add_nodes();
+    for (int d = 0; d < 2; ++d) node.mutable_info()->add_devices()->set_kind(v1::DEVICE_KIND_CPU);
+  }
+  EXPECT_THAT(std::string(CheckFits(gang, nodes).message()),
+              HasSubstr("needs 1 nodes with 3 CPU devices each, and 0 known nodes have that"));
+  gang.set_preferred(true);
+  EXPECT_TRUE(CheckFits(gang, nodes).ok());
+}
+
+TEST(CheckQuarantine, ACheckNeedsNodesThatAreThere) {
+  v1::ListNodesReply nodes;
+  v1::NodeStatus& node = *nodes.add_nodes();
+  node.mutable_info()->add_devices()->set_kind(v1::DEVICE_KIND_CPU);
+  v1::Gang gang = Cpus(1, std::nullopt);
+  EXPECT_TRUE(CheckQuarantine(gang, nodes).ok());
+  gang.set_quarantined(true);
+  EXPECT_THAT(std::string(CheckQuarantine(gang, nodes).message()),
+              HasSubstr("needs 1 devices there, and the nodes in quarantine have 0; set"));
+  node.set_standing(v1::STANDING_QUARANTINED);
+  EXPECT_TRUE(CheckQuarantine(gang, nodes).ok());
+  gang.set_devices(2);
+  EXPECT_FALSE(CheckQuarantine(gang, nodes).ok());
+  nodes.set_left_out(1);
+  EXPECT_TRUE(CheckQuarantine(gang, nodes).ok());
+}
+
 TEST(Arguments, AreWhatTheProgramsTake) {
   LocalOptions options;
   options.data = "/data";

@@ -14,5 +14,5 @@ int main(int argc, char** argv) {
       std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc),
       named != nullptr && *named != '\0' ? std::optional<std::string>(named) : std::nullopt);
   if (!line.ok()) return Complain(line.status(), kExitUsage);
-  return RunCommand(*line);
+  return FinishOutput(RunCommand(*line));
 }

@@ -48,7 +48,7 @@ LocalOptions LocalOptionsOf(const CommandLine& line, uint32_t workers) {
   LocalOptions options;
   options.workers = workers;
   if (line.cpu_slots) options.cpu_slots = static_cast<uint32_t>(*line.cpu_slots);
-  options.data = line.data;
+  options.data = line.data.value_or(kDataDefault);
   return options;
 }
 
@@ -108,8 +108,9 @@ std::string AskAgain(const Session& session, uint64_t job_id) {
   if (session.line.keep) {
     return absl::StrCat("; get the report again with ", ask, session.cluster->endpoint());
   }
-  return absl::StrCat("; get the report again: start rackmark local 1 --data ", session.line.data,
-                      ", then ", ask, "ENDPOINT, which that prints");
+  return absl::StrCat("; get the report again: start rackmark local 1 --data ",
+                      EscapeControl(session.cluster->options().data), ", then ", ask,
+                      "ENDPOINT, which that prints");
 }
 
 // Shows the report, writes its files, and turns the verdict into the exit status.
@@ -132,12 +133,13 @@ int Finish(Session& session, uint64_t job_id, v1::Verdict verdict) {
                                  absl::StrCat(files.status().message(), AskAgain(session, job_id))),
                     kExitError);
   }
-  const std::string paths =
-      absl::StrCat("\nreport: ", files->html, "\n        ", files->json, "\n");
+  const std::string html = "report: " + EscapeControl(files->html);
+  const std::string json = "        " + EscapeControl(files->json);
   if (session.line.output == Output::kTable) {
-    Print(paths);
+    Print(absl::StrCat("\n", html, "\n", json, "\n"));
   } else {
-    session.screen.Say(paths);  // stdout is one document
+    session.screen.Say(html);  // stdout is one document
+    session.screen.Say(json);
   }
   return ExitOf(summary.verdict());
 }
@@ -175,10 +177,40 @@ std::optional<int> CheckGangs(Session& session, const Document& document) {
   const auto nodes = session.client->ListNodes(kCallPatience);
   if (!nodes.ok()) return TellCall(session, nodes.status());
   for (const v1::Job* job : JobsOf(document)) {
-    const absl::Status fits = CheckFits(job->spec().gang(), *nodes);
+    const v1::Gang& gang = job->spec().gang();
+    // A local cluster was made for it (SlotsFor).
+    absl::Status fits = session.cluster ? absl::OkStatus() : CheckFits(gang, *nodes);
+    // Of a suite, parts before it may be what puts nodes there.
+    if (fits.ok() && !job->has_part()) fits = CheckQuarantine(gang, *nodes);
     if (!fits.ok()) return Tell(session, AtGang(*job, session.line, fits), kExitImpossible);
   }
   return std::nullopt;
+}
+
+// What a submission got.
+struct Booked {
+  uint64_t first_job;
+  uint32_t jobs;
+};
+
+// The coordinator knows no nodes that a gang would fit. There others may join; a local cluster
+// stays as it is, and the jobs would wait for ever. Missing = go on.
+std::optional<int> HeedNote(Session& session, const Booked& booked, const absl::Status& note) {
+  if (!session.cluster) {
+    session.screen.Say(absl::StrCat("warning: ", note.message()));
+    return std::nullopt;
+  }
+  for (uint32_t i = 0; i < booked.jobs; ++i) {
+    const auto cancelled = session.client->Cancel(
+        booked.first_job + i, "its gang fits no nodes of this local cluster", kCallPatience);
+    if (!cancelled.ok()) return TellCall(session, cancelled.status());
+  }
+  return Tell(
+      session,
+      absl::Status(note.code(), absl::StrCat(note.message(),
+                                             ", and none joins a local cluster, so that it is "
+                                             "cancelled; change the gang, or use --coordinator")),
+      kExitImpossible);
 }
 
 int SubmitAndFollow(Session& session, const v1::Job& job) {
@@ -189,6 +221,10 @@ int SubmitAndFollow(Session& session, const v1::Job& job) {
                                   ": ", job.name(), ", ", job.spec().runs_size(),
                                   job.spec().runs_size() == 1 ? " run on " : " runs on ",
                                   job.spec().gang().devices(), " devices"));
+  if (!submitted->note().empty()) {
+    const absl::Status note = AtGang(job, session.line, absl::OutOfRangeError(submitted->note()));
+    if (const auto exit = HeedNote(session, {job_id, 1}, note)) return *exit;
+  }
   if (std::any_of(job.spec().runs().begin(), job.spec().runs().end(),
                   [](const v1::RunSpec& run) { return run.serve().load().has_auto_(); })) {
     session.screen.Calibrates();
@@ -233,7 +269,12 @@ int SubmitAndFollowSuite(Session& session, const v1::Suite& suite) {
   const std::string name = DisplaySuite(cluster, submitted->suite_id());
   session.screen.Say(absl::StrCat("suite ", name, ": ", suite.name(), ", ", submitted->jobs(),
                                   submitted->jobs() == 1 ? " job" : " jobs"));
-  for (const std::string& note : submitted->notes()) session.screen.Say(EscapeControl(note));
+  for (const std::string& text : submitted->notes()) {
+    const absl::Status note =
+        absl::OutOfRangeError(absl::StrCat(session.line.words.front(), ": part ", text));
+    const Booked booked = {submitted->first_job_id(), submitted->jobs()};
+    if (const auto exit = HeedNote(session, booked, note)) return *exit;
+  }
   SuiteFollowOptions options;
   options.suite_id = submitted->suite_id();
   if (session.cluster) {
@@ -297,9 +338,8 @@ int RunFile(const CommandLine& line, StopSignal& stop) {
   session.client = *std::move(client);
   if (line.local) {
     if (const auto exit = WaitForWorkers(session)) return *exit;
-  } else if (const auto exit = CheckGangs(session, *document)) {
-    return *exit;
   }
+  if (const auto exit = CheckGangs(session, *document)) return *exit;
   if (const auto exit = CheckOut(session)) return *exit;
   const absl::Status uploaded =
       traces.Upload(*session.client, kCallPatience,
@@ -332,9 +372,9 @@ int RunLocal(const CommandLine& line, StopSignal& stop) {
   if (const auto exit = StartCluster(session, options, slots)) return *exit;
   const std::string& endpoint = session.cluster->endpoint();
   if (line.output == Output::kJson) {
-    Print(absl::StrCat("{\"endpoint\": \"", endpoint, "\"}\n"));
+    if (!Print(absl::StrCat("{\"endpoint\": \"", endpoint, "\"}\n"))) return kExitError;
   } else {
-    Print(absl::StrCat(endpoint, "\n"));
+    if (!Print(absl::StrCat(endpoint, "\n"))) return kExitError;
     session.screen.Say(absl::StrCat("a coordinator and ", workers,
                                     " workers run until Ctrl-C; try ",
                                     "rackmark run FILE --coordinator ", endpoint));

@@ -9,6 +9,7 @@
 
 #include "cli/progress.h"
 #include "common/status.h"
+#include "common/text.h"
 
 namespace rackmark {
 namespace {
@@ -51,7 +52,7 @@ void Screen::Write(const std::string& bytes) {
     const ssize_t n = write(fd_, bytes.data() + at, bytes.size() - at);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
-      broken_ = true;  // the job goes on all the same
+      error_ = n < 0 ? errno : EIO;  // the job goes on all the same
       return;
     }
     at += static_cast<size_t>(n);
@@ -94,8 +95,9 @@ void Screen::Draw(const std::string& above, const std::vector<std::string>& line
 }
 
 void Screen::Say(const std::string& line) {
-  if (drawn_.empty()) return Write(line + "\n");
-  Draw(line + "\x1b[K\n", std::vector<std::string>(drawn_));
+  const std::string safe = EscapeControl(line);
+  if (drawn_.empty()) return Write(safe + "\n");
+  Draw(safe + "\x1b[K\n", std::vector<std::string>(drawn_));
 }
 
 void Screen::Clear() {

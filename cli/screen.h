@@ -1,5 +1,5 @@
 // Where progress goes: a few lines that are redrawn in place on a terminal, or plain lines in a
-// pipe. Always stderr, so that stdout holds results only. One thread.
+// pipe. On stderr, so that stdout holds results only; that of `watch` is its result. One thread.
 #pragma once
 
 #include <string>
@@ -21,10 +21,11 @@ class Screen {
   void Calibrates() { calibrates_ = true; }
   // Draws on a terminal at most 4 times a second; in a pipe at each new phase and every 5 s.
   void Show(const v1::WatchJobReply& reply, Nanos elapsed);
-  // One line that stays; live lines go on below it.
+  // One line that stays; live lines go on below it. Control characters are escaped here, so that
+  // no caller can forget it of a text from outside.
   void Say(const std::string& line);
-  // A write failed: nobody reads any more.
-  bool broken() const { return broken_; }
+  // The errno of a write that failed: nobody reads any more. 0 = none.
+  int error() const { return error_; }
   // Removes the live lines and brings the cursor back.
   void Clear();
 
@@ -37,7 +38,7 @@ class Screen {
   const int fd_;
   const bool terminal_;
   const bool style_;
-  bool broken_ = false;
+  int error_ = 0;
   bool calibrates_ = false;
   std::vector<std::string> drawn_;  // live lines on the terminal
   std::string last_phase_;

@@ -63,7 +63,7 @@ std::optional<int> SuiteFollower::Look() {
     if (SignalWaits(stop_)) return std::nullopt;
   }
   const Nanos patience = options_.supervise || cancelled_at_ ? kTurn : 5 * kSecond;
-  const auto reply = client_.ListSuites(options_.suite_id, patience);
+  const auto reply = client_.ListSuites(options_.suite_id, 0, patience);
   if (!reply.ok()) return Lose(reply.status());
   if (reply->suites_size() != 1 || reply->suites(0).suite_id() != options_.suite_id) {
     return Fail(absl::InternalError(

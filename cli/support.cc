@@ -23,6 +23,8 @@ namespace {
 
 constexpr size_t kJobBytesMax = 1 << 20;
 
+int output_error = 0;  // the errno of the first write to stdout that failed; main's thread
+
 // What a file names is beside that file, wherever the command is run.
 absl::StatusOr<NamedText> ReadBeside(std::string_view path, std::string_view named_by) {
   const std::filesystem::path folder = std::filesystem::path(std::string(named_by)).parent_path();
@@ -98,9 +100,14 @@ bool PausePlainly(Nanos duration) {
 }
 
 int Complain(const absl::Status& status, int exit) {
-  const std::string message(status.message());
+  // Here and not by each caller: what a coordinator says may hold names that others chose.
+  const std::string message = EscapeControl(FromAbsl(status.message()));
   std::fprintf(stderr, "rackmark: %s\n", message.c_str());
   return exit;
+}
+
+void Warn(std::string_view text) {
+  std::fprintf(stderr, "rackmark: warning: %s\n", EscapeControl(text).c_str());
 }
 
 DocumentResult ReadDocumentAt(const std::string& path, const std::vector<std::string>& set_flags,
@@ -154,8 +161,26 @@ absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& en
 }
 
 bool Print(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-         std::fflush(stdout) == 0;
+  errno = 0;
+  const bool written =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (!written) OutputFailed(errno != 0 ? errno : EIO);
+  return written;
+}
+
+void OutputFailed(int error) {
+  if (output_error == 0) output_error = error;
+}
+
+int FinishOutput(int exit) {
+  if (output_error == 0 && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) {
+    OutputFailed(errno != 0 ? errno : EIO);
+  }
+  if (output_error == 0) return exit;
+  return Complain(ErrnoStatus(output_error,
+                              "stdout cannot be written, so that the result is not "
+                              "whole; look at what it is sent to"),
+                  exit == kExitPass ? int{kExitError} : exit);
 }
 
 int ExitOfConnect(const absl::Status& status) {

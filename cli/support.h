@@ -19,6 +19,9 @@ constexpr Nanos kCallPatience = 10 * kSecond;
 // "rackmark: <sentence>" on stderr; returns `exit`.
 int Complain(const absl::Status& status, int exit);
 
+// "rackmark: warning: <text>" on stderr.
+void Warn(std::string_view text);
+
 // Up to one byte more than `bytes_max`, so that the reader sees that it is too large. NOT_FOUND,
 // with the reason and what to do.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max);
@@ -44,8 +47,15 @@ absl::StatusOr<std::unique_ptr<CoordinatorClient>> Connect(const std::string& en
                                                            const CommandLine& line,
                                                            CoordinatorClient::Pause pause);
 
-// False: nobody reads stdout any more.
+// False: stdout takes no more. Whoever goes on all the same need not tell: FinishOutput does.
 bool Print(std::string_view text);
+
+// The same of what is written to stdout by other means; `error` is the errno.
+void OutputFailed(int error);
+
+// The last thing of main: says it if anything of the output did not get where it should. A result
+// that nobody got must not look like a PASS to a script, so that kExitPass becomes kExitError.
+int FinishOutput(int exit);
 
 // Exit status of a Connect that failed.
 int ExitOfConnect(const absl::Status& status);

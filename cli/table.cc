@@ -54,6 +54,12 @@ std::string PhaseText(const std::string& name, size_t prefix) {
   return word;
 }
 
+std::string MoreText(uint32_t left_out) {
+  if (left_out == 0) return "";
+  return absl::StrCat("and ", left_out,
+                      " more; --limit N lists more, as many as fit into one message\n");
+}
+
 Table::Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
 
 void Table::Add(std::vector<std::string> cells) {
@@ -129,7 +135,7 @@ std::string JobsTable(const v1::ListJobsReply& reply) {
     }
     table.Add(std::move(cells));
   }
-  return table.ToString();
+  return table.ToString() + MoreText(reply.left_out());
 }
 
 std::string RunsTable(const v1::ListRunsReply& reply) {
@@ -141,7 +147,7 @@ std::string RunsTable(const v1::ListRunsReply& reply) {
                absl::StrCat(run.attempt()), VerdictText(run.verdict()),
                PlacementText(run.placement()), WhyText(run)});
   }
-  return table.ToString();
+  return table.ToString() + MoreText(reply.left_out());
 }
 
 }  // namespace rackmark

@@ -26,6 +26,9 @@ std::string RunsTable(const v1::ListRunsReply& reply);
 // The answer first, then what it rests on.
 std::string WhyText(const v1::WhyReply& reply);
 
+// The line below a list that is cut; "" where nothing is left out.
+std::string MoreText(uint32_t left_out);
+
 // "RUN_PHASE_MEASURING" -> "measuring".
 std::string PhaseText(const std::string& name, size_t prefix);
 

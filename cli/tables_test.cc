@@ -1,7 +1,9 @@
 // What is made of the tables of commands and flags, and how answers about jobs look.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_replace.h"
@@ -9,6 +11,8 @@
 #include "cli/completion.h"
 #include "cli/exit_status.h"
 #include "cli/fleet_text.h"
+#include "cli/screen.h"
+#include "cli/support.h"
 #include "cli/table.h"
 #include "cli/validate.h"
 #include "common/exit_codes.h"
@@ -155,6 +159,23 @@ TEST(JobsTable, ShowsPriorityAndSuiteWhereAnyHasOne) {
   EXPECT_THAT(JobsTable(reply), HasSubstr("0         -            -\n"));
 }
 
+TEST(Lists, SayHowManyTheyLeaveOut) {
+  constexpr const char* kMore = "\nand 23 more; --limit N lists more, as many as";
+  v1::ListJobsReply jobs;
+  EXPECT_THAT(JobsTable(jobs), testing::Not(HasSubstr("more")));
+  jobs.set_left_out(23);
+  EXPECT_THAT(JobsTable(jobs), HasSubstr(kMore));
+  v1::ListRunsReply runs;
+  runs.set_left_out(23);
+  EXPECT_THAT(RunsTable(runs), HasSubstr(kMore));
+  v1::ListSuitesReply suites;
+  suites.set_left_out(23);
+  EXPECT_THAT(SuitesTable(suites), HasSubstr(kMore));
+  v1::ListSchedulesReply schedules;
+  schedules.set_left_out(23);
+  EXPECT_THAT(SchedulesTable(schedules), HasSubstr("\nand 23 more, which did not fit"));
+}
+
 TEST(NodesTable, SaysWhatPeopleAndOffencesMadeOfANode) {
   v1::NodeStatus node;
   EXPECT_EQ(StateText(node), "-");
@@ -263,6 +284,9 @@ TEST(ScheduleText, SaysWhatIsNextAndWhatWasMissed) {
   EXPECT_THAT(table, HasSubstr("nightly   30 1 * * *  UTC   2026-11-2"));
   EXPECT_THAT(table, HasSubstr("missed 3, the last 2026-11-2"));
   reply.mutable_schedules(0)->set_held("waits for maintenance");
+  EXPECT_THAT(SchedulesTable(reply),
+              HasSubstr("waits for maintenance; missed 3, the last 2026-11-2"));
+  reply.mutable_schedules(0)->clear_missed();
   EXPECT_THAT(SchedulesTable(reply), HasSubstr("waits for maintenance\n"));
   reply.mutable_schedules(0)->mutable_schedule()->set_suspend(true);
   EXPECT_THAT(SchedulesTable(reply), HasSubstr("suspended"));
@@ -271,6 +295,14 @@ TEST(ScheduleText, SaysWhatIsNextAndWhatWasMissed) {
   applied.set_changed(true);
   EXPECT_EQ(ScheduleText(applied),
             "schedule nightly is set; it is suspended, and begins nothing\n");
+}
+
+TEST(ExitStatus, OfWordsThatAreWrongIsNotThatOfAFile) {
+  const absl::Status wrong = absl::InvalidArgumentError("the grace must be 0 to 1 h");
+  EXPECT_EQ(ExitOfCall(wrong), kExitBadSpec);
+  EXPECT_EQ(ExitOfWords(wrong), kExitUsage);
+  EXPECT_EQ(ExitOfWords(absl::UnavailableError("")), kExitUnreachable);
+  EXPECT_EQ(ExitOfWords(absl::PermissionDeniedError("")), kExitRefused);
 }
 
 TEST(ExitStatus, OfASuiteIsItsOutcome) {
@@ -285,6 +317,30 @@ TEST(WhyText, OnlyTheAnswerWhereNothingIsWaitedFor) {
   reply.mutable_job()->set_phase(v1::JOB_PHASE_ENDED);
   reply.set_summary("job 3 ended with PASS: all of its 1 run passed");
   EXPECT_EQ(WhyText(reply), "job 3 ended with PASS: all of its 1 run passed\n");
+}
+
+TEST(Output, WhatOthersSayReachesNoTerminalRaw) {
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(Complain(absl::NotFoundError("no node a; did you mean \x1b[2Jb\n?"), kExitUsage),
+            kExitUsage);
+  Warn("c\x1b");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "rackmark: no node a; did you mean \\x1b[2Jb\\n?\nrackmark: warning: c\\x1b\n");
+  int fds[2];
+  ASSERT_EQ(pipe(fds), 0);
+  Screen(fds[1]).Say("lost the coordinator (\x1b]0;x\x07)");
+  char bytes[64];
+  const ssize_t n = read(fds[0], bytes, sizeof bytes);
+  EXPECT_EQ(std::string(bytes, static_cast<size_t>(std::max<ssize_t>(n, 0))),
+            "lost the coordinator (\\x1b]0;x\\x07)\n");
+  close(fds[0]);
+  close(fds[1]);
+}
+
+TEST(Completion, ALineBelowTheListIsNoJob) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    EXPECT_THAT(*CompletionScript(shell), HasSubstr("$1 ~ /-j[0-9]+$/ { print $1 }")) << shell;
+  }
 }
 
 TEST(Validate, ThePlaceOfAnErrorIsRead) {

@@ -176,6 +176,64 @@ class Jobs(TestCase):
             self.assertRegex(text, rf"--out .*{place}: cannot be written: {reason}; name a file")
         self.assertEqual(sorted(p.name for p in self.dir.glob("*.part")), [])
 
+    def test_a_result_that_cannot_be_written_is_no_pass(self):
+        job = self.submit(NULL % ("full", 1, "500ms"))
+        self.assertEqual(self.run_cli("watch", job, *self.where)[0], 0)
+        path = self.dir / "report.json"
+        self.run_cli("report", job, *self.where, "--output", "json", "--out", path)
+        json_too = ("--output", "json")
+        commands = [("watch", job, *self.where), ("watch", job, *self.where, *json_too),
+                    ("report", job, *self.where, *json_too), ("why", job, *self.where),
+                    ("jobs", *self.where), ("jobs", *self.where, *json_too), ("version",),
+                    ("help",), ("schema", "job")]
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open("/dev/full", "wb") as full, os.fdopen(writer, "wb") as closed:
+            for out, reason in ((full, "No space left on device"), (closed, "Broken pipe")):
+                for command in commands:
+                    self.write_into(out, command, 4, reason)
+                # Not 0 anyway: what was found stays told.
+                self.write_into(out, ("compare", path, path, *json_too), 3, reason)
+
+    def write_into(self, out, command, code, reason):
+        done = subprocess.run([BIN / "rackmark", *command], env=self.env, cwd=self.dir, stdout=out,
+                              stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, code, f"{command}: {done.stderr}")
+        self.assertRegex(done.stderr, rf"stdout cannot be written, .*: {reason}")
+
+    def test_a_gang_that_fits_no_known_node_is_warned_of_and_waits(self):
+        text = (NULL % ("far", 1, "500ms")).replace("device: cpu}", "device: cpu, within: rack}")
+        path = self.write_job(text)
+        done = subprocess.run([BIN / "rackmark", "submit", path, *self.where], env=self.env,
+                              cwd=self.dir, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"^\w{8}-j1\n$")
+        self.assertRegex(done.stderr, r"^rackmark: warning: the gang needs .*within one rack, .*\n$")
+        reply = self.ask("submit", path)
+        self.assertIn("within one rack", reply["note"])
+        waits = self.start("rackmark", "run", path, *self.where)
+        waits.wait_line(r"warning: \S*job\.yaml:5:\d+: spec\.gang: .*within one rack")
+        waits.wait_line(r"placing")
+        waits.signal(signal.SIGINT)
+        self.assertEqual(waits.wait_exit(60), 130, waits.text())
+
+        # A list that is cut says so.
+        listed = self.ask("jobs", "--limit", 1)
+        self.assertEqual(([j["job_id"] for j in listed["jobs"]], listed["left_out"]), ([3], 2))
+        self.assertEqual(self.ask("runs", "--limit", 2)["left_out"], 1)
+        code, text = self.run_cli("jobs", "--limit", 1, *self.where)
+        self.assertEqual(code, 0, text)
+        self.assertRegex(text, r"(?m)^and 2 more; --limit N lists more")
+        self.assertNotIn("more", self.run_cli("jobs", *self.where)[1])
+
+    def test_words_that_are_wrong_are_no_job_file(self):
+        for words, says in ((("drain", "local-0", "--grace", "2h"), "the grace must be 0 to"),
+                            (("cordon", "local-0", "--reason", "x" * 600), "512 at most"),
+                            (("schedule", "remove", "n" * 60), "52 at most")):
+            code, text = self.run_cli(*words, *self.where)
+            self.assertEqual(code, 2, text)
+            self.assertIn(says, text)
+
     def test_completion_knows_the_jobs(self):
         job = self.submit(NULL % ("known", 1, "500ms"))
         self.assertEqual(complete(self, f"rackmark why --coordinator {self.endpoint} "), [job])

@@ -60,6 +60,29 @@ class BadJobs(TestCase):
         self.assertFalse((self.dir / "data").exists(), "something was started")
         self.assert_nothing_left()
 
+    def test_gang_that_no_local_cluster_can_have_does_not_wait(self):
+        fits = IDLE.replace("{devices: 1, device: cpu}", "{devices: 2, device: cpu, within: node}")
+        cli = self.run_local(fits)
+        self.assertEqual(cli.wait_exit(60), 0, cli.text())
+        for wish, says in (("within: rack", "within one rack"), ("nodes: [n9]", "that it names"),
+                           ("labels: {pool: a}", "with its labels"),
+                           ("models: [h100]", "of its models"),
+                           ("quarantined: true", "nodes in quarantine have 0; ")):
+            with self.subTest(wish):
+                job = IDLE.replace("device: cpu}", "device: cpu, " + wish + "}")
+                cli = self.run_local(job)
+                self.assertEqual(cli.wait_exit(60), 11, cli.text())
+                self.assertRegex(cli.text(), r"job\.yaml:5:\d+: spec\.gang: .*" + says)
+                self.assert_nothing_left()
+        part = {"gang": {"devices": 1, "device": "cpu", "within": "rack"},
+                "workload": {"null": {"duration": "500ms"}}}
+        suite = {"apiVersion": "rackmark/v1", "kind": "Suite", "metadata": {"name": "far"},
+                 "spec": {"jobs": [{"name": "away", "job": part}]}}
+        cli = self.run_local(json.dumps(suite))
+        self.assertEqual(cli.wait_exit(60), 11, cli.text())
+        self.assertRegex(cli.text(), r"job\.yaml: part away: .*within one rack.* cancelled; change ")
+        self.assert_nothing_left()
+
     def test_gang_that_no_known_node_of_a_coordinator_can_hold(self):
         cluster = self.start("rackmark", "local", 2, "--cpu-slots", 1, "--data", self.dir / "data")
         where = ["--coordinator", cluster.wait_line(r"^unix:")]
