@@ -18,6 +18,7 @@ constexpr uint64_t kEventsPerStep = 1000;
 constexpr uint64_t kHistoryRowsPerStep = 1000;
 constexpr uint64_t kChunksPerStep = 64;  // 16 MiB at most
 constexpr uint64_t kBytesPerStep = 16 << 20;
+constexpr uint64_t kRunsPerStep = 1000;  // looked at by one query
 
 std::set<std::string> NeededArtifacts(const HardState& hard) {
   std::set<std::string> needed;
@@ -60,6 +61,7 @@ class Sweeper {
   }
 
  private:
+  using RunsWith = SampleStore::RunsWith;
   using Step = std::function<absl::StatusOr<uint64_t>()>;
 
   std::optional<int64_t> Cutoff(std::optional<Nanos> keep) const {
@@ -87,19 +89,28 @@ class Sweeper {
     });
   }
 
-  // Visits runs with samples or a report, the oldest first, with when their jobs ended; runs of
-  // open jobs are passed over.
-  absl::Status ForEachEnded(
-      const std::function<absl::StatusOr<bool>(uint64_t run, int64_t ended)>& visit) {
-    uint64_t run = 0;
+  // Notes an error of a read that may pass: the next sweep asks again. What is written may not
+  // fail.
+  template <typename T>
+  absl::StatusOr<T> Read(absl::StatusOr<T> answer) {
+    if (!answer.ok() && MayPass(answer.status())) progress_.unread = answer.status();
+    return answer;
+  }
+
+  // Visits runs, the oldest first, with when their jobs ended; missing: not yet, or no longer kept.
+  // Until `visit` says that it is enough.
+  absl::Status ForEachRun(RunsWith what, const std::function<absl::StatusOr<bool>(
+                                             uint64_t run, std::optional<int64_t> ended)>& visit) {
+    uint64_t last = 0;
     while (go_on_()) {
-      ASSIGN_OR_RETURN(const auto next, options_.samples->NextRun(run));
-      if (!next) return absl::OkStatus();
-      run = *next;
-      ASSIGN_OR_RETURN(const auto ended, options_.events->history().EndedAt(run));
-      if (!ended) continue;
-      ASSIGN_OR_RETURN(const bool more, visit(run, *ended));
-      if (!more) return absl::OkStatus();
+      ASSIGN_OR_RETURN(const auto runs, Read(options_.samples->NextRuns(last, kRunsPerStep, what)));
+      if (runs.empty()) return absl::OkStatus();
+      ASSIGN_OR_RETURN(const auto ended, Read(options_.events->history().EndedAt(runs)));
+      for (size_t i = 0; i < runs.size() && go_on_(); ++i) {
+        ASSIGN_OR_RETURN(const bool more, visit(runs[i], ended[i]));
+        if (!more) return absl::OkStatus();
+      }
+      last = runs.back();
     }
     return absl::OkStatus();
   }
@@ -115,18 +126,31 @@ class Sweeper {
     return absl::OkStatus();
   }
 
-  // Of jobs that ended between the two, what there is.
-  absl::Status ForEachBetween(int64_t from, int64_t before,
-                              const std::function<absl::Status(uint64_t run)>& visit) {
-    ASSIGN_OR_RETURN(const auto ranges, options_.events->history().EndedBetween(from, before));
-    for (const History::RunRange& range : ranges) {
-      uint64_t run = range.first - 1;
-      while (go_on_()) {
-        ASSIGN_OR_RETURN(const auto next, options_.samples->NextRun(run));
-        if (!next || *next >= range.first + range.count) break;
-        run = *next;
+  // Of a job's runs, what there is.
+  absl::Status ForEachOf(const History::RunRange& range, RunsWith what,
+                         const std::function<absl::Status(uint64_t run)>& visit) {
+    uint64_t last = range.first - 1;
+    const uint64_t end = range.first + range.count;
+    while (go_on_() && last + 1 < end) {
+      const uint64_t max = std::min(kRunsPerStep, end - last - 1);
+      ASSIGN_OR_RETURN(const auto runs, Read(options_.samples->NextRuns(last, max, what)));
+      if (runs.empty()) return absl::OkStatus();
+      for (const uint64_t run : runs) {
+        if (!go_on_() || run >= end) return absl::OkStatus();
         RETURN_IF_ERROR(visit(run));
       }
+      last = runs.back();
+    }
+    return absl::OkStatus();
+  }
+
+  // Of jobs that ended between the two.
+  absl::Status ForEachBetween(int64_t from, int64_t before, RunsWith what,
+                              const std::function<absl::Status(uint64_t run)>& visit) {
+    ASSIGN_OR_RETURN(const auto ranges,
+                     Read(options_.events->history().EndedBetween(from, before)));
+    for (const History::RunRange& range : ranges) {
+      RETURN_IF_ERROR(ForEachOf(range, what, visit));
     }
     return absl::OkStatus();
   }
@@ -134,13 +158,13 @@ class Sweeper {
   absl::Status ByAge() {
     const auto samples = Cutoff(options_.storage.samples_keep);
     if (samples && *samples > progress_.samples_before) {
-      RETURN_IF_ERROR(ForEachBetween(progress_.samples_before, *samples,
+      RETURN_IF_ERROR(ForEachBetween(progress_.samples_before, *samples, RunsWith::kChunks,
                                      [&](uint64_t run) { return DropChunks(run); }));
       if (go_on_()) progress_.samples_before = *samples;
     }
     const auto reports = Cutoff(options_.storage.reports_keep);
     if (reports && *reports > progress_.reports_before) {
-      RETURN_IF_ERROR(ForEachBetween(progress_.reports_before, *reports,
+      RETURN_IF_ERROR(ForEachBetween(progress_.reports_before, *reports, RunsWith::kChunksOrReport,
                                      [&](uint64_t run) { return DropReport(run); }));
       if (go_on_()) progress_.reports_before = *reports;
     }
@@ -159,7 +183,7 @@ class Sweeper {
       if (!go_on_()) return absl::OkStatus();
       done.insert(job);
       if (progress_.beyond.count(job) > 0) continue;
-      ASSIGN_OR_RETURN(const auto ended, options_.events->history().Job(job.value));
+      ASSIGN_OR_RETURN(const auto ended, Read(options_.events->history().Job(job.value)));
       if (!ended) continue;
       for (const v1::RunRecord& run : ended->runs()) RETURN_IF_ERROR(DropChunks(run.run_id()));
     }
@@ -196,20 +220,19 @@ class Sweeper {
     const auto reports = Cutoff(options_.storage.reports_keep);
     // Read before any question to the history: a run that is not open here is there, if anywhere.
     const std::optional<Known> known = ReadKnown();
-    uint64_t run = 0;
-    while (go_on_()) {
-      ASSIGN_OR_RETURN(const auto next, options_.samples->NextRun(run));
-      if (!next) break;
-      run = *next;
-      ASSIGN_OR_RETURN(const auto ended, options_.events->history().EndedAt(run));
+    const auto visit = [&](uint64_t run, std::optional<int64_t> ended) -> absl::StatusOr<bool> {
       if (!ended) {
         const bool gone = known && run <= known->last_run && known->open.count(run) == 0;
         if (gone) RETURN_IF_ERROR(DropOrphan(run));
-        continue;
+        return true;
       }
       if (samples && *ended < *samples) RETURN_IF_ERROR(DropChunks(run));
       if (reports && *ended < *reports) RETURN_IF_ERROR(DropReport(run));
-    }
+      return true;
+    };
+    // Where reports stay for ever, so does the history: a run that has nothing but a report is
+    // none of ours, and there may be millions.
+    RETURN_IF_ERROR(ForEachRun(reports ? RunsWith::kChunksOrReport : RunsWith::kChunks, visit));
     if (!go_on_()) return absl::OkStatus();
     progress_.samples_before = samples.value_or(0);
     progress_.reports_before = reports.value_or(0);
@@ -218,18 +241,19 @@ class Sweeper {
   }
 
   absl::Status BySize() {
-    ASSIGN_OR_RETURN(uint64_t used, options_.samples->UsedBytes());
+    ASSIGN_OR_RETURN(uint64_t used, Read(options_.samples->UsedBytes()));
     const uint64_t bound = options_.storage.samples_bytes;
     if (used <= bound) return absl::OkStatus();
-    const auto visit = [&](uint64_t run, int64_t) -> absl::StatusOr<bool> {
+    const auto visit = [&](uint64_t run, std::optional<int64_t> ended) -> absl::StatusOr<bool> {
+      if (!ended) return true;  // of an open job
       const uint64_t before = swept_.chunks;
       RETURN_IF_ERROR(DropChunks(run));
       if (swept_.chunks != before) {
-        ASSIGN_OR_RETURN(used, options_.samples->UsedBytes());
+        ASSIGN_OR_RETURN(used, Read(options_.samples->UsedBytes()));
       }
       return used > bound;
     };
-    RETURN_IF_ERROR(ForEachEnded(visit));
+    RETURN_IF_ERROR(ForEachRun(RunsWith::kChunks, visit));
     if (used > bound && go_on_()) {
       Log(LogLevel::kWarning,
           absl::StrCat("samples.db holds ", used, " bytes, more than --samples-bytes ", bound,
@@ -294,11 +318,25 @@ bool Janitor::GoOn() {
   return !stopping_;
 }
 
+// False: stopped.
+bool Janitor::Wait() {
+  std::unique_lock lock(mutex_);
+  return !stop_.wait_for(lock, std::chrono::nanoseconds(options_.storage.sweep_interval),
+                         [this] { return stopping_; });
+}
+
 void Janitor::Run() {
   const std::function<bool()> go_on = [this] { return GoOn(); };
   Progress progress;
-  while (GoOn()) {
+  while (Wait()) {
+    progress.unread.reset();
     const auto swept = Sweep(options_, go_on, progress);
+    if (!swept.ok() && progress.unread) {
+      Log(LogLevel::kWarning, absl::StrCat("what is over its age or size stays until the next "
+                                           "sweep: ",
+                                           swept.status().message()));
+      continue;
+    }
     if (!swept.ok()) return options_.fatal(Annotate(swept.status(), "keeping within the bounds"));
     if (swept->events + swept->chunks + swept->reports + swept->history + swept->bytes +
             swept->artifacts + swept->orphans >
@@ -309,9 +347,6 @@ void Janitor::Run() {
                        " rows of ended jobs, ", swept->artifacts, " files, ", swept->orphans,
                        " runs that nobody knows any more; gave ", swept->bytes, " bytes back"));
     }
-    std::unique_lock lock(mutex_);
-    stop_.wait_for(lock, std::chrono::nanoseconds(options_.storage.sweep_interval),
-                   [this] { return stopping_; });
   }
 }
 

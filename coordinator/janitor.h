@@ -48,10 +48,13 @@ class Janitor {
     int64_t reports_before = 0;
     std::optional<int64_t> looked_at_all;  // when all runs were visited
     std::set<JobId> beyond;                // beyond the history limits of their schedules: done
+    // Why this sweep found out nothing, where that may pass; of reads only.
+    std::optional<absl::Status> unread;
   };
 
-  explicit Janitor(Options options);  // sweeps at once, and then in its interval
-  ~Janitor();                         // Stop()
+  // Sweeps in its interval, and not at once: a start has other work to do.
+  explicit Janitor(Options options);
+  ~Janitor();  // Stop()
   Janitor(const Janitor&) = delete;
   Janitor& operator=(const Janitor&) = delete;
   // Before the loop stops.
@@ -67,6 +70,7 @@ class Janitor {
  private:
   void Run();
   bool GoOn();
+  bool Wait();
 
   const Options options_;
   std::mutex mutex_;

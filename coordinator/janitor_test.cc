@@ -269,6 +269,79 @@ TYPED_TEST(JanitorSuite, TheLogIsCutBehindTheOlderSnapshot) {
                   .ok());
 }
 
+// Asked in batches; its answers fail as the test says.
+class AskedSamples : public MemorySampleStore {
+ public:
+  std::atomic<int> asked = 0;
+  std::atomic<int> unread = 0;  // so many questions fail, and may pass
+  std::atomic<bool> broken = false;
+  std::promise<void> answered;  // the first question that was
+
+ protected:
+  absl::StatusOr<std::vector<uint64_t>> DoNextRuns(uint64_t after, uint64_t max,
+                                                   RunsWith what) override {
+    ++asked;
+    if (unread-- > 0) return absl::UnavailableError("planted: the database is away");
+    if (!std::exchange(told_, true)) answered.set_value();
+    return MemorySampleStore::DoNextRuns(after, max, what);
+  }
+  absl::StatusOr<uint64_t> DoDropChunks(uint64_t run, uint64_t max) override {
+    if (broken) return absl::UnavailableError("planted: whether it was done is unknown");
+    return MemorySampleStore::DoDropChunks(run, max);
+  }
+
+ private:
+  bool told_ = false;
+};
+
+struct AskedFixture {
+  AskedSamples* const samples = new AskedSamples;
+  Fixture f{{std::make_unique<MemoryEventStore>("c1"), std::unique_ptr<SampleStore>(samples)}};
+};
+
+// A million runs of the past are a thousand questions, and none where only reports are left.
+TEST(Janitor, RunsAreLookedAtInBatchesAndReportsThatStayNotAtAll) {
+  AskedFixture a;
+  std::vector<v1::Chunk> chunks(2500);
+  for (uint64_t run = 1; run <= 2500; ++run) {
+    ASSERT_TRUE(a.samples->PutReport(run, "report").ok());
+    chunks[run - 1].mutable_header()->set_run(run);
+    chunks[run - 1].mutable_header()->set_attempt(1);
+    chunks[run - 1].mutable_header()->set_seq(1);
+  }
+  a.f.Sweep();
+  EXPECT_EQ(a.samples->asked, 1);
+  ASSERT_TRUE(a.samples->PutChunks(chunks).ok());
+  a.samples->asked = 0;
+  a.f.progress = {};
+  a.f.Sweep();
+  EXPECT_EQ(a.samples->asked, 4);  // the last one finds none
+}
+
+TEST(Janitor, WhatCannotBeReadWaitsForTheNextSweep) {
+  AskedFixture a;
+  a.samples->unread = 2;
+  a.f.janitor.storage.sweep_interval = kMillisecond;
+  a.f.janitor.fatal = [](const absl::Status& status) { ADD_FAILURE() << status; };
+  Janitor janitor(a.f.janitor);
+  a.samples->answered.get_future().wait();
+  janitor.Stop();
+  EXPECT_GE(a.samples->asked, 3);
+}
+
+TEST(Janitor, AWriteThatFailedSoEndsTheProcess) {
+  AskedFixture a;
+  a.f.Add("old", 1, 10, true);
+  a.f.clock.Advance(61 * kSecond);
+  a.samples->broken = true;
+  a.f.janitor.storage.samples_keep = 60 * kSecond;
+  a.f.janitor.storage.sweep_interval = kMillisecond;
+  std::promise<absl::Status> fatal;
+  a.f.janitor.fatal = [&](const absl::Status& status) { fatal.set_value(status); };
+  Janitor janitor(a.f.janitor);
+  EXPECT_TRUE(absl::IsUnavailable(fatal.get_future().get()));
+}
+
 // What was let go of makes room: the file shrinks, and does not grow past its bound over many
 // rounds.
 TEST(Janitor, TheSizeIsAskedForAgainOnlyWhereSomethingWasDropped) {

@@ -14,11 +14,6 @@ namespace {
 constexpr Nanos kStopLatency = 250 * kMillisecond;  // how long a stop may go unnoticed
 constexpr Nanos kRenewalsPerTtl = 5;
 
-bool MayPass(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsAborted(status) ||
-         absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LedStores>> LedStores::Open(Options options) {
@@ -108,6 +103,17 @@ absl::Status LedStores::CheckLead() const {
 
 void LedStores::Announce(const std::string& address) {
   if (keeper_) keeper_->Announce(address);
+}
+
+void LedStores::Doubted(const absl::Status& why) {
+  if (keeper_) keeper_->RenewNow();
+  const uint64_t doubts = ++doubts_;
+  if ((doubts & (doubts - 1)) != 0) return;
+  Log(LogLevel::kWarning,
+      absl::StrCat("refused, ", doubts, " times since the start: ", why.message(),
+                   keeper_ ? "; the database is asked whether that is so"
+                           : "; nobody else writes to this folder, so either that worker's word is "
+                             "wrong or this folder is an older copy"));
 }
 
 }  // namespace rackmark

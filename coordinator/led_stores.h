@@ -3,6 +3,7 @@
 // last write. Owned by main; CheckLead and Announce from any thread.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -49,6 +50,9 @@ class LedStores {
   absl::Status CheckLead() const;
   // Where we serve, for those who ask the standbys.
   void Announce(const std::string& address);
+  // Somebody says that another leads. With PostgreSQL the lead is renewed at once: if it is true,
+  // `lost` is told. With SQLite the folder's lock says that nobody else writes here.
+  void Doubted(const absl::Status& why);
 
  private:
   explicit LedStores(Options options) : options_(std::move(options)) {}
@@ -61,6 +65,7 @@ class LedStores {
   std::string told_;                        // in the log, of whom we stand by for
   std::optional<std::string> address_;      // told to stands_by
   std::unique_ptr<LeaseKeeper> keeper_;
+  std::atomic<uint64_t> doubts_ = 0;
   SqlStores stores_;
 };
 

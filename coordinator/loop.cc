@@ -12,7 +12,7 @@ Loop::Loop(Options options)
     : options_(std::move(options)),
       inbox_(options_.inbox_max),
       turns_({options_.config, options_.events, options_.clock, options_.snapshot_events,
-              options_.snapshot_bytes, options_.check_lead}) {}
+              options_.snapshot_bytes, options_.check_lead, options_.doubted}) {}
 
 Loop::~Loop() { Stop(); }
 

@@ -30,6 +30,7 @@ class Loop {
     std::function<void(const absl::Status&)> fatal;
     // As in Turns::Options.
     std::function<absl::Status()> check_lead;
+    std::function<void(const absl::Status&)> doubted;
   };
   static constexpr size_t kTurnItemsMax = Turns::kItemsMax;
 

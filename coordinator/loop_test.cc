@@ -81,6 +81,7 @@ struct Fixture {
     options.inbox_max = inbox;
     options.snapshot_events = snapshot_events;
     options.fatal = [this](const absl::Status& status) { fatal.set_value(status); };
+    options.doubted = [this](const absl::Status& status) { doubts.push_back(status); };
     loop = std::make_unique<Loop>(options);
     recovered = loop->Recover("boot", "boot/1");
   }
@@ -97,6 +98,7 @@ struct Fixture {
 
   GatedStore store;
   std::promise<absl::Status> fatal;
+  std::vector<absl::Status> doubts;  // the loop's thread
   std::unique_ptr<Loop> loop;
   absl::Status recovered;
 };
@@ -226,17 +228,26 @@ TEST(Loop, AfterStopEverythingIsUnavailable) {
   EXPECT_EQ(f.loop->Read([](const Outcome&) {}).code(), absl::StatusCode::kUnavailable);
 }
 
-TEST(Loop, AReportFromAFutureEpochFences) {
+// Any worker may say so: its word ends its own stream, and the database says whether it is true.
+TEST(Loop, AReportFromAFutureEpochIsRefusedAndEndsNobodyElse) {
   Fixture f;
   f.loop->Start();
   v1::Report report;
   report.mutable_identity()->set_cluster_id("c1");
-  report.mutable_identity()->set_epoch(7);
+  report.mutable_identity()->set_epoch(UINT64_MAX);
   report.mutable_identity()->set_incarnation("boot/w");
   report.mutable_node()->set_name("n1");
   report.set_report_number(1);
-  ASSERT_TRUE(f.loop->Post({Operator(), NodeReported{report, 1}}, [](const Outcome&) {}).ok());
-  EXPECT_EQ(f.fatal.get_future().get().code(), absl::StatusCode::kAborted);
+  std::promise<absl::Status> refused;
+  ASSERT_TRUE(f.loop
+                  ->Post({Operator(), NodeReported{report, 1}},
+                         [&](const Outcome& outcome) { refused.set_value(outcome.status); })
+                  .ok());
+  EXPECT_TRUE(absl::IsAborted(refused.get_future().get()));
+  EXPECT_TRUE(f.Submit("after").get().status.ok());
+  EXPECT_EQ(f.fatal.get_future().wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  f.loop->Stop();
+  EXPECT_EQ(f.doubts.size(), 1U);
 }
 
 }  // namespace

@@ -130,6 +130,7 @@ class Coordinator {
     loop.snapshot_bytes = options_.storage.snapshot_bytes;
     loop.fatal = Fence;
     loop.check_lead = [this] { return stores_->CheckLead(); };
+    loop.doubted = [this](const absl::Status& why) { stores_->Doubted(why); };
     loop_ = std::make_unique<Loop>(std::move(loop));
     if (auto status = loop_->Recover(boot_id_, *incarnation); !status.ok()) {
       return Failed{LedStores::ExitOf(status, led_), Annotate(status, LogName())};
@@ -216,6 +217,7 @@ class Coordinator {
     ingest.live = &live_;
     ingest.cluster_id = loop_->cluster_id();
     ingest.knows = [this](uint64_t run, uint32_t attempt) { return Knows(run, attempt); };
+    ingest.nodes = [this](uint64_t run, uint32_t attempt) { return NodesOf(run, attempt); };
     ingest.ended = [this](const std::vector<StreamKey>& ended) { TellStored(ended); };
     ingest.fatal = Fence;
     ingest.bytes_max = kIngestBytesMax;
@@ -229,9 +231,10 @@ class Coordinator {
     hub.identity = identity_;
     hub_ = std::make_unique<WatchHub>(std::move(hub));
     desk_ = std::make_unique<ArtifactDesk>(artifacts_.get());
-    workers_ = std::make_unique<WorkerService>(
-        WorkerService::Options{loop_.get(), ingest_.get(), gate_.get(), &SystemClock(), identity_,
-                               boot_id_, TimingOf(options_.timing), Fence, desk_.get()});
+    workers_ = std::make_unique<WorkerService>(WorkerService::Options{
+        loop_.get(), ingest_.get(), gate_.get(), &SystemClock(), identity_, boot_id_,
+        TimingOf(options_.timing), [this](const absl::Status& why) { stores_->Doubted(why); },
+        desk_.get()});
     clients_ = std::make_unique<ClientService>(
         ClientService::Options{loop_.get(), reporter_.get(), hub_.get(), gate_.get(), identity_,
                                desk_.get(), archive_.get()});
@@ -267,6 +270,26 @@ class Coordinator {
     ASSIGN_OR_RETURN(const auto at, history.EndedAt(run));
     const auto& keep = options_.storage.samples_keep;
     return at.has_value() && (!keep || SystemClock().Unix() - *at <= *keep);
+  }
+
+  // Placements are kept of the last attempt, which is the one that is judged.
+  absl::StatusOr<std::vector<std::string>> NodesOf(uint64_t run, uint32_t attempt) {
+    bool open = false;
+    v1::Placement placement;
+    RETURN_IF_ERROR(loop_->ReadAndWait([&](const State& state, Now) {
+      const auto it = state.hard.runs.find(RunId{run});
+      open = it != state.hard.runs.end();
+      if (open && attempt == it->second.attempt) placement = it->second.placement;
+    }));
+    if (!open) {
+      ASSIGN_OR_RETURN(const auto ended, stores_->events()->history().Run(run));
+      if (ended && ended->attempt() == attempt) placement = ended->placement();
+    }
+    std::vector<std::string> nodes(static_cast<size_t>(placement.ranks_size()));
+    for (const v1::RankPlace& place : placement.ranks()) {
+      if (place.rank() < nodes.size()) nodes[place.rank()] = place.node();
+    }
+    return nodes;
   }
 
   // With a full inbox the workers' Reports will say the same.

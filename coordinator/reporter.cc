@@ -14,7 +14,12 @@
 namespace rackmark {
 namespace {
 
-constexpr auto kRetry = std::chrono::milliseconds(50);
+constexpr Nanos kInboxRetry = 50 * kMillisecond;
+
+// What is not there as it was written stays so; any other error is the store's of this moment.
+bool IsDamage(const absl::Status& status) {
+  return absl::IsDataLoss(status) || absl::IsInvalidArgument(status);
+}
 
 // What State knows of a run, as the beginning of its summary.
 v1::RunSummary KnownOf(const State& state, const RunState& run) {
@@ -120,7 +125,17 @@ void Reporter::Judge(RunId run) {
   });
   if (status.ok() && known) {
     const auto judged = Summarize(*std::move(known));
+    if (!judged.ok() && MayPass(judged.status())) {
+      Log(LogLevel::kWarning,
+          absl::StrCat("run ", run.value, " is judged later, because its ",
+                       "samples cannot be read now: ", judged.status().message()));
+      return JudgeAgain(run, options_.read_again);
+    }
     if (!judged.ok()) return options_.fatal(Annotate(judged.status(), "judging a run"));
+    if (!judged->stored) {
+      const absl::Status put = options_.samples->PutReport(run.value, judged->bytes);
+      if (!put.ok()) return options_.fatal(Annotate(put, "judging a run"));
+    }
     const v1::RunSummary& summary = judged->summary;
     JudgeRun verdict = {run,
                         summary.attempt(),
@@ -134,11 +149,16 @@ void Reporter::Judge(RunId run) {
       }
     });
   }
-  if (!absl::IsResourceExhausted(status)) return;
   // The inbox is full: nothing is lost, the run still waits to be judged.
+  if (absl::IsResourceExhausted(status)) JudgeAgain(run, kInboxRetry);
+}
+
+// Who waits for a report does not wait for this.
+void Reporter::JudgeAgain(RunId run, Nanos wait) {
   std::unique_lock lock(mutex_);
   to_judge_.insert(run);
-  ready_.wait_for(lock, kRetry, [this] { return stopping_; });
+  ready_.wait_for(lock, std::chrono::nanoseconds(wait),
+                  [this] { return stopping_ || !reports_.empty(); });
 }
 
 // The stored one if this attempt was summarised before: a crash after it must not change a byte.
@@ -148,14 +168,23 @@ absl::StatusOr<Reporter::Judged> Reporter::Summarize(v1::RunSummary known) {
   ASSIGN_OR_RETURN(const auto stored, options_.samples->GetReport(known.run_id()));
   v1::RunSummary before;
   if (stored && before.ParseFromString(*stored) && before.attempt() == known.attempt()) {
-    return Judged{std::move(before), *stored};
+    return Judged{std::move(before), *stored, true};
   }
   const uint64_t run = known.run_id();
   const uint32_t attempt = known.attempt();
+  absl::Status unread;  // an error of the store, and not of what is in the chunks
   const ChunkSource source = [&](const SampleStore::ChunkVisitor& visit) {
-    return options_.samples->ForEachChunk(run, attempt, visit);
+    bool taken = true;
+    absl::Status read = options_.samples->ForEachChunk(run, attempt, [&](v1::Chunk chunk) {
+      absl::Status status = visit(std::move(chunk));
+      taken = status.ok();
+      return status;
+    });
+    if (taken && !IsDamage(read)) unread = read;
+    return read;
   };
   auto summary = options_.summarize(known, source);
+  RETURN_IF_ERROR(unread);
   if (!summary.ok()) {
     // Damaged samples are this run's trouble, not the coordinator's.
     known.set_verdict(v1::VERDICT_ERROR);
@@ -163,8 +192,7 @@ absl::StatusOr<Reporter::Judged> Reporter::Summarize(v1::RunSummary known) {
     summary = std::move(known);
   }
   std::string bytes = EvidenceBytes(*summary);
-  RETURN_IF_ERROR(options_.samples->PutReport(run, bytes));
-  return Judged{*std::move(summary), std::move(bytes)};
+  return Judged{*std::move(summary), std::move(bytes), false};
 }
 
 absl::StatusOr<v1::JobSummary> Reporter::Put(const Report& report) {

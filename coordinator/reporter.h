@@ -35,6 +35,7 @@ class Reporter : public LoopListener {
     SummarizeRun summarize;
     // The disk's state is unknown: must end the process.
     std::function<void(const absl::Status&)> fatal;
+    Nanos read_again = kSecond;   // when the samples of a run could not be read just now
     size_t reports_max = 64;      // waiting
     size_t report_bytes_max = 0;  // of one JobSummary: a reply must hold it
   };
@@ -64,9 +65,12 @@ class Reporter : public LoopListener {
   void Judge(RunId run);
   struct Judged {
     v1::RunSummary summary;
-    std::string bytes;  // as they are stored
+    std::string bytes;    // as they are stored
+    bool stored = false;  // already
   };
+  // Not OK: the store could not be read, which says nothing of the run.
   absl::StatusOr<Judged> Summarize(v1::RunSummary known);
+  void JudgeAgain(RunId run, Nanos wait);
   absl::StatusOr<v1::JobSummary> Put(const Report& report);
   absl::Status AddRuns(const v1::EndedJob& ended, v1::JobSummary& summary);
 

@@ -163,6 +163,85 @@ TEST(Reporter, ARunLeftInJudgingIsJudgedAfterARestart) {
   again.Stop();
 }
 
+// Its samples fail as the test says, a number of times.
+class FailingSamples : public MemorySampleStore {
+ public:
+  FailingSamples(absl::Status with, int times) : with_(std::move(with)), left_(times) {}
+
+ protected:
+  absl::Status DoForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) override {
+    if (left_-- > 0) return with_;
+    return MemorySampleStore::DoForEachChunk(run, attempt, visit);
+  }
+
+ private:
+  const absl::Status with_;
+  std::atomic<int> left_;
+};
+
+// A run in JUDGING, and who judges it from `samples`; the verdict, or what was fatal.
+std::pair<v1::RunRecord, absl::Status> JudgedFrom(SampleStore& samples) {
+  Fixture f;
+  f.reporter->Stop();  // nobody judges
+  std::promise<absl::Status> over;
+  struct First : Fixture::Ended {
+    explicit First(std::promise<absl::Status>* to) : told(to) {}
+    void JobEnded(const v1::EndedJob& job) override {
+      run = job.runs(0);
+      told->set_value(absl::OkStatus());
+    }
+    std::promise<absl::Status>* const told;
+    v1::RunRecord run;
+  } first(&over);
+  Reporter::Options reporting;
+  reporting.samples = &samples;
+  reporting.history = &f.events.history();
+  reporting.read_again = kMillisecond;
+  reporting.fatal = [&](const absl::Status& status) { over.set_value(status); };
+  reporting.summarize = [](v1::RunSummary known,
+                           const ChunkSource& chunks) -> absl::StatusOr<v1::RunSummary> {
+    RETURN_IF_ERROR(chunks([](v1::Chunk) { return absl::OkStatus(); }));
+    known.set_verdict(v1::VERDICT_CANCELLED);
+    return known;
+  };
+  f.SubmitAndCancel();
+  f.loop->Stop();
+  Loop::Options options;
+  options.events = &f.events;
+  options.clock = &SystemClock();
+  options.inbox_max = 64;
+  Loop again(options);
+  EXPECT_TRUE(again.Recover("boot", "boot/2").ok());
+  reporting.loop = &again;
+  Reporter judge(reporting);
+  again.AddListener(&judge);
+  again.AddListener(&first);
+  again.Start();
+  const absl::Status status = over.get_future().get();
+  judge.Stop();
+  again.Stop();
+  return {first.run, status};
+}
+
+TEST(Reporter, SamplesThatCannotBeReadJustNowAreNoVerdict) {
+  for (const absl::Status& passing :
+       {absl::UnavailableError("planted"), absl::DeadlineExceededError("planted"),
+        absl::AbortedError("planted"), absl::ResourceExhaustedError("planted")}) {
+    FailingSamples samples(passing, 3);
+    const auto [run, fatal] = JudgedFrom(samples);
+    EXPECT_TRUE(fatal.ok()) << fatal;
+    EXPECT_EQ(run.verdict(), v1::VERDICT_CANCELLED) << passing;
+  }
+}
+
+TEST(Reporter, DamagedSamplesAreTheRunsErrorAndAnythingElseEndsTheProcess) {
+  FailingSamples damaged(absl::DataLossError("planted"), 1);
+  EXPECT_EQ(JudgedFrom(damaged).first.verdict(), v1::VERDICT_ERROR);
+  FailingSamples broken(absl::InternalError("planted"), 1);
+  EXPECT_TRUE(absl::IsInternal(JudgedFrom(broken).second));
+  EXPECT_FALSE(broken.GetReport(1)->has_value());
+}
+
 // Retention has taken the summary, or never: what the log said is left.
 TEST(Reporter, AReportWithoutItsSummaryTellsWhatTheLogSaid) {
   Fixture f;

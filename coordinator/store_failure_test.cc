@@ -119,8 +119,9 @@ class FaultySamples : public SampleStore {
   absl::Status DoForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) override {
     return disk_.samples().ForEachChunk(run, attempt, visit);
   }
-  absl::StatusOr<std::optional<uint64_t>> DoNextRun(uint64_t after) override {
-    return disk_.samples().NextRun(after);
+  absl::StatusOr<std::vector<uint64_t>> DoNextRuns(uint64_t after, uint64_t max,
+                                                   RunsWith what) override {
+    return disk_.samples().NextRuns(after, max, what);
   }
   absl::StatusOr<uint64_t> DoDropChunks(uint64_t run, uint64_t max) override {
     return disk_.Write("DropChunks", [&] { return disk_.samples().DropChunks(run, max); });

@@ -26,8 +26,8 @@ absl::Status Turns::Recover(const std::string& boot_id, const std::string& incar
   Effects effects;
   const Command command = {CorePrincipal(), TakeLeadership{stored, incarnation, boot_id}};
   RETURN_IF_ERROR(Decide(command, ReadClock(), effects));
-  RETURN_IF_ERROR(options_.events->Append(effects.events, effects.ended));
-  return SnapshotIfDue();
+  // A snapshot that is due is written after the first turn: the nodes wait for that one.
+  return options_.events->Append(effects.events, effects.ended);
 }
 
 absl::Status Turns::SnapshotIfDue() {
@@ -59,8 +59,8 @@ void Turns::Begin() {
 
 Nanos Turns::NextDue() const { return NextDeadline(state_); }
 
-absl::StatusOr<Reply> Turns::Decide(const Command& command, Now now, Effects& effects) {
-  auto result = Turn(state_, command, now);
+absl::StatusOr<Reply> Turns::Decide(Command command, Now now, Effects& effects) {
+  auto result = Turn(state_, std::move(command), now);
   if (!result.ok()) return result.status();
   std::move(result->events.begin(), result->events.end(), std::back_inserter(effects.events));
   std::move(result->ended.begin(), result->ended.end(), std::back_inserter(effects.ended));
@@ -69,19 +69,18 @@ absl::StatusOr<Reply> Turns::Decide(const Command& command, Now now, Effects& ef
   return std::move(result->reply);
 }
 
-// An error: a node has seen a later leader.
-absl::StatusOr<std::vector<Outcome>> Turns::DecideAll(const std::vector<Item>& items, Now now,
-                                                      Effects& effects) {
+std::vector<Outcome> Turns::DecideAll(std::vector<Item>& items, Now now, Effects& effects) {
   std::vector<Outcome> outcomes;
   outcomes.reserve(items.size());
-  for (const Item& item : items) {
+  for (Item& item : items) {
     Outcome outcome{absl::OkStatus(), {}, &state_, now};
-    if (const auto* command = std::get_if<Command>(&item.what)) {
-      auto reply = Decide(*command, now, effects);
+    if (auto* command = std::get_if<Command>(&item.what)) {
+      const bool report = std::holds_alternative<NodeReported>(command->body);
+      auto reply = Decide(std::move(*command), now, effects);
       outcome.status = reply.status();
       if (reply.ok()) outcome.reply = *std::move(reply);
-      const bool report = std::holds_alternative<NodeReported>(command->body);
-      if (report && absl::IsAborted(outcome.status)) return outcome.status;
+      const bool doubted = report && absl::IsAborted(outcome.status);  // it heard a later leader
+      if (doubted && options_.doubted) options_.doubted(outcome.status);
     }
     outcomes.push_back(std::move(outcome));
   }
@@ -107,7 +106,7 @@ absl::Status Turns::Run(std::vector<Item> items) {
     // A tick cannot be refused: it asks for nothing.
     RACKMARK_CHECK(Decide({CorePrincipal(), Tick{}}, now, effects).ok());
   }
-  ASSIGN_OR_RETURN(std::vector<Outcome> outcomes, DecideAll(items, now, effects));
+  std::vector<Outcome> outcomes = DecideAll(items, now, effects);
   RETURN_IF_ERROR(Commit(effects, now));
   Release(items, outcomes, effects);
   return Annotate(SnapshotIfDue(), "writing a snapshot");  // nobody waits for it

@@ -50,6 +50,9 @@ class Turns {
     uint64_t snapshot_bytes = 64 << 20;
     // Asked before anybody is answered, reads too. Not OK: another may lead. May be empty.
     std::function<absl::Status()> check_lead;
+    // A node says that it has heard a later leader. Its word ends nobody but its own stream,
+    // because any node may say so; whoever keeps the lead should ask the database. May be empty.
+    std::function<void(const absl::Status&)> doubted;
   };
   struct Item {
     std::variant<Command, std::monostate> what;  // monostate: a read
@@ -84,9 +87,8 @@ class Turns {
     std::set<RunId> judge;
   };
 
-  absl::StatusOr<std::vector<Outcome>> DecideAll(const std::vector<Item>& items, Now now,
-                                                 Effects& effects);
-  absl::StatusOr<Reply> Decide(const Command& command, Now now, Effects& effects);
+  std::vector<Outcome> DecideAll(std::vector<Item>& items, Now now, Effects& effects);
+  absl::StatusOr<Reply> Decide(Command command, Now now, Effects& effects);
   absl::Status Commit(const Effects& effects, Now now);
   void Release(std::vector<Item>& items, std::vector<Outcome>& outcomes, const Effects& effects);
   absl::Status SnapshotIfDue();

@@ -21,6 +21,22 @@ absl::Status ArtifactDesk::Post(std::function<void()> work) {
       "too many files are on their way through this coordinator; try again in a moment");
 }
 
+absl::Status ArtifactDesk::TakePlace() {
+  std::lock_guard lock(mutex_);
+  if (downloads_ < kDownloadsMax) {
+    ++downloads_;
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "already ", kDownloadsMax, " files are on their way down from this coordinator; ask again"));
+}
+
+void ArtifactDesk::FreePlace() {
+  std::lock_guard lock(mutex_);
+  RACKMARK_CHECK(downloads_ > 0);
+  --downloads_;
+}
+
 void ArtifactDesk::Stop() {
   work_.Close();
   if (thread_.joinable()) thread_.join();

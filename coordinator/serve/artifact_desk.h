@@ -32,6 +32,9 @@ class ArtifactDesk {
   // An upload takes one of few places, and room in the store: a client that says nothing for that
   // long loses both.
   static constexpr Nanos kIdleMax = 60 * kSecond;
+  // Downloads at once: each has a piece of 1 MiB in memory, and a whole fleet may want the same
+  // file when a job begins.
+  static constexpr size_t kDownloadsMax = 64;
 
   // The store must outlive it.
   explicit ArtifactDesk(ArtifactStore* store, size_t waiting_max = 256, Nanos idle_max = kIdleMax);
@@ -42,6 +45,9 @@ class ArtifactDesk {
   ArtifactStore& store() const { return *store_; }
   // RESOURCE_EXHAUSTED (counted) if too much waits, or after Stop: `work` is dropped then.
   absl::Status Post(std::function<void()> work);
+  // RESOURCE_EXHAUSTED: all places are taken. Else FreePlace when the download is over.
+  absl::Status TakePlace();
+  void FreePlace();
   // Until it is gone.
   void Watch(std::weak_ptr<Idler> idler);
   // Does what waits, then ends the thread.
@@ -56,6 +62,7 @@ class ArtifactDesk {
   BoundedQueue<std::function<void()>> work_;
   std::mutex mutex_;
   std::vector<std::weak_ptr<Idler>> idlers_;  // guarded by mutex_; as many as there are uploads
+  size_t downloads_ = 0;                      // guarded by mutex_
   std::thread thread_;
 };
 

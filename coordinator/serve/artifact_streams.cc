@@ -122,13 +122,20 @@ class GetStream final : public grpc::ServerWriteReactor<v1::ArtifactPiece> {
   }
   void Begin(const absl::Status& admitted) {
     if (!admitted.ok()) return Finish(ToGrpc(admitted));
+    // Before the first byte: who is refused has written nothing yet and comes again.
+    const absl::Status place = context_.desk->TakePlace();
+    if (!place.ok()) return Finish(ToGrpc(place));
+    has_place_ = true;
     Next();
   }
   void OnWriteDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::OK);  // nobody hears it: the worker is gone
     Next();
   }
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    if (has_place_) context_.desk->FreePlace();
+    delete this;
+  }
 
  private:
   void Next() {
@@ -158,6 +165,7 @@ class GetStream final : public grpc::ServerWriteReactor<v1::ArtifactPiece> {
 
   const ArtifactContext& context_;
   const std::string sha256_;
+  bool has_place_ = false;
   uint64_t offset_ = 0;
   v1::ArtifactPiece piece_;
 };

@@ -1,5 +1,6 @@
 #include "coordinator/serve/ingest.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "common/log.h"
@@ -34,7 +35,7 @@ uint64_t Ingest::refused() const {
   return refused_;
 }
 
-absl::Status Ingest::Offer(v1::SampleBatch batch, Done done) {
+absl::Status Ingest::Offer(v1::SampleBatch batch, Done done, std::vector<std::string> certificate) {
   const size_t bytes = batch.ByteSizeLong();
   std::vector<std::string> unfit;
   unfit.reserve(static_cast<size_t>(batch.chunks_size()));
@@ -52,7 +53,8 @@ absl::Status Ingest::Offer(v1::SampleBatch batch, Done done) {
   }
   waiting_bytes_ += bytes;
   for (const v1::Chunk& chunk : batch.chunks()) urgent_ = urgent_ || chunk.header().last();
-  waiting_.push_back({std::move(batch), std::move(done), bytes, std::move(unfit)});
+  waiting_.push_back(
+      {std::move(batch), std::move(done), bytes, std::move(unfit), std::move(certificate)});
   ready_.notify_one();
   return absl::OkStatus();
 }
@@ -113,7 +115,8 @@ std::string Ingest::WhyUnfit(const v1::Chunk& chunk) const {
 }
 
 // Empty = take it. An error means that nobody can say now.
-absl::StatusOr<std::string> Ingest::WhyRefused(const v1::Chunk& chunk) {
+absl::StatusOr<std::string> Ingest::WhyRefused(const v1::Chunk& chunk,
+                                               const std::vector<std::string>& certificate) {
   const v1::ChunkHeader& header = chunk.header();
   const Attempt key(header.run(), header.attempt());
   if (known_.count(key) == 0) {
@@ -123,24 +126,51 @@ absl::StatusOr<std::string> Ingest::WhyRefused(const v1::Chunk& chunk) {
     }
     ASSIGN_OR_RETURN(const uint64_t stored, options_.store->BytesOf(key.first, key.second));
     if (known_.size() >= kKnownMax) known_.clear();
-    known_[key] = stored;
+    known_[key].bytes = stored;
+  }
+  if (!certificate.empty()) {
+    ASSIGN_OR_RETURN(std::string why, WhyNotTheirs(KeyOf(header), certificate));
+    if (!why.empty()) return why;
   }
   return WhyOverQuota(key, chunk.ByteSizeLong());
 }
 
-absl::StatusOr<std::string> Ingest::WhyOverQuota(const Attempt& attempt, size_t bytes) {
-  uint64_t& held = known_[attempt];
-  held += bytes;
-  if (held <= options_.run_bytes_max) return std::string();
-  // Copies that came twice, and chunks of this batch, are counted above: ask the disk.
-  ASSIGN_OR_RETURN(const uint64_t stored, options_.store->BytesOf(attempt.first, attempt.second));
-  if (stored + bytes <= options_.run_bytes_max) {
-    held = stored + bytes;
+// A stream is named after a rank, the telemetry of a node after its lowest one. The first copy of a
+// chunk is the one that is kept, so whoever sends another node's would put his in its place.
+absl::StatusOr<std::string> Ingest::WhyNotTheirs(const StreamKey& key,
+                                                 const std::vector<std::string>& certificate) {
+  const Attempt attempt(key.run, key.attempt);
+  auto placed = placed_.find(attempt);
+  if (placed == placed_.end()) {
+    ASSIGN_OR_RETURN(std::vector<std::string> nodes, options_.nodes(key.run, key.attempt));
+    if (placed_.size() >= kPlacedMax) placed_.clear();
+    placed = placed_.emplace(attempt, std::move(nodes)).first;
+  }
+  const std::vector<std::string>& nodes = placed->second;
+  if (nodes.empty()) return std::string();
+  if (key.stream >= nodes.size()) return absl::StrCat("the run has no rank ", key.stream);
+  const std::string& node = nodes[key.stream];
+  if (std::find(certificate.begin(), certificate.end(), node) != certificate.end()) {
     return std::string();
   }
+  return absl::StrCat("rank ", key.stream, " is on node ", node, ", and the sender's certificate ",
+                      "is for ", certificate.front());
+}
+
+absl::StatusOr<std::string> Ingest::WhyOverQuota(const Attempt& attempt, size_t bytes) {
+  Held& held = known_[attempt];
+  held.bytes += bytes;
+  if (!held.over && held.bytes <= options_.run_bytes_max) return std::string();
+  if (!held.over) {
+    // Copies that came twice, and chunks of this batch, are counted above: ask the disk.
+    ASSIGN_OR_RETURN(const uint64_t stored, options_.store->BytesOf(attempt.first, attempt.second));
+    held.bytes = stored + bytes;
+    if (held.bytes <= options_.run_bytes_max) return std::string();
+    held.over = true;
+  }
   ++over_quota_;
-  return absl::StrCat("run ", attempt.first, " has stored ", stored,
-                      " bytes of samples, its quota is ", options_.run_bytes_max);
+  return absl::StrCat("run ", attempt.first, " has stored all samples that it may, its quota is ",
+                      options_.run_bytes_max, " bytes");
 }
 
 // Once for each stream: the worker sets it aside and sends nothing more of it.
@@ -152,25 +182,29 @@ void Ingest::TellRefused(const StreamKey& key, const std::string& why) {
                    EscapeControl(why)));
 }
 
-// Moves what may be stored to `good`. keys[i]: the streams in items[i], with why one is refused.
-absl::Status Ingest::Sort(std::vector<Item>& items, std::vector<v1::Chunk>& good,
-                          std::vector<std::map<StreamKey, std::string>>& keys) {
-  for (Item& item : items) {
-    std::map<StreamKey, std::string>& streams = keys.emplace_back();
-    for (int i = 0; i < item.batch.chunks_size(); ++i) {
-      v1::Chunk& chunk = *item.batch.mutable_chunks(i);
-      const StreamKey key = KeyOf(chunk.header());
-      std::string& refused = streams[key];
-      if (!refused.empty()) continue;
-      refused = std::move(item.unfit[static_cast<size_t>(i)]);
-      if (refused.empty()) {
-        ASSIGN_OR_RETURN(refused, WhyRefused(chunk));
+// Moves what may be stored to `good`. streams: those in the item, with why one is refused. An error
+// is this item's, and nothing of it is in `good` then.
+absl::Status Ingest::Sort(Item& item, std::vector<v1::Chunk>& good,
+                          std::map<StreamKey, std::string>& streams) {
+  const size_t before = good.size();
+  for (int i = 0; i < item.batch.chunks_size(); ++i) {
+    v1::Chunk& chunk = *item.batch.mutable_chunks(i);
+    const StreamKey key = KeyOf(chunk.header());
+    std::string& refused = streams[key];
+    if (!refused.empty()) continue;
+    refused = std::move(item.unfit[static_cast<size_t>(i)]);
+    if (refused.empty()) {
+      auto why = WhyRefused(chunk, item.certificate);
+      if (!why.ok()) {
+        good.resize(before);
+        return why.status();
       }
-      if (refused.empty()) {
-        good.push_back(std::move(chunk));
-      } else {
-        TellRefused(key, refused);
-      }
+      refused = *std::move(why);
+    }
+    if (refused.empty()) {
+      good.push_back(std::move(chunk));
+    } else {
+      TellRefused(key, refused);
     }
   }
   return absl::OkStatus();
@@ -186,13 +220,20 @@ void Ingest::TellEnded(const std::vector<v1::Chunk>& chunks,
   if (!ended.empty()) options_.ended(ended);
 }
 
-void Ingest::Store(std::vector<Item> items) {
+void Ingest::Store(std::vector<Item> all) {
   std::vector<v1::Chunk> good;
-  std::vector<std::map<StreamKey, std::string>> keys;
-  if (const absl::Status status = Sort(items, good, keys); !status.ok()) {
-    for (Item& item : items) item.done(status);
-    return;
+  std::vector<Item> items;
+  std::vector<std::map<StreamKey, std::string>> keys;  // of each item
+  for (Item& item : all) {
+    std::map<StreamKey, std::string> streams;
+    if (const absl::Status status = Sort(item, good, streams); !status.ok()) {
+      item.done(status);
+      continue;
+    }
+    items.push_back(std::move(item));
+    keys.push_back(std::move(streams));
   }
+  if (items.empty()) return;
   const auto began = std::chrono::steady_clock::now();
   const auto marks = options_.store->PutChunks(good);
   const Nanos took = std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count();

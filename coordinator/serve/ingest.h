@@ -31,6 +31,12 @@ class Ingest {
     std::string cluster_id;
     // Whether committed state has started this attempt. Called on ingest's thread; may wait.
     std::function<absl::StatusOr<bool>(uint64_t run, uint32_t attempt)> knows;
+    // By rank, the names of the nodes of this attempt; empty: nobody can say any more, and then
+    // nothing of it is judged either. As `knows`, of an attempt that it knows.
+    std::function<absl::StatusOr<std::vector<std::string>>(uint64_t run, uint32_t attempt)> nodes =
+        [](auto, auto) {
+          return absl::StatusOr<std::vector<std::string>>(std::vector<std::string>{});
+        };
     // These streams are on disk to their end. Called on ingest's thread; must not wait.
     std::function<void(const std::vector<StreamKey>&)> ended = [](const auto&) {};
     // The disk's state is unknown: must end the process.
@@ -57,7 +63,9 @@ class Ingest {
   // RESOURCE_EXHAUSTED (counted) when too much waits: the worker keeps it in its spool and comes
   // again. `done` is then dropped. Checksums are checked here, on the caller's thread: there are
   // several of those, and only one that waits for the disk.
-  absl::Status Offer(v1::SampleBatch batch, Done done);
+  // `certificate`: the names for which the sender's speaks; then it sends for these nodes only.
+  // None without mTLS.
+  absl::Status Offer(v1::SampleBatch batch, Done done, std::vector<std::string> certificate = {});
   // Whether a stream that waits for an ack may read its next batch already: what waits is far from
   // its bound, so that nobody's first batch is refused because of somebody's second.
   bool HasRoom() const;
@@ -72,9 +80,15 @@ class Ingest {
     Done done;
     size_t bytes = 0;
     std::vector<std::string> unfit;  // by chunk: why it is refused whatever we know; or empty
+    std::vector<std::string> certificate;
   };
   using Attempt = std::pair<uint64_t, uint32_t>;
+  struct Held {
+    uint64_t bytes = 0;  // about, never less
+    bool over = false;   // refused for its quota before: the disk is not asked again
+  };
   static constexpr size_t kKnownMax = 65'536;
+  static constexpr size_t kPlacedMax = 64;  // of thousands of names each
   static constexpr size_t kToldMax = 4096;
 
   void Run();
@@ -84,11 +98,14 @@ class Ingest {
   void TellEnded(const std::vector<v1::Chunk>& chunks,
                  const std::map<StreamKey, uint64_t>& stored) const;
   std::string WhyUnfit(const v1::Chunk& chunk) const;
-  absl::StatusOr<std::string> WhyRefused(const v1::Chunk& chunk);
+  absl::StatusOr<std::string> WhyRefused(const v1::Chunk& chunk,
+                                         const std::vector<std::string>& certificate);
+  absl::StatusOr<std::string> WhyNotTheirs(const StreamKey& key,
+                                           const std::vector<std::string>& certificate);
   absl::StatusOr<std::string> WhyOverQuota(const Attempt& attempt, size_t bytes);
   void TellRefused(const StreamKey& key, const std::string& why);
-  absl::Status Sort(std::vector<Item>& items, std::vector<v1::Chunk>& good,
-                    std::vector<std::map<StreamKey, std::string>>& keys);
+  absl::Status Sort(Item& item, std::vector<v1::Chunk>& good,
+                    std::map<StreamKey, std::string>& streams);
 
   const Options options_;
   mutable std::mutex mutex_;
@@ -99,9 +116,10 @@ class Ingest {
   uint64_t refused_ = 0;
   bool stopping_ = false;
   std::atomic<uint64_t> over_quota_ = 0;
-  // Ingest's thread: attempts that were started, with about the bytes stored of them (never less);
+  // Ingest's thread: attempts that were started, with what is stored of them; the nodes of some;
   // streams whose refusal was logged.
-  std::map<Attempt, uint64_t> known_;
+  std::map<Attempt, Held> known_;
+  std::map<Attempt, std::vector<std::string>> placed_;
   std::set<StreamKey> told_;
   std::thread thread_;
 };

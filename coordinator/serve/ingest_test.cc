@@ -33,8 +33,13 @@ class GatedSamples : public MemorySampleStore {
   }
   std::atomic<bool> fail = false;
   std::atomic<int> commits = 0;
+  std::atomic<int> asked_bytes = 0;
 
  protected:
+  absl::StatusOr<uint64_t> DoBytesOf(uint64_t run, uint32_t attempt) override {
+    ++asked_bytes;
+    return MemorySampleStore::DoBytesOf(run, attempt);
+  }
   absl::StatusOr<std::vector<StreamMark>> DoPutChunks(std::span<const v1::Chunk> chunks) override {
     std::unique_lock lock(mutex_);
     inside_ = true;
@@ -80,18 +85,26 @@ struct Fixture {
     options.store = &store;
     options.live = &live;
     options.cluster_id = "c1";
-    options.knows = [](uint64_t run, uint32_t) { return absl::StatusOr<bool>(run < 100); };
+    options.knows = [](uint64_t run, uint32_t) -> absl::StatusOr<bool> {
+      if (run == 99) return absl::ResourceExhaustedError("planted: the inbox is full");
+      return run < 100;
+    };
+    options.nodes = [](uint64_t run, uint32_t) -> absl::StatusOr<std::vector<std::string>> {
+      if (run == 50) return std::vector<std::string>();
+      return std::vector<std::string>{"n1", "n2"};
+    };
     options.fatal = [this](const absl::Status& status) { fatal.set_value(status); };
     options.gather = gather;
     options.bytes_max = bytes_max;
     options.run_bytes_max = run_bytes_max;
     ingest = std::make_unique<Ingest>(options);
   }
-  Answer Offer(v1::SampleBatch batch) {
+  Answer Offer(v1::SampleBatch batch, std::vector<std::string> certificate = {}) {
     auto promise = std::make_shared<std::promise<absl::StatusOr<v1::SampleAck>>>();
     Answer answer = promise->get_future();
     const absl::Status taken = ingest->Offer(
-        std::move(batch), [promise](auto ack) { promise->set_value(std::move(ack)); });
+        std::move(batch), [promise](auto ack) { promise->set_value(std::move(ack)); },
+        std::move(certificate));
     if (!taken.ok()) promise->set_value(taken);
     return answer;
   }
@@ -122,6 +135,43 @@ TEST(Ingest, TheLastChunkOfAStreamTakesAlongWhatWaits) {
   EXPECT_EQ(f.store.commits, 1);
   f.ingest->Stop();
   EXPECT_FALSE(third.get().ok());
+}
+
+// One transaction takes the batches of many workers.
+TEST(Ingest, WhatCannotBeSaidOfOneBatchIsNoTroubleOfTheOthers) {
+  Fixture f(1 << 20, 1 << 30, 3600 * kSecond);
+  Answer first = f.Offer(Batch({MakeChunk(1, 1)}));
+  Answer unsaid = f.Offer(Batch({MakeChunk(2, 1), MakeChunk(99, 1)}));
+  v1::Chunk last = MakeChunk(3, 1);
+  last.mutable_header()->set_last(true);
+  Answer third = f.Offer(Batch({last}));
+  ASSERT_TRUE(first.get().ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(unsaid.get().status()));
+  ASSERT_TRUE(third.get().ok());
+  EXPECT_EQ(f.store.commits, 1);
+  EXPECT_EQ(*f.store.Watermark({1, 1, v1::STREAM_KIND_RANK, 0}), 1U);
+  EXPECT_EQ(*f.store.Watermark({2, 1, v1::STREAM_KIND_RANK, 0}), 0U);  // it comes again, whole
+  EXPECT_EQ(*f.store.Watermark({3, 1, v1::STREAM_KIND_RANK, 0}), 1U);
+}
+
+// The first copy of a chunk is kept: another node's would be in its place for ever.
+TEST(Ingest, WithACertificateANodeSendsForItsOwnRanksOnly) {
+  Fixture f;
+  const auto mark = [&](uint64_t run, uint32_t rank, std::vector<std::string> certificate) {
+    v1::Chunk chunk = MakeChunk(run, 1);
+    chunk.mutable_header()->set_stream(rank);
+    const auto ack = f.Offer(Batch({chunk}), std::move(certificate)).get();
+    EXPECT_TRUE(ack.ok()) << ack.status();
+    return ack->watermarks(0);
+  };
+  EXPECT_THAT(mark(1, 0, {"n2"}).refused(), HasSubstr("rank 0 is on node n1"));
+  EXPECT_THAT(mark(1, 0, {"n2"}).refused(), HasSubstr("certificate is for n2"));
+  EXPECT_THAT(mark(1, 7, {"n2"}).refused(), HasSubstr("no rank 7"));
+  EXPECT_EQ(*f.store.Watermark({1, 1, v1::STREAM_KIND_RANK, 0}), 0U);
+  EXPECT_EQ(mark(1, 0, {"other", "n1"}).seq(), 1U);
+  EXPECT_EQ(mark(1, 1, {"n2"}).seq(), 1U);
+  EXPECT_EQ(mark(2, 0, {}).seq(), 1U);       // without mTLS nobody is named
+  EXPECT_EQ(mark(50, 0, {"n2"}).seq(), 1U);  // an attempt that nobody judges any more
 }
 
 TEST(Ingest, NoAckBeforeTheCommit) {
@@ -195,6 +245,11 @@ TEST(Ingest, OverItsQuotaARunsChunksAreRefusedByNameAndCounted) {
   EXPECT_EQ(f.ingest->over_quota(), 0U);
   EXPECT_THAT(f.OneMark(Batch({MakeChunk(1, 3)})).refused(), HasSubstr("its quota is"));
   EXPECT_EQ(f.ingest->over_quota(), 1U);
+  // That it is over is remembered: the disk is not asked for each of the rest.
+  const int asked = f.store.asked_bytes;
+  EXPECT_THAT(f.OneMark(Batch({MakeChunk(1, 4)})).refused(), HasSubstr("its quota is"));
+  EXPECT_EQ(f.store.asked_bytes, asked);
+  EXPECT_EQ(f.ingest->over_quota(), 2U);
   EXPECT_EQ(*f.store.BytesOf(1, 1), two);
   EXPECT_EQ(f.OneMark(Batch({MakeChunk(2, 1)})).refused(), "");  // another run has its own
   // What a former process stored counts too.

@@ -6,8 +6,9 @@
 
 namespace rackmark {
 
-SampleStream::SampleStream(const WorkerService::Options& options, absl::Status admitted)
-    : options_(options), status_(std::move(admitted)) {
+SampleStream::SampleStream(const WorkerService::Options& options, absl::Status admitted,
+                           std::vector<std::string> certificate)
+    : options_(options), certificate_(std::move(certificate)), status_(std::move(admitted)) {
   ended_ = !status_.ok();
 }
 
@@ -43,10 +44,12 @@ absl::Status SampleStream::Take() {
   absl::Status status = options_.gate->CheckProtocolOf(batch_.identity());
   if (status.ok()) status = CheckEpoch();
   if (status.ok()) {
-    status = options_.ingest->Offer(std::move(batch_),
-                                    [self = shared_from_this()](absl::StatusOr<v1::SampleAck> ack) {
-                                      self->Ack(std::move(ack));
-                                    });
+    status = options_.ingest->Offer(
+        std::move(batch_),
+        [self = shared_from_this()](absl::StatusOr<v1::SampleAck> ack) {
+          self->Ack(std::move(ack));
+        },
+        certificate_);
   }
   if (status.ok()) return status;
   std::lock_guard lock(mutex_);
@@ -54,7 +57,8 @@ absl::Status SampleStream::Take() {
   return status;
 }
 
-// As of a Report: who has heard a later leader of our cluster ends us (law 1).
+// As of a Report: who has heard a later leader of our cluster gets nothing of us, and whether there
+// is one the database says.
 absl::Status SampleStream::CheckEpoch() const {
   const v1::Identity& theirs = batch_.identity();
   if (theirs.cluster_id() != options_.identity.cluster_id() ||
@@ -64,7 +68,7 @@ absl::Status SampleStream::CheckEpoch() const {
   const absl::Status status = absl::AbortedError(
       absl::StrCat("a worker that sends samples has heard a leader of epoch ", theirs.epoch(),
                    ", this one has epoch ", options_.identity.epoch()));
-  options_.fatal(status);
+  options_.doubted(status);
   return status;
 }
 

@@ -7,6 +7,8 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "coordinator/serve/worker_service.h"
 
@@ -16,7 +18,9 @@ class SampleStream : public grpc::ServerBidiReactor<v1::SampleBatch, v1::SampleA
                      public std::enable_shared_from_this<SampleStream> {
  public:
   // Of a peer that was not admitted only the end is told.
-  SampleStream(const WorkerService::Options& options, absl::Status admitted);
+  // `certificate`: as Ingest::Offer takes it.
+  SampleStream(const WorkerService::Options& options, absl::Status admitted,
+               std::vector<std::string> certificate = {});
 
   // Gives gRPC its share in this object; once, before the service returns it.
   void Begin();
@@ -41,6 +45,7 @@ class SampleStream : public grpc::ServerBidiReactor<v1::SampleBatch, v1::SampleA
   void Proceed(std::unique_lock<std::mutex> lock);
 
   const WorkerService::Options& options_;
+  const std::vector<std::string> certificate_;
   std::shared_ptr<SampleStream> self_;
   v1::SampleAck ack_;  // of the write that is under way
   std::mutex mutex_;

@@ -45,7 +45,7 @@ class SampleStreamTest : public testing::Test {
     ours_.ingest = ingest_.get();
     ours_.gate = &gate_;
     ours_.identity = MakeIdentity("c1", 1, "c");
-    ours_.fatal = [this](const absl::Status& status) { fatal_.push_back(status); };
+    ours_.doubted = [this](const absl::Status& status) { doubts_.push_back(status); };
     listener_ =
         *Listener::Start({service_.get()}, {Endpoint::Kind::kUnix, folder_ + "/c.sock"}, {});
     stub_ = v1::WorkerService::NewStub(*Dial(*ParseEndpoint(listener_->address()), {}));
@@ -79,7 +79,7 @@ class SampleStreamTest : public testing::Test {
   LiveBoard live_;
   const Gate gate_{*PeerPolicy::Create({}), "c1"};
   WorkerService::Options ours_;  // of streams that the test plays gRPC for
-  std::vector<absl::Status> fatal_;
+  std::vector<absl::Status> doubts_;
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<WorkerService> service_;
   std::unique_ptr<Listener> listener_;
@@ -164,8 +164,25 @@ TEST_F(SampleStreamTest, TakesNothingAfterItsEnd) {
   v1::SampleBatch late = Batch(2, false);
   late.mutable_identity()->set_epoch(99);  // taking it would be noticed
   stream->Read(std::move(late));
-  EXPECT_TRUE(fatal_.empty());
+  EXPECT_TRUE(doubts_.empty());
   stream->OnDone();
+}
+
+// Its word ends its own stream; what is true the database says.
+TEST_F(SampleStreamTest, WhoHasHeardALaterLeaderIsRefusedAndDoubtedOfOnce) {
+  auto stream = std::make_shared<PlayedStream>(ours_);
+  stream->Begin();
+  v1::SampleBatch ahead = Batch(1, true);
+  ahead.mutable_identity()->set_epoch(UINT64_MAX);
+  stream->Read(std::move(ahead));
+  ASSERT_EQ(doubts_.size(), 1U);
+  EXPECT_TRUE(absl::IsAborted(doubts_.front())) << doubts_.front();
+  EXPECT_EQ(*store_.Watermark({1, 1, v1::STREAM_KIND_RANK, 0}), 0U);
+  stream->OnDone();
+  ASSERT_TRUE(Send(1, true));  // another's goes on
+  v1::SampleAck ack;
+  ASSERT_TRUE(stream_->Read(&ack));
+  EXPECT_EQ(ack.watermarks(0).seq(), 1U);
 }
 
 }  // namespace

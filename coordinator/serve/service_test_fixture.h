@@ -56,7 +56,9 @@ inline v1::Job MakeJob() {
 // The whole coordinator in memory.
 class Coordinator {
  public:
-  explicit Coordinator(Nanos upload_idle_max = ArtifactDesk::kIdleMax) {
+  // `watched_every`: instead of the hub's own times.
+  explicit Coordinator(Nanos upload_idle_max = ArtifactDesk::kIdleMax,
+                       std::optional<Nanos> watched_every = std::nullopt) {
     const std::string folder = TestFolders::New("rm_serve");
     const auto fatal = [](const absl::Status& status) { ADD_FAILURE() << status; };
     Loop::Options options;
@@ -101,7 +103,8 @@ class Coordinator {
     archive_ = std::make_unique<Archive>(&events_.history(), 64);
     hub.archive = archive_.get();
     hub.identity = identity_;
-    hub.rhythm = 20 * kMillisecond;
+    hub.rhythm = watched_every.value_or(20 * kMillisecond);
+    if (watched_every) hub.spare = *watched_every;
     hub_ = std::make_unique<WatchHub>(hub);
     folder_ = folder;
     ArtifactStore::Options artifacts;

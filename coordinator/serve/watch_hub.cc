@@ -219,7 +219,15 @@ void WatchHub::JobEnded(const v1::EndedJob& ended) {
   }
 }
 
+// A fleet commits hundreds of times a second, and each look costs all watchers times all runs: the
+// beat brings what is passed over here.
 void WatchHub::Committed(const State& state, Now now) {
+  if (looked_at_ && now.monotonic - *looked_at_ < options_.spare) return;
+  LookAll(state, now);
+}
+
+void WatchHub::LookAll(const State& state, Now now) {
+  looked_at_ = now.monotonic;
   for (const auto& stream : Watchers()) stream->Look(state, now);
 }
 
@@ -231,7 +239,7 @@ void WatchHub::Run() {
     lock.unlock();
     // A full inbox drops a beat, nothing more.
     (void)options_.loop->Read([this](const Outcome& outcome) {
-      if (outcome.state != nullptr) Committed(*outcome.state, outcome.now);
+      if (outcome.state != nullptr) LookAll(*outcome.state, outcome.now);
     });
     lock.lock();
   }

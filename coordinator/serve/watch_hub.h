@@ -1,13 +1,15 @@
-// Everybody who watches a job: each gets the job's state at once, after each commit that changes
-// it, and about every 500 ms while a run is at work. Messages are built on the loop's thread from
-// committed state; a slow reader skips messages, but hears of every run that ended. Own thread for
-// the rhythm. Must outlive the listener's calls; stopped before the loop.
+// Everybody who watches a job: each gets the job's state at once, after a commit that changes it
+// (not more often than every 50 ms), and about every 500 ms; its end with the commit that ended it.
+// Messages are built on the loop's thread from committed state; a slow reader skips messages, but
+// hears of every run that ended. Own thread for the rhythm. Must outlive the listener's calls;
+// stopped before the loop.
 #pragma once
 
 #include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -36,6 +38,7 @@ class WatchHub : public LoopListener {
     const LiveBoard* live = nullptr;
     v1::Identity identity;
     Nanos rhythm = 500 * kMillisecond;
+    Nanos spare = 50 * kMillisecond;  // no look at what was committed that soon after another
     size_t watchers_max = 256;
   };
   explicit WatchHub(Options options);
@@ -54,6 +57,7 @@ class WatchHub : public LoopListener {
  private:
   friend class WatchStream;
   void Run();
+  void LookAll(const State& state, Now now);
   void Forget(uint64_t number);
   std::vector<std::shared_ptr<WatchStream>> Watchers();
 
@@ -63,6 +67,7 @@ class WatchHub : public LoopListener {
   bool stopping_ = false;
   uint64_t last_number_ = 0;
   std::map<uint64_t, std::shared_ptr<WatchStream>> watchers_;
+  std::optional<Nanos> looked_at_;  // the loop's thread
   std::thread thread_;
 };
 

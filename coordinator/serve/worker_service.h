@@ -32,8 +32,8 @@ class WorkerService : public v1::WorkerService::CallbackService, public LoopList
     v1::Identity identity;  // ours: in every reply
     std::string boot_id;
     v1::Timing timing;
-    // A worker has heard a later leader than this one: must end the process.
-    std::function<void(const absl::Status&)> fatal;
+    // As in Turns::Options: a worker that sends samples says so. Any thread.
+    std::function<void(const absl::Status&)> doubted;
     ArtifactDesk* desk = nullptr;
   };
   explicit WorkerService(Options options)

@@ -223,5 +223,29 @@ TEST(LeaseKeeper, AnotherLeaderIsToldOfAtOnceAndAnAddressGoesOutWithoutWaiting) 
   EXPECT_EQ(scripted.renewals, 1);
 }
 
+TEST(LeaseKeeper, WhoIsAskedToRenewNowLearnsAtOnceThatAnotherLeads) {
+  ManualClock clock(1);
+  MemoryLeaderRow row(&clock);
+  MemoryLeadership old(&row), next(&row);
+  ASSERT_TRUE(old.TryLead(SystemClock().Boottime(), kLong).ok());
+  clock.Advance(kLong);
+  ASSERT_EQ(**next.TryLead(SystemClock().Boottime(), kLong), 2U);
+  Kept kept(old, kLong);  // its first renewal by time is an hour away
+  kept.keeper->RenewNow();
+  EXPECT_TRUE(absl::IsFailedPrecondition(kept.lost.get_future().get()));
+}
+
+// A worker that says so all the time costs the database nothing.
+TEST(LeaseKeeper, AskingAgainAndAgainRenewsOnce) {
+  ScriptedLeadership leadership;
+  ASSERT_TRUE(leadership.TryLead(SystemClock().Boottime(), kLong).ok());
+  Kept kept(leadership, kLong);
+  for (int i = 0; i < 100; ++i) kept.keeper->RenewNow();
+  kept.keeper->Announce("unix:/x");  // goes out with a renewal, after the first one or with it
+  EXPECT_EQ(leadership.announced.get_future().get(), "unix:/x");
+  EXPECT_LE(leadership.renewals, 2);
+  EXPECT_GE(leadership.renewals, 1);
+}
+
 }  // namespace
 }  // namespace rackmark

@@ -34,10 +34,21 @@ void LeaseKeeper::Announce(const std::string& address) {
   moved_.notify_all();
 }
 
-bool LeaseKeeper::Wait(Nanos timeout, bool announced) {
+void LeaseKeeper::RenewNow() {
+  {
+    std::lock_guard lock(mutex_);
+    const Nanos now = options_.clock->Boottime();
+    if (asked_at_ && now - *asked_at_ < options_.interval / 2) return;
+    asked_at_ = now;
+    asked_ = true;
+  }
+  moved_.notify_all();
+}
+
+bool LeaseKeeper::Wait(Nanos timeout, bool early) {
   std::unique_lock lock(mutex_);
   moved_.wait_for(lock, std::chrono::nanoseconds(timeout),
-                  [&] { return stopping_ || (announced && !address_.empty()); });
+                  [&] { return stopping_ || (early && (asked_ || !address_.empty())); });
   return !stopping_;
 }
 
@@ -57,6 +68,7 @@ void LeaseKeeper::Renew() {
     {
       std::lock_guard lock(mutex_);
       address = std::exchange(address_, {});
+      asked_ = false;
     }
     status = options_.leadership->Renew(options_.clock->Boottime());
     if (status.ok() && !address.empty()) status = options_.leadership->Announce(address);

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -29,13 +30,17 @@ class LeaseKeeper {
   LeaseKeeper& operator=(const LeaseKeeper&) = delete;
   // Told to whoever asks the standbys, with the next renewal. Any thread.
   void Announce(const std::string& address);
+  // Renews at once, because somebody says that another leads: the database knows. Asked again
+  // within half an interval it is left to the next renewal, so that who says so all the time costs
+  // nothing. Any thread.
+  void RenewNow();
   void Stop();
 
  private:
   void Renew();
   void Watch();
-  // False: stopped. Up to `timeout`, or until something is to be announced if `announced`.
-  bool Wait(Nanos timeout, bool announced);
+  // False: stopped. Up to `timeout`, or until there is cause to renew now if `early`.
+  bool Wait(Nanos timeout, bool early);
   void Lose(const absl::Status& status);
 
   const Options options_;
@@ -43,6 +48,8 @@ class LeaseKeeper {
   std::condition_variable moved_;
   bool stopping_ = false, told_ = false;
   std::string address_;  // not told yet
+  bool asked_ = false;   // to renew at once
+  std::optional<Nanos> asked_at_;
   std::vector<std::thread> threads_;
 };
 

@@ -1,5 +1,6 @@
 #include "coordinator/store/memory_store.h"
 
+#include <algorithm>
 #include <set>
 
 namespace rackmark {
@@ -12,6 +13,11 @@ absl::StatusOr<std::vector<v1::JobRecord>> MemoryHistory::Jobs(size_t limit) {
     jobs.back().mutable_job()->clear_source();
   }
   return jobs;
+}
+
+absl::StatusOr<History::Totals> MemoryHistory::Count() {
+  std::lock_guard lock(mutex_);
+  return Totals{jobs_.size(), runs_.size()};
 }
 
 absl::StatusOr<std::vector<v1::RunRecord>> MemoryHistory::Runs(size_t limit) {
@@ -42,6 +48,15 @@ absl::StatusOr<std::optional<int64_t>> MemoryHistory::EndedAt(uint64_t run) {
   const auto it = runs_.find(run);
   if (it == runs_.end()) return std::optional<int64_t>();
   return std::optional<int64_t>(jobs_.at(it->second.job_id()).job().ended_unix_ns());
+}
+
+absl::StatusOr<std::vector<std::optional<int64_t>>> MemoryHistory::EndedAt(
+    std::span<const uint64_t> runs) {
+  std::vector<std::optional<int64_t>> ended;
+  for (const uint64_t run : runs) {
+    ASSIGN_OR_RETURN(ended.emplace_back(), EndedAt(run));
+  }
+  return ended;
 }
 
 absl::StatusOr<std::vector<History::RunRange>> MemoryHistory::EndedBetween(int64_t from,
@@ -183,18 +198,19 @@ absl::Status MemorySampleStore::DoForEachChunk(uint64_t run, uint32_t attempt,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<uint64_t>> MemorySampleStore::DoNextRun(uint64_t after) {
+absl::StatusOr<std::vector<uint64_t>> MemorySampleStore::DoNextRuns(uint64_t after, uint64_t max,
+                                                                    RunsWith what) {
   std::lock_guard lock(mutex_);
-  std::optional<uint64_t> next;
+  std::set<uint64_t> runs;
   for (const auto& [key, stream] : streams_) {
-    if (key.run > after && !stream.chunks.empty()) {
-      next = key.run;
-      break;
-    }
+    if (key.run > after && !stream.chunks.empty()) runs.insert(key.run);
   }
-  const auto report = reports_.upper_bound(after);
-  if (report != reports_.end() && (!next || report->first < *next)) next = report->first;
-  return next;
+  if (what == RunsWith::kChunksOrReport) {
+    for (auto it = reports_.upper_bound(after); it != reports_.end(); ++it) runs.insert(it->first);
+  }
+  std::vector<uint64_t> first(runs.begin(), runs.end());
+  first.resize(std::min<size_t>(first.size(), max));
+  return first;
 }
 
 absl::StatusOr<uint64_t> MemorySampleStore::DoDropChunks(uint64_t run, uint64_t max) {

@@ -15,9 +15,12 @@ class MemoryHistory : public History {
  public:
   absl::StatusOr<std::vector<v1::JobRecord>> Jobs(size_t limit) override;
   absl::StatusOr<std::vector<v1::RunRecord>> Runs(size_t limit) override;
+  absl::StatusOr<Totals> Count() override;
   absl::StatusOr<std::optional<v1::EndedJob>> Job(uint64_t job) override;
   absl::StatusOr<std::optional<v1::RunRecord>> Run(uint64_t run) override;
   absl::StatusOr<std::optional<int64_t>> EndedAt(uint64_t run) override;
+  absl::StatusOr<std::vector<std::optional<int64_t>>> EndedAt(
+      std::span<const uint64_t> runs) override;
   absl::StatusOr<std::vector<RunRange>> EndedBetween(int64_t from, int64_t before) override;
 
   void Add(const v1::EndedJob& ended);
@@ -63,7 +66,8 @@ class MemorySampleStore : public SampleStore {
   absl::StatusOr<uint64_t> DoWatermark(const StreamKey& key) override;
   absl::StatusOr<uint64_t> DoBytesOf(uint64_t run, uint32_t attempt) override;
   absl::Status DoForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) override;
-  absl::StatusOr<std::optional<uint64_t>> DoNextRun(uint64_t after) override;
+  absl::StatusOr<std::vector<uint64_t>> DoNextRuns(uint64_t after, uint64_t max,
+                                                   RunsWith what) override;
   absl::StatusOr<uint64_t> DoDropChunks(uint64_t run, uint64_t max) override;
   absl::Status DoDropReport(uint64_t run) override;
   absl::StatusOr<uint64_t> DoUsedBytes() override;

@@ -135,8 +135,7 @@ absl::StatusOr<std::unique_ptr<PgConnection>> PgConnection::Open(const PgOptions
       timeout.c_str(),        "10",         "3",    "3",          unheard.c_str(),
       options.target.c_str(), name.c_str(), "UTF8", "read-write", nullptr};
   PGconn* conn = PQconnectdbParams(keywords.data(), values.data(), 1);
-  std::unique_ptr<PgConnection> connection(
-      new PgConnection(conn, Where(parsed), options.answer_timeout));
+  std::unique_ptr<PgConnection> connection(new PgConnection(conn, Where(parsed), options));
   if (PQstatus(conn) != CONNECTION_OK) {
     // No SQLSTATE comes with a refused connection; whatever it is, it may pass.
     return connection->Broken(absl::StatusCode::kUnavailable, OneLine(PQerrorMessage(conn)));

@@ -80,14 +80,19 @@ class PgConnection {
   absl::StatusOr<bool> WaitForNotice(Nanos timeout);
 
   void set_answer_timeout(Nanos timeout) { answer_timeout_ = timeout; }
+  Nanos answer_timeout() const { return answer_timeout_; }
+  Nanos statement_timeout() const { return statement_timeout_; }  // as it was set at opening
   // No call can succeed any more.
   bool broken() const { return broken_; }
   // "database DB at HOST", for messages.
   const std::string& where() const { return where_; }
 
  private:
-  PgConnection(pg_conn* conn, std::string where, Nanos answer_timeout)
-      : conn_(conn), where_(std::move(where)), answer_timeout_(answer_timeout) {}
+  PgConnection(pg_conn* conn, std::string where, const PgOptions& options)
+      : conn_(conn),
+        where_(std::move(where)),
+        statement_timeout_(options.statement_timeout),
+        answer_timeout_(options.answer_timeout) {}
   absl::Status SetUp(const PgOptions& options);
   absl::StatusOr<std::vector<PgResult>> Run(std::span<const PgStatement> statements);
   absl::StatusOr<std::vector<PgResult>> Collect(Nanos deadline);
@@ -98,6 +103,7 @@ class PgConnection {
 
   pg_conn* const conn_;
   const std::string where_;
+  const Nanos statement_timeout_;
   Nanos answer_timeout_;
   bool broken_ = false;
 };

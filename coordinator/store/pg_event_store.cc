@@ -121,7 +121,7 @@ absl::Status PgEventStore::DoPutSnapshot(uint64_t seq, std::string_view bytes) {
   statements.push_back(
       {"DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY "
        "seq DESC LIMIT 2)"});
-  return writer_.Commit(std::move(statements)).status();
+  return writer_.CommitLarge(std::move(statements), bytes.size()).status();
 }
 
 absl::StatusOr<std::vector<uint64_t>> PgEventStore::DoSnapshots() {
@@ -132,11 +132,18 @@ absl::StatusOr<std::vector<uint64_t>> PgEventStore::DoSnapshots() {
 }
 
 absl::StatusOr<std::string> PgEventStore::DoGetSnapshot(uint64_t seq) {
-  PgParams params;
+  PgParams params, same;
   params.Int(seq);
+  same.Int(seq);
+  ASSIGN_OR_RETURN(
+      const PgResult size,
+      writer_.Read("SELECT coalesce(max(octet_length(payload)), 0)::bigint FROM snapshot WHERE "
+                   "seq = $1",
+                   std::move(params)));
   ASSIGN_OR_RETURN(
       const PgResult rows,
-      writer_.Read("SELECT crc32, payload FROM snapshot WHERE seq = $1", std::move(params)));
+      writer_.ReadLarge({"SELECT crc32, payload FROM snapshot WHERE seq = $1", std::move(same)},
+                        size.Integer(0, 0)));
   if (rows.rows() == 1 && Crc32(rows.Bytes(0, 1)) == rows.Integer(0, 0)) {
     return std::string(rows.Bytes(0, 1));
   }

@@ -51,6 +51,14 @@ absl::StatusOr<std::vector<v1::RunRecord>> PgHistory::Runs(size_t limit) {
   return ReadRecords<v1::RunRecord>(rows, "run");
 }
 
+absl::StatusOr<History::Totals> PgHistory::Count() {
+  std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(
+      const PgResult rows,
+      reader_.Query("SELECT COUNT(*), COALESCE(SUM(runs), 0)::BIGINT FROM job", PgParams()));
+  return Totals{rows.Integer(0, 0), rows.Integer(0, 1)};
+}
+
 absl::StatusOr<std::optional<v1::EndedJob>> PgHistory::Job(uint64_t job) {
   std::lock_guard lock(mutex_);
   // The runs belong to the same instant: nobody may drop them in between.
@@ -89,6 +97,23 @@ absl::StatusOr<std::optional<int64_t>> PgHistory::EndedAt(uint64_t run) {
                                  One(run)));
   if (rows.rows() == 0) return std::optional<int64_t>();
   return std::optional<int64_t>(static_cast<int64_t>(rows.Integer(0, 0)));
+}
+
+absl::StatusOr<std::vector<std::optional<int64_t>>> PgHistory::EndedAt(
+    std::span<const uint64_t> runs) {
+  PgParams params;
+  params.Ints(runs);
+  std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const PgResult rows,
+                   reader_.Query("SELECT job.ended_unix_ns FROM unnest($1) WITH ORDINALITY AS "
+                                 "asked (id, at) LEFT JOIN run ON run.id = asked.id LEFT JOIN job "
+                                 "ON job.id = run.job ORDER BY asked.at",
+                                 params));
+  std::vector<std::optional<int64_t>> ended(rows.rows());
+  for (size_t row = 0; row < rows.rows(); ++row) {
+    if (!rows.IsNull(row, 0)) ended[row] = static_cast<int64_t>(rows.Integer(row, 0));
+  }
+  return ended;
 }
 
 absl::StatusOr<std::vector<History::RunRange>> PgHistory::EndedBetween(int64_t from,

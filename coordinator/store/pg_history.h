@@ -18,9 +18,12 @@ class PgHistory : public History {
 
   absl::StatusOr<std::vector<v1::JobRecord>> Jobs(size_t limit) override;
   absl::StatusOr<std::vector<v1::RunRecord>> Runs(size_t limit) override;
+  absl::StatusOr<Totals> Count() override;
   absl::StatusOr<std::optional<v1::EndedJob>> Job(uint64_t job) override;
   absl::StatusOr<std::optional<v1::RunRecord>> Run(uint64_t run) override;
   absl::StatusOr<std::optional<int64_t>> EndedAt(uint64_t run) override;
+  absl::StatusOr<std::vector<std::optional<int64_t>>> EndedAt(
+      std::span<const uint64_t> runs) override;
   absl::StatusOr<std::vector<RunRange>> EndedBetween(int64_t from, int64_t before) override;
 
  private:

@@ -154,15 +154,20 @@ absl::Status PgSampleStore::DoForEachChunk(uint64_t run, uint32_t attempt,
   }
 }
 
-absl::StatusOr<std::optional<uint64_t>> PgSampleStore::DoNextRun(uint64_t after) {
-  std::lock_guard lock(writer_mutex_);
-  // LEAST passes over nulls.
-  ASSIGN_OR_RETURN(const PgResult rows,
-                   writer_.Read("SELECT least((SELECT min(run) FROM chunk WHERE run > $1), (SELECT "
-                                "min(run) FROM report WHERE run > $1))",
-                                One(after)));
-  if (rows.IsNull(0, 0)) return std::optional<uint64_t>();
-  return std::optional<uint64_t>(rows.Integer(0, 0));
+absl::StatusOr<std::vector<uint64_t>> PgSampleStore::DoNextRuns(uint64_t after, uint64_t max,
+                                                                RunsWith what) {
+  constexpr std::string_view kWithChunks =
+      "SELECT DISTINCT run FROM chunk_bytes WHERE run > $1 AND bytes > 0 ORDER BY run LIMIT $2";
+  constexpr std::string_view kWithEither =
+      "(SELECT DISTINCT run FROM chunk_bytes WHERE run > $1 AND bytes > 0 ORDER BY run LIMIT $2) "
+      "UNION (SELECT run FROM report WHERE run > $1 ORDER BY run LIMIT $2) ORDER BY run LIMIT $2";
+  std::lock_guard lock(reader_mutex_);
+  ASSIGN_OR_RETURN(
+      const PgResult rows,
+      reader_.Query(what == RunsWith::kChunks ? kWithChunks : kWithEither, Two(after, max)));
+  std::vector<uint64_t> runs;
+  for (size_t row = 0; row < rows.rows(); ++row) runs.push_back(rows.Integer(row, 0));
+  return runs;
 }
 
 absl::StatusOr<uint64_t> PgSampleStore::DoDropChunks(uint64_t run, uint64_t max) {

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "coordinator/store/pg_reader.h"
 #include "coordinator/store/pg_writer.h"
@@ -26,7 +27,8 @@ class PgSampleStore : public SampleStore {
   absl::StatusOr<uint64_t> DoWatermark(const StreamKey& key) override;
   absl::StatusOr<uint64_t> DoBytesOf(uint64_t run, uint32_t attempt) override;
   absl::Status DoForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit) override;
-  absl::StatusOr<std::optional<uint64_t>> DoNextRun(uint64_t after) override;
+  absl::StatusOr<std::vector<uint64_t>> DoNextRuns(uint64_t after, uint64_t max,
+                                                   RunsWith what) override;
   absl::StatusOr<uint64_t> DoDropChunks(uint64_t run, uint64_t max) override;
   absl::Status DoDropReport(uint64_t run) override;
   absl::StatusOr<uint64_t> DoUsedBytes() override;

@@ -8,6 +8,8 @@
 namespace rackmark {
 namespace {
 
+constexpr const char* kPgMigrations[] = {kPgMigrate2};
+
 // Of the tables, which must be there.
 absl::StatusOr<uint64_t> ReadVersion(PgConnection& connection) {
   auto result = connection.Query("SELECT version FROM rackmark.meta");
@@ -52,7 +54,7 @@ absl::Status EnsureInTransaction(PgConnection& connection, const PgKind& kind) {
 
 }  // namespace
 
-const PgKind kPgKind = {1, kPgSchema, {}};
+const PgKind kPgKind = {2, kPgSchema, kPgMigrations};
 
 absl::Status EnsurePgSchema(PgConnection& connection, const PgKind& kind) {
   RETURN_IF_ERROR(connection.Execute("BEGIN"));

@@ -40,6 +40,8 @@ CREATE TABLE rackmark.snapshot (
   crc32   bigint NOT NULL,
   payload bytea  NOT NULL
 );
+-- It may have hundreds of MiB: packing it took the time that writing it has.
+ALTER TABLE rackmark.snapshot ALTER COLUMN payload SET STORAGE EXTERNAL;
 CREATE TABLE rackmark.job (
   id            bigint PRIMARY KEY,
   ended_unix_ns bigint NOT NULL,

@@ -140,18 +140,58 @@ TEST_F(PgStore, ForeignAndNewerTablesAreRefusedUntouched) {
 TEST_F(PgStore, OnlyWhoLeadsBringsOlderTablesUpAndAllOrNothing) {
   auto leadership = *PgLeadership::Open(options_);
   ASSERT_EQ(**leadership->TryLead(1, kLong), 1U);
-  const char* const good[] = {"ALTER TABLE rackmark.report ADD COLUMN more bigint",
+  const char* const good[] = {"no SQL, and not run: the tables have this already",
+                              "ALTER TABLE rackmark.report ADD COLUMN more bigint",
                               "CREATE TABLE rackmark.extra (n bigint)"};
-  const char* const bad[] = {"CREATE TABLE rackmark.extra (n bigint)", "no SQL at all"};
-  ASSERT_TRUE(EnsurePgSchema(*connection_, PgKind{3, "", good}).ok());
-  EXPECT_EQ(Text("SELECT version::text FROM meta"), "1");  // a standby changes nothing
-  EXPECT_FALSE(MigratePgSchema(*connection_, PgKind{3, "", bad}, 1).ok());
-  EXPECT_TRUE(absl::IsAborted(MigratePgSchema(*connection_, PgKind{3, "", good}, 7)));
-  EXPECT_EQ(Text("SELECT version::text FROM meta"), "1");
-  ASSERT_TRUE(MigratePgSchema(*connection_, PgKind{3, "", good}, 1).ok());
-  EXPECT_EQ(Text("SELECT version::text FROM meta"), "3");
+  const char* const bad[] = {"as above", "CREATE TABLE rackmark.extra (n bigint)", "no SQL at all"};
+  ASSERT_TRUE(EnsurePgSchema(*connection_, PgKind{4, "", good}).ok());
+  EXPECT_EQ(Text("SELECT version::text FROM meta"), "2");  // a standby changes nothing
+  EXPECT_FALSE(MigratePgSchema(*connection_, PgKind{4, "", bad}, 1).ok());
+  EXPECT_TRUE(absl::IsAborted(MigratePgSchema(*connection_, PgKind{4, "", good}, 7)));
+  EXPECT_EQ(Text("SELECT version::text FROM meta"), "2");
+  ASSERT_TRUE(MigratePgSchema(*connection_, PgKind{4, "", good}, 1).ok());
+  EXPECT_EQ(Text("SELECT version::text FROM meta"), "4");
   EXPECT_EQ(Text("SELECT count(more)::text FROM report"), "0");
   EXPECT_EQ(OpenPgStores(options_, 1).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+constexpr char kStorageOfSnapshots[] =
+    "SELECT attstorage::text FROM pg_attribute WHERE attrelid = 'rackmark.snapshot'::regclass AND "
+    "attname = 'payload'";
+
+TEST_F(PgStore, TablesOfTheFirstVersionAreBroughtUpByWhoLeads) {
+  auto leadership = *PgLeadership::Open(options_);
+  EXPECT_EQ(Text(kStorageOfSnapshots), "e");  // as new tables have it
+  ASSERT_TRUE(connection_
+                  ->Execute("ALTER TABLE snapshot ALTER COLUMN payload SET STORAGE EXTENDED; "
+                            "UPDATE meta SET version = 1")
+                  .ok());
+  ASSERT_TRUE(OpenPgStores(options_, **leadership->TryLead(1, kLong)).ok());
+  EXPECT_EQ(Text("SELECT version::text FROM meta"), "2");
+  EXPECT_EQ(Text(kStorageOfSnapshots), "e");
+}
+
+// A State may have hundreds of MiB. What the server was told is written down by a trigger.
+TEST_F(PgStore, ASnapshotHasTheTimeThatItsSizeTakesAndNothingElseHas) {
+  options_.statement_timeout = 10 * kSecond;
+  auto leadership = *PgLeadership::Open(options_);
+  SqlStores stores = *OpenPgStores(options_, **leadership->TryLead(1, kLong));
+  ASSERT_TRUE(
+      connection_
+          ->Execute("CREATE TABLE seen (at bigint GENERATED ALWAYS AS IDENTITY, allowed text); "
+                    "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                    "INSERT INTO rackmark.seen (allowed) VALUES "
+                    "(current_setting('statement_timeout')); RETURN NEW; END $$; "
+                    "CREATE TRIGGER see BEFORE INSERT ON snapshot FOR EACH ROW EXECUTE FUNCTION "
+                    "see(); "
+                    "CREATE TRIGGER see BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION see()")
+          .ok());
+  ASSERT_TRUE(stores.events->Append(MakeEvents(stores.events->last_seq() + 1, 1)).ok());
+  const std::string large(41 << 20, 's');
+  ASSERT_TRUE(stores.events->PutSnapshot(large).ok());
+  ASSERT_TRUE(stores.events->Append(MakeEvents(stores.events->last_seq() + 1, 1)).ok());
+  EXPECT_EQ(Text("SELECT string_agg(allowed, ' ' ORDER BY at) FROM seen"), "10s 21s 10s");
+  EXPECT_EQ(*stores.events->GetSnapshot(stores.events->last_seq() - 1), large);
 }
 
 // Kept in the transactions of the rows, never summed up.

@@ -25,12 +25,18 @@ class PgWriter {
   // One transaction, on disk when it is OK. Returns the statements' results. ABORTED: another
   // leads, or as PgConnection; UNAVAILABLE: as PgConnection.
   absl::StatusOr<std::vector<PgResult>> Commit(std::vector<PgStatement> statements);
+  // The same, where a value has that many bytes: the limits of time grow with it, for this
+  // transaction only. They are for a server that hangs, not for one that has much to do.
+  absl::StatusOr<std::vector<PgResult>> CommitLarge(std::vector<PgStatement> statements,
+                                                    uint64_t bytes);
+  absl::StatusOr<PgResult> ReadLarge(PgStatement statement, uint64_t bytes);
   absl::StatusOr<PgResult> Read(std::string_view sql, PgParams params = {}) {
     return connection_->Query(sql, std::move(params));
   }
   const std::string& where() const { return connection_->where(); }
 
  private:
+  PgStatement Limit(Nanos more) const;
   std::unique_ptr<PgConnection> connection_;
   uint64_t term_;
 };

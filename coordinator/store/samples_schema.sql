@@ -17,6 +17,25 @@ CREATE TABLE chunk (
   UNIQUE (run, attempt, kind, stream, seq)
 );
 
+-- The payloads' bytes of each attempt that has chunks: to ask must not cost more the more there is.
+-- Triggers keep it, in the transactions of the chunks, whoever changes them.
+CREATE TABLE chunk_bytes (
+  run     INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  bytes   INTEGER NOT NULL,
+  PRIMARY KEY (run, attempt)
+) WITHOUT ROWID;
+CREATE TRIGGER chunk_put AFTER INSERT ON chunk BEGIN
+  INSERT OR IGNORE INTO chunk_bytes (run, attempt, bytes) VALUES (new.run, new.attempt, 0);
+  UPDATE chunk_bytes SET bytes = bytes + length(new.payload)
+    WHERE run = new.run AND attempt = new.attempt;
+END;
+CREATE TRIGGER chunk_gone AFTER DELETE ON chunk BEGIN
+  UPDATE chunk_bytes SET bytes = bytes - length(old.payload)
+    WHERE run = old.run AND attempt = old.attempt;
+  DELETE FROM chunk_bytes WHERE run = old.run AND attempt = old.attempt AND bytes <= 0;
+END;
+
 -- How far each stream is here without a gap. Changes in the transaction of its chunks.
 CREATE TABLE watermark (
   run     INTEGER NOT NULL,

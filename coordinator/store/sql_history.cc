@@ -44,6 +44,15 @@ absl::StatusOr<std::vector<v1::RunRecord>> SqlHistory::Runs(size_t limit) {
   return ReadRecords<v1::RunRecord>(select.Bind(limit), "run");
 }
 
+// By the jobs alone: of a million runs the table of runs would be read from end to end.
+absl::StatusOr<History::Totals> SqlHistory::Count() {
+  std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto select,
+                   reader_->Prepare("SELECT COUNT(*), COALESCE(SUM(runs), 0) FROM job"));
+  RETURN_IF_ERROR(select.Step().status());
+  return Totals{select.Integer(0), select.Integer(1)};
+}
+
 absl::StatusOr<std::optional<v1::EndedJob>> SqlHistory::Job(uint64_t job) {
   std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(
@@ -81,6 +90,22 @@ absl::StatusOr<std::optional<int64_t>> SqlHistory::EndedAt(uint64_t run) {
   ASSIGN_OR_RETURN(const bool found, select.Bind(run).Step());
   if (!found) return std::optional<int64_t>();
   return std::optional<int64_t>(static_cast<int64_t>(select.Integer(0)));
+}
+
+absl::StatusOr<std::vector<std::optional<int64_t>>> SqlHistory::EndedAt(
+    std::span<const uint64_t> runs) {
+  std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto select,
+                   reader_->Prepare("SELECT job.ended_unix_ns FROM run JOIN job ON job.id = "
+                                    "run.job WHERE run.id = ?"));
+  std::vector<std::optional<int64_t>> ended;
+  for (const uint64_t run : runs) {
+    ASSIGN_OR_RETURN(const bool found, select.Bind(run).Step());
+    ended.emplace_back();
+    if (found) ended.back() = static_cast<int64_t>(select.Integer(0));
+    select.Reset();
+  }
+  return ended;
 }
 
 absl::StatusOr<std::vector<History::RunRange>> SqlHistory::EndedBetween(int64_t from,

@@ -10,10 +10,11 @@
 namespace rackmark {
 namespace {
 
+constexpr const char* kSampleMigrations[] = {kSamplesMigrate2};
 // Samples may be many GiB; each chunk carries its own checksum, so that no page is checked here.
 // A chunk of a busy rank has 160 KiB: large pages take it in few writes.
 const Database::Kind kSamplesKind = {
-    "sample store", 0x524d4b53 /* RMKS */, 1, kSamplesSchema, {}, {}, 32 << 10};
+    "sample store", 0x524d4b53 /* RMKS */, 2, kSamplesSchema, kSampleMigrations, {}, 32 << 10};
 
 Statement& BindKey(Statement& statement, const StreamKey& key) {
   return statement.Bind(key.run)
@@ -114,11 +115,10 @@ absl::StatusOr<uint64_t> SqlSampleStore::DoWatermark(const StreamKey& key) {
 
 absl::StatusOr<uint64_t> SqlSampleStore::DoBytesOf(uint64_t run, uint32_t attempt) {
   std::lock_guard lock(writer_mutex_);  // ingest's own connection: no report holds it up
-  ASSIGN_OR_RETURN(auto select,
-                   writer_->Prepare("SELECT COALESCE(SUM(LENGTH(payload)), 0) FROM chunk "
-                                    "WHERE run = ? AND attempt = ?"));
-  RETURN_IF_ERROR(select.Bind(run).Bind(attempt).Step().status());
-  return select.Integer(0);
+  ASSIGN_OR_RETURN(auto select, writer_->Prepare("SELECT bytes FROM chunk_bytes WHERE run = ? AND "
+                                                 "attempt = ?"));
+  ASSIGN_OR_RETURN(const bool found, select.Bind(run).Bind(attempt).Step());
+  return found ? select.Integer(0) : 0;
 }
 
 absl::Status SqlSampleStore::DoForEachChunk(uint64_t run, uint32_t attempt,
@@ -139,14 +139,27 @@ absl::Status SqlSampleStore::DoForEachChunk(uint64_t run, uint32_t attempt,
   }
 }
 
-absl::StatusOr<std::optional<uint64_t>> SqlSampleStore::DoNextRun(uint64_t after) {
-  std::lock_guard lock(writer_mutex_);
-  ASSIGN_OR_RETURN(const auto chunk,
-                   NextIn(*writer_, "SELECT min(run) FROM chunk WHERE run > ?", after));
-  ASSIGN_OR_RETURN(const auto report,
-                   NextIn(*writer_, "SELECT min(run) FROM report WHERE run > ?", after));
-  if (!chunk || !report) return chunk ? chunk : report;
-  return std::min(chunk, report);
+absl::StatusOr<std::vector<uint64_t>> SqlSampleStore::DoNextRuns(uint64_t after, uint64_t max,
+                                                                 RunsWith what) {
+  std::vector<std::string_view> questions = {
+      "SELECT DISTINCT run FROM chunk_bytes WHERE run > ? ORDER BY run LIMIT ?"};
+  if (what == RunsWith::kChunksOrReport) {
+    questions.push_back("SELECT run FROM report WHERE run > ? ORDER BY run LIMIT ?");
+  }
+  std::lock_guard lock(reader_mutex_);
+  std::set<uint64_t> runs;
+  for (const std::string_view question : questions) {
+    ASSIGN_OR_RETURN(auto select, reader_->Prepare(question));
+    select.Bind(after).Bind(max);
+    while (true) {
+      ASSIGN_OR_RETURN(const bool more, select.Step());
+      if (!more) break;
+      runs.insert(select.Integer(0));
+    }
+  }
+  std::vector<uint64_t> first(runs.begin(), runs.end());
+  first.resize(std::min<size_t>(first.size(), max));
+  return first;
 }
 
 absl::StatusOr<uint64_t> SqlSampleStore::DoDropChunks(uint64_t run, uint64_t max) {

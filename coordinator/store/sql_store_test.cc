@@ -287,6 +287,20 @@ TEST(SqlStore, FirstFormatLoads) {
   EXPECT_EQ(chunks, 2);
   EXPECT_EQ(*stores->samples->Watermark({17, 2, v1::STREAM_KIND_RANK, 0}), 2U);
   EXPECT_EQ(**stores->samples->GetReport(17), "report");
+  // What was added since: a sum of what is there, kept from then on.
+  uint64_t bytes = 0;
+  ASSERT_TRUE(stores->samples
+                  ->ForEachChunk(17, 2,
+                                 [&](const v1::Chunk& chunk) {
+                                   bytes += chunk.ByteSizeLong();
+                                   return absl::OkStatus();
+                                 })
+                  .ok());
+  EXPECT_EQ(*stores->samples->BytesOf(17, 2), bytes);
+  EXPECT_EQ(*stores->samples->DropChunks(17, 1), 1U);
+  EXPECT_LT(*stores->samples->BytesOf(17, 2), bytes);
+  EXPECT_EQ(*stores->samples->DropChunks(17, 9), 1U);
+  EXPECT_EQ(*stores->samples->BytesOf(17, 2), 0U);
 }
 
 }  // namespace

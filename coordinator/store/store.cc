@@ -24,6 +24,11 @@ absl::Status CheckReadsBack(const google::protobuf::Message& message) {
 
 }  // namespace
 
+bool MayPass(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsAborted(status) ||
+         absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status);
+}
+
 absl::Status Poison::Check() const {
   if (!poisoned_) return absl::OkStatus();
   return absl::AbortedError(
@@ -151,9 +156,10 @@ absl::Status SampleStore::ForEachChunk(uint64_t run, uint32_t attempt, const Chu
   return DoForEachChunk(run, attempt, visit);
 }
 
-absl::StatusOr<std::optional<uint64_t>> SampleStore::NextRun(uint64_t after) {
+absl::StatusOr<std::vector<uint64_t>> SampleStore::NextRuns(uint64_t after, uint64_t max,
+                                                            RunsWith what) {
   RETURN_IF_ERROR(poison_.Check());
-  return DoNextRun(after);
+  return DoNextRuns(after, max, what);
 }
 
 absl::StatusOr<uint64_t> SampleStore::DropChunks(uint64_t run, uint64_t max) {

@@ -23,6 +23,10 @@
 
 namespace rackmark {
 
+// Whether a read that failed so may succeed later: the database is away, busy or starting. Of a
+// write it says nothing: after any error of one, what is on disk is unknown.
+bool MayPass(const absl::Status& status);
+
 // Remembers that a write failed. Any thread.
 class Poison {
  public:
@@ -132,8 +136,10 @@ class SampleStore {
   // In order of kind, stream, seq; stops at the visitor's first error.
   absl::Status ForEachChunk(uint64_t run, uint32_t attempt, const ChunkVisitor& visit);
 
-  // Retention. The first run after this one that has chunks or a report; missing = no more.
-  absl::StatusOr<std::optional<uint64_t>> NextRun(uint64_t after);
+  // Retention. The first runs after this one, at most `max`, in order; none = no more. Does not
+  // hold up ingest.
+  enum class RunsWith { kChunks, kChunksOrReport };
+  absl::StatusOr<std::vector<uint64_t>> NextRuns(uint64_t after, uint64_t max, RunsWith what);
   // At most `max` chunks of the run, in one transaction. Returns how many; 0 = it has none left.
   absl::StatusOr<uint64_t> DropChunks(uint64_t run, uint64_t max);
   // The run's report and watermarks. Its chunks must be gone.
@@ -163,7 +169,8 @@ class SampleStore {
   virtual absl::StatusOr<uint64_t> DoBytesOf(uint64_t run, uint32_t attempt) = 0;
   virtual absl::Status DoForEachChunk(uint64_t run, uint32_t attempt,
                                       const ChunkVisitor& visit) = 0;
-  virtual absl::StatusOr<std::optional<uint64_t>> DoNextRun(uint64_t after) = 0;
+  virtual absl::StatusOr<std::vector<uint64_t>> DoNextRuns(uint64_t after, uint64_t max,
+                                                           RunsWith what) = 0;
   virtual absl::StatusOr<uint64_t> DoDropChunks(uint64_t run, uint64_t max) = 0;
   virtual absl::Status DoDropReport(uint64_t run) = 0;
   virtual absl::StatusOr<uint64_t> DoUsedBytes() = 0;

@@ -97,6 +97,8 @@ TYPED_TEST(KeepSuite, TheNewestTwoSnapshotsAreKeptAndTheLogBehindThemGoes) {
 }
 
 TYPED_TEST(KeepSuite, EndedJobsAreListedNewestFirstAndReadWhole) {
+  EXPECT_EQ(this->events().history().Count()->jobs, 0U);
+  EXPECT_EQ(this->events().history().Count()->runs, 0U);
   this->End({MakeEnded(1, 100), MakeEnded(2, 50)});
   this->End({});
   this->End({MakeEnded(3, 70)});
@@ -104,6 +106,8 @@ TYPED_TEST(KeepSuite, EndedJobsAreListedNewestFirstAndReadWhole) {
   EXPECT_THAT(this->RunIds(), ElementsAre(31, 30, 21, 20, 11, 10));
   EXPECT_EQ(this->events().history().Jobs(1)->front().job().source(), "");
   EXPECT_EQ(this->events().history().Runs(2)->size(), 2U);
+  EXPECT_EQ(this->events().history().Count()->jobs, 3U);
+  EXPECT_EQ(this->events().history().Count()->runs, 6U);
   const auto job = *this->events().history().Job(2);
   ASSERT_TRUE(job.has_value());
   EXPECT_EQ(job->SerializeAsString(), MakeEnded(2, 50).SerializeAsString());
@@ -144,6 +148,10 @@ TYPED_TEST(KeepSuite, ABackfillAddsRowsAndChangesNone) {
   ASSERT_TRUE(this->events().Backfill({}, true).ok());
   EXPECT_THAT(this->JobIds(), ElementsAre(2, 1));
   EXPECT_EQ(**this->events().history().EndedAt(10), 100);
+  const std::vector<uint64_t> asked = {20, 99, 10};
+  const auto ended = this->events().history().EndedAt(asked);
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  EXPECT_THAT(*ended, ElementsAre(7, std::nullopt, 100));
 }
 
 TYPED_TEST(KeepSuite, SamplesGoByRunChunksFirstAndTheMarksStayWithTheReport) {
@@ -153,15 +161,22 @@ TYPED_TEST(KeepSuite, SamplesGoByRunChunksFirstAndTheMarksStayWithTheReport) {
   this->Put(chunks);
   EXPECT_EQ(this->Payloads(5).size(), 40U);
   ASSERT_TRUE(this->samples().PutReport(6, "report").ok());
-  EXPECT_EQ(**this->samples().NextRun(0), 5U);
-  EXPECT_EQ(**this->samples().NextRun(5), 6U);
-  EXPECT_EQ(**this->samples().NextRun(6), 7U);
-  EXPECT_FALSE(this->samples().NextRun(7)->has_value());
+  using RunsWith = SampleStore::RunsWith;
+  const auto next = [&](uint64_t after, uint64_t max, RunsWith what) {
+    return *this->samples().NextRuns(after, max, what);
+  };
+  EXPECT_THAT(next(0, 9, RunsWith::kChunksOrReport), ElementsAre(5, 6, 7));
+  EXPECT_THAT(next(0, 2, RunsWith::kChunksOrReport), ElementsAre(5, 6));
+  EXPECT_THAT(next(5, 1, RunsWith::kChunksOrReport), ElementsAre(6));
+  EXPECT_THAT(next(0, 9, RunsWith::kChunks), ElementsAre(5, 7));
+  EXPECT_THAT(next(5, 9, RunsWith::kChunks), ElementsAre(7));
+  EXPECT_THAT(next(7, 9, RunsWith::kChunksOrReport), IsEmpty());
   const uint64_t before = *this->samples().UsedBytes();
   EXPECT_GT(before, 0U);
   EXPECT_EQ(*this->samples().DropChunks(5, 30), 30U);
   EXPECT_EQ(*this->samples().DropChunks(5, 30), 10U);
   EXPECT_EQ(*this->samples().DropChunks(5, 30), 0U);
+  EXPECT_THAT(next(0, 9, RunsWith::kChunks), ElementsAre(7));
   EXPECT_LE(*this->samples().UsedBytes(), before);
   EXPECT_THAT(this->Payloads(5), IsEmpty());
   EXPECT_EQ(*this->samples().Watermark({5, 1, v1::STREAM_KIND_RANK, 0}), 40U);
@@ -171,6 +186,22 @@ TYPED_TEST(KeepSuite, SamplesGoByRunChunksFirstAndTheMarksStayWithTheReport) {
   EXPECT_EQ(*this->samples().Watermark({5, 1, v1::STREAM_KIND_RANK, 0}), 0U);
   EXPECT_FALSE(this->samples().GetReport(6)->has_value());
   EXPECT_TRUE(this->samples().Shrink(1 << 20).ok());
+}
+
+TYPED_TEST(KeepSuite, TheBytesOfAnAttemptAreThoseOfItsChunks) {
+  const std::vector<v1::Chunk> chunks = {MakeChunk(1, 0, 1, std::string(100'000, 'x')),
+                                         MakeChunk(1, 0, 2), MakeChunk(1, 1, 1)};
+  this->Put({chunks[0], chunks[1], MakeChunk(2, 0, 1)});
+  this->Put({chunks[1], chunks[2], chunks[0]});  // two of them are there already
+  uint64_t bytes = 0;
+  for (const v1::Chunk& chunk : chunks) bytes += chunk.ByteSizeLong();
+  EXPECT_EQ(*this->samples().BytesOf(1, 1), bytes);
+  EXPECT_EQ(*this->samples().BytesOf(1, 2), 0U);
+  EXPECT_EQ(*this->samples().DropChunks(1, 1), 1U);
+  EXPECT_LT(*this->samples().BytesOf(1, 1), bytes);
+  EXPECT_EQ(*this->samples().DropChunks(1, 9), 2U);
+  EXPECT_EQ(*this->samples().BytesOf(1, 1), 0U);
+  EXPECT_EQ(*this->samples().BytesOf(2, 1), MakeChunk(2, 0, 1).ByteSizeLong());
 }
 
 TYPED_TEST(KeepSuite, AdoptingTakesTheNewIdAndLeavesOutWhatIsNotWanted) {
@@ -187,6 +218,7 @@ TYPED_TEST(KeepSuite, AdoptingTakesTheNewIdAndLeavesOutWhatIsNotWanted) {
   ASSERT_TRUE(this->samples().Adopt("c2", wanted).ok());
   EXPECT_EQ(this->Payloads(1).size(), 1U);
   EXPECT_THAT(this->Payloads(1, 2), IsEmpty());
+  EXPECT_EQ(*this->samples().BytesOf(1, 2), 0U);
   EXPECT_EQ(*this->samples().Watermark({2, 1, v1::STREAM_KIND_RANK, 0}), 0U);
   EXPECT_FALSE(this->samples().GetReport(1)->has_value());
   EXPECT_TRUE(this->samples().GetReport(2)->has_value());
