@@ -2,6 +2,7 @@
 #include "coordinator/core/apply_suite.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/observe.h"
+#include "coordinator/core/quarantine.h"
 #include "coordinator/core/record.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/tables.h"
@@ -13,22 +14,13 @@ namespace {
 using v1::Event;
 
 constexpr size_t kRetiredMax = 16;
+// Failures that a run remembers: the first, and the last of the others. Who is preempted again and
+// again uses up no tries, and each snapshot holds them all.
+constexpr size_t kEarlierMax = 16;
 
 void Enter(RunState& run, Change change) { run.phase = NextPhase(run.phase, change).value(); }
 void Enter(LeaseState& lease, Change change) {
   lease.phase = NextPhase(lease.phase, change).value();
-}
-
-// The machine ran on while its worker was away, so the silence was the worker's: somebody stopped
-// it for longer than silence may last. What it failed by that is no offence of the node.
-void TakeBackSilence(NodeState& node, const v1::NodeInfo& now) {
-  if (node.phase != v1::NODE_PHASE_LOST || now.boot_id() != node.info.boot_id()) return;
-  if (node.offences.empty()) return;
-  const int64_t when = node.offences.back().unix_ns();  // of one turn: all that were on the node
-  while (!node.offences.empty() && node.offences.back().unix_ns() == when &&
-         node.offences.back().kind() == v1::FAILURE_KIND_NODE_LOST) {
-    node.offences.pop_back();
-  }
 }
 
 void On(HardState& hard, const v1::NodeJoined& change) {
@@ -40,7 +32,8 @@ void On(HardState& hard, const v1::NodeJoined& change) {
   } else {
     if (node.retired.size() == kRetiredMax) node.retired.erase(node.retired.begin());
     node.retired.push_back(node.incarnation);
-    TakeBackSilence(node, change.info());
+    const size_t back = OffencesTakenBack(node, change.info());
+    node.offences.resize(node.offences.size() - back);
   }
   node.incarnation = change.incarnation();
   node.info = change.info();
@@ -67,9 +60,18 @@ void On(HardState& hard, const v1::NodeStandingChanged& change) {
   NodeState& node = hard.nodes.at(NodeId{change.node_id()});
   node.standing = change.standing();
   node.standing_reason = change.reason();
+  node.was = change.was();
   node.tested = 0;
   // On probation the next offence counts by itself; the old ones have been answered for.
-  if (change.standing() != v1::STANDING_QUARANTINED) node.offences.clear();
+  const bool keeps = change.standing() == v1::STANDING_QUARANTINED || change.keeps_offences();
+  if (!keeps) node.offences.clear();
+}
+
+void On(HardState& hard, const v1::NodeForgotten& change) {
+  const auto node = hard.nodes.find(NodeId{change.node_id()});
+  for (auto& [id, job] : hard.jobs) job.avoid.erase(node->first);
+  hard.node_by_name.erase(node->second.info.name());
+  hard.nodes.erase(node);
 }
 
 // What broke under the job is remembered: of the node, and for where the job goes next.
@@ -217,8 +219,9 @@ void On(HardState& hard, const v1::RunRequeued& change) {
   RunState& run = hard.runs.at(RunId{change.run_id()});
   Enter(run, Event::kRunRequeued);
   run.earlier.push_back(change.failure());
-  if (IsOwnDoing(change.failure().kind())) ++run.lease_kills;
-  if (change.failure().kind() == v1::FAILURE_KIND_PREEMPTED) ++run.preempted;
+  if (run.earlier.size() > kEarlierMax) run.earlier.erase(run.earlier.begin() + 1);
+  if (IsOwnDoing(change.failure().kind()) && !change.free()) ++run.lease_kills;
+  if (change.failure().kind() == v1::FAILURE_KIND_PREEMPTED || change.free()) ++run.free_tries;
   LeaveLease(hard, run);
 }
 
@@ -282,6 +285,7 @@ void ApplyChange(HardState& hard, const Event& event) {
     case Event::kClusterRestored: hard.cluster_id = event.cluster_restored().cluster_id(); break;
     case Event::kNodeCordoned: On(hard, event.node_cordoned()); break;
     case Event::kNodeStandingChanged: On(hard, event.node_standing_changed()); break;
+    case Event::kNodeForgotten: On(hard, event.node_forgotten()); break;
     case Event::kLeaseYielding:
       hard.leases.at(LeaseId{event.lease_yielding().lease_id()}).yielding = event.lease_yielding();
       break;

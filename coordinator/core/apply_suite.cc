@@ -50,6 +50,7 @@ void On(HardState& hard, const v1::SuiteChecked& change) {
 void On(HardState& hard, const Event& event, const v1::SuiteEnded& change) {
   SuiteState& suite = hard.suites.at(SuiteId{change.suite_id()});
   suite.outcome = change.outcome();
+  suite.findings.insert(suite.findings.end(), change.findings().begin(), change.findings().end());
   suite.ended_unix_ns = event.unix_ns();
   if (suite.suite.has_scheduled()) {
     EndScheduled(hard, suite.suite.scheduled(), event.unix_ns(),

@@ -163,6 +163,17 @@ absl::Status Check(const HardState& hard, const v1::NodeStandingChanged& change)
   if (change.standing() == v1::STANDING_UNKNOWN || !v1::Standing_IsValid(change.standing())) {
     return Bad("a node without a standing");
   }
+  if (!v1::Standing_IsValid(change.was())) return Bad("a node with a standing of no name");
+  return absl::OkStatus();
+}
+
+// Nothing that is open speaks of it any more.
+absl::Status Check(const HardState& hard, const v1::NodeForgotten& change) {
+  RETURN_IF_ERROR(CheckNode(hard, change.node_id()));
+  const NodeState& node = hard.nodes.at(NodeId{change.node_id()});
+  if (node.phase != v1::NODE_PHASE_LOST) return Bad("a node forgotten that is not lost");
+  if (!node.leases.empty()) return Bad("a node forgotten under a lease");
+  if (OpenRunOn(hard, node.id) != nullptr) return Bad("a node forgotten under an open run");
   return absl::OkStatus();
 }
 
@@ -217,6 +228,7 @@ absl::Status CheckChange(const HardState& hard, const Event& event) {
     case Event::kClusterRestored: return Check(hard, event.cluster_restored());
     case Event::kNodeCordoned: return CheckNode(hard, event.node_cordoned().node_id());
     case Event::kNodeStandingChanged: return Check(hard, event.node_standing_changed());
+    case Event::kNodeForgotten: return Check(hard, event.node_forgotten());
     case Event::kLeaseYielding: return Check(hard, event.lease_yielding());
     case Event::kSuiteSubmitted:
     case Event::kSuiteChecked:

@@ -45,29 +45,48 @@ void Shorten(std::string& text) {
   text += "...";
 }
 
-// The value that most have; of equals the one that was seen first.
-template <typename Value>
+// The value that most have; of equals the one that was seen first. What is not said has no vote.
 class Majority {
  public:
-  void Add(const Value& value) {
+  void Add(const std::string& value) {
+    if (value.empty() || value == kUnknown) return;
     auto [at, is_new] = seen_.try_emplace(value, Count{0, seen_.size()});
     ++at->second.count;
   }
-  std::optional<Value> Get() const {
+  std::optional<std::string> Get() const {
     const auto most =
         std::min_element(seen_.begin(), seen_.end(), [](const auto& a, const auto& b) {
           if (a.second.count != b.second.count) return a.second.count > b.second.count;
           return a.second.first < b.second.first;
         });
-    return most == seen_.end() ? std::nullopt : std::optional<Value>(most->first);
+    return most == seen_.end() ? std::nullopt : std::optional<std::string>(most->first);
   }
 
  private:
   struct Count {
     size_t count = 0, first = 0;
   };
-  std::map<Value, Count> seen_;
+  std::map<std::string, Count> seen_;
 };
+
+bool SameMemory(uint64_t bytes, uint64_t other) {
+  if (bytes == other) return true;
+  const double share = static_cast<double>(bytes) / static_cast<double>(other);
+  return share > 1 - kMemoryTolerance && share < 1 + kMemoryTolerance;
+}
+
+// The size that most agree with, each by the tolerance; the middle one of these stands for them.
+// `sizes` ascends and is not empty.
+uint64_t MostMemory(const std::vector<uint64_t>& sizes) {
+  size_t from = 0, best = 0, best_from = 0;
+  for (size_t to = 0; to < sizes.size(); ++to) {
+    while (!SameMemory(sizes[to], sizes[from])) ++from;
+    if (to + 1 - from <= best) continue;
+    best = to + 1 - from;
+    best_from = from;
+  }
+  return sizes[best_from + best / 2];
+}
 
 // What was expected of a device and what it is, where these differ.
 struct Differs {
@@ -92,6 +111,16 @@ class Comparison {
     return std::move(findings_);
   }
 
+  std::vector<v1::Finding> OnlyExcluded() {
+    SortNodes();
+    CountNodes();
+    std::erase_if(findings_, [](const v1::Finding& finding) {
+      return finding.kind() != v1::FINDING_KIND_EXCLUDED;
+    });
+    Bound();
+    return std::move(findings_);
+  }
+
  private:
   using Question = std::function<std::optional<Differs>(const v1::Device&)>;
 
@@ -105,6 +134,8 @@ class Comparison {
     finding.set_found(std::move(found));
     return finding;
   }
+
+  bool Counts() const { return expected_.has_node_count() && expected_.nodes_size() == 0; }
 
   // Who is there and meant, who is excluded, who is too many, who has never been heard of.
   void SortNodes() {
@@ -120,9 +151,14 @@ class Comparison {
         if (!gone) Add(v1::FINDING_KIND_EXTRA, name, "node", "", name);
         continue;
       }
-      ++meant_;
+      if (gone && Counts() && !meant.IsNamed(name)) {
+        gone_.push_back(&seen);  // another one may have come in its place
+        continue;
+      }
+      ++(gone ? named_gone_ : present_);
       if (seen.presence == Presence::kThere) {
         there_.push_back(seen.info);
+        AddUnusable(seen);
       } else {
         Add(v1::FINDING_KIND_EXCLUDED, name, "node", "", seen.why);
       }
@@ -132,11 +168,37 @@ class Comparison {
     }
   }
 
+  // Devices of a node that is there, and that nothing is ever placed on.
+  void AddUnusable(const Seen& seen) {
+    for (const v1::Device* device : DevicesOf(*seen.info)) {
+      const auto why = seen.unusable.find(device->index());
+      if (why == seen.unusable.end()) continue;
+      v1::Finding& finding =
+          Add(v1::FINDING_KIND_EXCLUDED, seen.info->name(), "device", "", why->second);
+      finding.set_device(device->index());
+      finding.set_slot(device->slot());
+      finding.set_serial(device->serial());
+    }
+  }
+
+  // Those that are gone are excluded only as far as others are not there in their place: of these
+  // first who may yet report, then who came last.
   void CountNodes() {
-    if (!expected_.has_node_count() || expected_.nodes_size() > 0) return;
-    if (meant_ == expected_.node_count()) return;
-    Add(meant_ < expected_.node_count() ? v1::FINDING_KIND_MISSING : v1::FINDING_KIND_EXTRA, "",
-        "nodes", absl::StrCat(expected_.node_count()), absl::StrCat(meant_));
+    if (!Counts()) return;
+    const size_t wanted = expected_.node_count();
+    const size_t known = present_ + named_gone_;
+    std::stable_sort(gone_.begin(), gone_.end(), [](const Seen* a, const Seen* b) {
+      return a->presence == Presence::kAbsent && b->presence == Presence::kSilent;
+    });
+    std::reverse(gone_.begin(), gone_.end());
+    for (size_t i = 0; i < gone_.size() && known + i < wanted; ++i) {
+      Add(v1::FINDING_KIND_EXCLUDED, gone_[i]->info->name(), "node", "", gone_[i]->why);
+    }
+    const auto differs = [&](v1::FindingKind kind, size_t found) {
+      Add(kind, "", "nodes", absl::StrCat(wanted), absl::StrCat(found));
+    };
+    if (present_ > wanted) differs(v1::FINDING_KIND_EXTRA, present_);
+    if (known + gone_.size() < wanted) differs(v1::FINDING_KIND_MISSING, known + gone_.size());
   }
 
   std::vector<const v1::Device*> DevicesOf(const v1::NodeInfo& node) const {
@@ -223,10 +285,10 @@ class Comparison {
     }
   }
 
-  // Those that are not as most are.
+  // Those that are not as most are; what a device does not say differs, if others say something.
   void AskMajority(std::string_view what,
                    const std::function<std::string(const v1::Device&)>& value_of) {
-    Majority<std::string> majority;
+    Majority majority;
     for (const v1::NodeInfo* node : there_) {
       for (const v1::Device* device : DevicesOf(*node)) majority.Add(value_of(*device));
     }
@@ -235,16 +297,14 @@ class Comparison {
     Ask(what, [&](const v1::Device& device) -> std::optional<Differs> {
       std::string value = value_of(device);
       if (value == *most) return std::nullopt;
-      return Differs{*most, std::move(value)};
+      return Differs{*most, value.empty() ? kUnknown : std::move(value)};
     });
   }
 
   void CheckOneDomain() {
-    Majority<std::string> majority;
+    Majority majority;
     for (const v1::NodeInfo* node : there_) {
-      for (const v1::Device* device : DevicesOf(*node)) {
-        if (!device->nvlink_domain().empty()) majority.Add(device->nvlink_domain());
-      }
+      for (const v1::Device* device : DevicesOf(*node)) majority.Add(device->nvlink_domain());
     }
     const std::string most = majority.Get().value_or("an NVLink domain");
     Ask("domain", [&](const v1::Device& device) -> std::optional<Differs> {
@@ -257,37 +317,31 @@ class Comparison {
     AskMajority("model", [](const v1::Device& device) { return device.model(); });
     AskMajority("links", LinksOf);
     CheckMemory();
-    Majority<std::string> majority;
+    Majority majority;
     for (const v1::NodeInfo* node : there_) majority.Add(node->driver());
+    const std::optional<std::string> most = majority.Get();
     for (const v1::NodeInfo* node : there_) {
-      if (node->driver() == *majority.Get()) continue;
-      Add(v1::FINDING_KIND_ODD_ONE_OUT, node->name(), "driver", *majority.Get(),
+      if (!most.has_value() || node->driver() == *most) continue;
+      Add(v1::FINDING_KIND_ODD_ONE_OUT, node->name(), "driver", *most,
           node->driver().empty() ? kUnknown : node->driver());
     }
   }
 
   void CheckMemory() {
-    Majority<std::optional<uint64_t>> majority;
-    const auto memory_of = [](const v1::Device& device) {
-      return device.has_memory_bytes() ? std::optional<uint64_t>(device.memory_bytes())
-                                       : std::nullopt;
-    };
+    std::vector<uint64_t> sizes;
     for (const v1::NodeInfo* node : there_) {
-      for (const v1::Device* device : DevicesOf(*node)) majority.Add(memory_of(*device));
-    }
-    const auto text = [](const std::optional<uint64_t>& bytes) {
-      return bytes.has_value() ? absl::StrCat(*bytes, " bytes") : kUnknown;
-    };
-    const auto most = majority.Get();
-    if (!most.has_value()) return;
-    Ask("memory", [&](const v1::Device& device) -> std::optional<Differs> {
-      const std::optional<uint64_t> own = memory_of(device);
-      if (own == *most) return std::nullopt;
-      if (own.has_value() && most->has_value()) {
-        const double share = static_cast<double>(*own) / static_cast<double>(**most);
-        if (share > 1 - kMemoryTolerance && share < 1 + kMemoryTolerance) return std::nullopt;
+      for (const v1::Device* device : DevicesOf(*node)) {
+        if (device->has_memory_bytes()) sizes.push_back(device->memory_bytes());
       }
-      return Differs{text(*most), text(own)};
+    }
+    if (sizes.empty()) return;
+    std::sort(sizes.begin(), sizes.end());
+    const uint64_t most = MostMemory(sizes);
+    const std::string expected = absl::StrCat(most, " bytes");
+    Ask("memory", [&](const v1::Device& device) -> std::optional<Differs> {
+      if (!device.has_memory_bytes()) return Differs{expected, kUnknown};
+      if (SameMemory(device.memory_bytes(), most)) return std::nullopt;
+      return Differs{expected, absl::StrCat(device.memory_bytes(), " bytes")};
     });
   }
 
@@ -314,7 +368,9 @@ class Comparison {
   const v1::Expectation& expected_;
   const std::vector<Seen>& nodes_;
   std::vector<const v1::NodeInfo*> there_;  // meant, and can be asked
-  uint32_t meant_ = 0;
+  // Of those that are meant: there, whether to be used or not; gone, and named; gone, and counted.
+  size_t present_ = 0, named_gone_ = 0;
+  std::vector<const Seen*> gone_;
   std::vector<v1::Finding> findings_;
 };
 
@@ -329,15 +385,20 @@ bool Meant::Includes(const v1::NodeInfo& node) const {
   return IsNamed(node.name()) || HasLabels(node, expectation_);
 }
 
-bool Meant::Complete(const std::set<std::string>& heard, uint32_t included) const {
+bool Meant::Complete(const std::set<std::string>& heard, uint32_t present) const {
   if (!std::includes(heard.begin(), heard.end(), named_.begin(), named_.end())) return false;
   const bool counts = expectation_.has_node_count() && expectation_.nodes_size() == 0;
-  return !counts || included >= expectation_.node_count();
+  return !counts || present >= expectation_.node_count();
 }
 
 std::vector<v1::Finding> Compare(const v1::Expectation& expectation,
                                  const std::vector<Seen>& nodes) {
   return Comparison(expectation, nodes).All();
+}
+
+std::vector<v1::Finding> Excluded(const v1::Expectation& expectation,
+                                  const std::vector<Seen>& nodes) {
+  return Comparison(expectation, nodes).OnlyExcluded();
 }
 
 }  // namespace expect

@@ -3,6 +3,7 @@
 // themselves, and whether they can be asked.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,7 +25,8 @@ enum class Presence {
 struct Seen {
   const v1::NodeInfo* info = nullptr;
   Presence presence = Presence::kThere;
-  std::string why;  // it is not kThere
+  std::string why;                                // it is not kThere
+  std::map<uint32_t, std::string> unusable = {};  // devices that nothing is placed on, and why
 };
 
 constexpr size_t kFindingsMax = 256;  // the last one then says how many more there are
@@ -35,8 +37,8 @@ class Meant {
   explicit Meant(const v1::Expectation& expectation);
   bool Includes(const v1::NodeInfo& node) const;  // named, or by its labels
   bool IsNamed(const std::string& node) const { return named_.count(node) != 0; }
-  // How many of these, by name or by count, are waited for.
-  bool Complete(const std::set<std::string>& heard, uint32_t included) const;
+  // All that are waited for, by name or by count: `present` are there, whether to be used or not.
+  bool Complete(const std::set<std::string>& heard, uint32_t present) const;
   const std::set<std::string>& named() const { return named_; }
 
  private:
@@ -47,6 +49,10 @@ class Meant {
 // `nodes` in the order of their ids. Of those that are not kThere nothing can be said: EXCLUDED.
 std::vector<v1::Finding> Compare(const v1::Expectation& expectation,
                                  const std::vector<Seen>& nodes);
+
+// Of these findings those that are EXCLUDED: what was there is not there to be used any more.
+std::vector<v1::Finding> Excluded(const v1::Expectation& expectation,
+                                  const std::vector<Seen>& nodes);
 
 }  // namespace expect
 

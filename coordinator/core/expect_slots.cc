@@ -23,28 +23,35 @@ class SlotMap {
       nodes_.insert(node->name());
       for (const v1::Device& device : node->devices()) {
         const Place place{node->name(), device.slot()};
-        if (!device.slot().empty()) at_[place] = &device;
+        // CPU slots are no parts: they have neither.
+        if (!device.slot().empty() || device.kind() != v1::DEVICE_KIND_CPU) {
+          at_[place].push_back(&device);
+        }
         if (!device.serial().empty()) where_.emplace(device.serial(), place);
       }
     }
     for (const v1::ExpectedPart& part : expectation.slots()) {
       mapped_.insert(part.node());
-      expected_places_.insert({part.node(), part.slot()});
+      expected_at_[{part.node(), part.slot()}].insert(part.serial());
       expected_serials_.insert(part.serial());
     }
   }
 
-  void Compare(std::vector<v1::Finding>& findings) const {
+  void Compare(std::vector<v1::Finding>& findings) {
     for (const v1::ExpectedPart& part : expectation_.slots()) {
       if (nodes_.count(part.node()) != 0) ComparePart(part, findings);
     }
-    for (const auto& [place, device] : at_) {
-      if (mapped_.count(place.node) == 0 || expected_places_.count(place) != 0) continue;
-      // What should be elsewhere is found missing, or swapped, there.
-      if (expected_serials_.count(device->serial()) != 0) continue;
-      v1::Finding& finding = Add(v1::FINDING_KIND_EXTRA, place, findings);
-      SetDevice(*device, finding);
-      finding.set_found(device->serial().empty() ? "one without serial" : device->serial());
+    // What no part was compared with.
+    for (const auto& [place, devices] : at_) {
+      if (mapped_.count(place.node) == 0) continue;
+      for (const v1::Device* device : devices) {
+        // What should be here is right; what should be elsewhere is found missing, or swapped,
+        // there.
+        if (told_.count(device) != 0 || expected_serials_.count(device->serial()) != 0) continue;
+        v1::Finding& finding = Add(v1::FINDING_KIND_EXTRA, place, findings);
+        SetDevice(*device, finding);
+        finding.set_found(device->serial().empty() ? "one without serial" : device->serial());
+      }
     }
   }
 
@@ -64,11 +71,23 @@ class SlotMap {
     finding.set_serial(device.serial());
   }
 
-  void ComparePart(const v1::ExpectedPart& part, std::vector<v1::Finding>& findings) const {
+  // What is in the part's place instead of it, and was not told of another part of the same place:
+  // a driver may count several devices as one slot. Null if nothing is.
+  const v1::Device* InsteadOf(const Place& place) {
+    const std::set<std::string>& right = expected_at_.at(place);
+    for (const v1::Device* device : at_[place]) {
+      const bool foreign = right.count(device->serial()) == 0;
+      if (foreign && told_.insert(device).second) return device;
+    }
+    return nullptr;
+  }
+
+  void ComparePart(const v1::ExpectedPart& part, std::vector<v1::Finding>& findings) {
     const Place place{part.node(), part.slot()};
-    const auto there = at_.find(place);
-    const v1::Device* device = there == at_.end() ? nullptr : there->second;
-    if (device != nullptr && device->serial() == part.serial()) return;
+    for (const v1::Device* device : at_[place]) {
+      if (device->serial() == part.serial()) return;
+    }
+    const v1::Device* device = InsteadOf(place);
     const auto elsewhere = where_.find(part.serial());
     const bool swapped = elsewhere != where_.end();
     const bool unread = device != nullptr && device->serial().empty() && !swapped;
@@ -93,8 +112,9 @@ class SlotMap {
 
   const v1::Expectation& expectation_;
   std::set<std::string> nodes_, mapped_, expected_serials_;
-  std::set<Place> expected_places_;
-  std::map<Place, const v1::Device*> at_;
+  std::map<Place, std::set<std::string>> expected_at_;
+  std::map<Place, std::vector<const v1::Device*>> at_;
+  std::set<const v1::Device*> told_;  // as what is there instead of a part
   std::map<std::string, Place> where_;
 };
 

@@ -92,6 +92,46 @@ TEST_F(ExpectTest, NodesByNameAndByCount) {
   EXPECT_THAT(Look(), ElementsAre("EXTRA the fleet: too many nodes, expected 2, found 3"));
 }
 
+TEST_F(ExpectTest, WhoIsGoneIsMissedOnlyWhereNobodyCameInItsPlace) {
+  expected_.set_node_count(2);
+  presence_["a"] = Presence::kAbsent;
+  EXPECT_THAT(Look(), IsEmpty());  // c came in place of a
+  presence_["b"] = Presence::kAbsent;
+  EXPECT_THAT(Look(), ElementsAre("EXCLUDED node b is excluded: set aside"));  // the last to come
+  presence_["a"] = Presence::kSilent;
+  EXPECT_THAT(Look(), ElementsAre("EXCLUDED node a is excluded: set aside"));  // it may yet report
+  presence_["a"] = Presence::kSetAside;  // there, and not to be used
+  EXPECT_THAT(Look(), ElementsAre("EXCLUDED node a is excluded: set aside"));
+  expected_.set_node_count(4);
+  EXPECT_THAT(Look(), ElementsAre("MISSING the fleet: nodes missing, expected 4, found 3",
+                                  "EXCLUDED node a is excluded: set aside",
+                                  "EXCLUDED node b is excluded: set aside"));
+  expected_.set_node_count(1);
+  EXPECT_THAT(Look(), ElementsAre("EXTRA the fleet: too many nodes, expected 1, found 2",
+                                  "EXCLUDED node a is excluded: set aside"));
+  EXPECT_FALSE(expect::Meant(expected_).Complete({}, 0));
+  EXPECT_TRUE(expect::Meant(expected_).Complete({}, 1));
+}
+
+TEST_F(ExpectTest, DevicesThatNothingIsPlacedOnAreExcluded) {
+  v1::Device* cpu = nodes_[0].add_devices();
+  cpu->set_index(4);
+  cpu->set_kind(v1::DEVICE_KIND_CPU);
+  const std::map<uint32_t, std::string> unusable = {{1, "unhealthy: ECC"}, {4, "unhealthy"}};
+  const std::vector<Seen> seen = {{&nodes_[0], Presence::kThere, "", unusable}};
+  const auto found = expect::Compare(expected_, seen);
+  ASSERT_EQ(found.size(), 1u);  // the CPU slot is not meant
+  EXPECT_EQ(found[0].kind(), v1::FINDING_KIND_EXCLUDED);
+  EXPECT_EQ(found[0].device(), 1u);
+  EXPECT_EQ(SentenceOf(found[0]), "node a slot 1 (serial a1) is excluded: unhealthy: ECC");
+  expected_.add_nodes("z");
+  ASSERT_EQ(expect::Compare(expected_, seen).size(),
+            1u);  // a is not meant any more, and z is missing
+  expected_.add_nodes("a");
+  EXPECT_EQ(expect::Compare(expected_, seen).size(), 2u);
+  EXPECT_EQ(expect::Excluded(expected_, seen).size(), 1u);
+}
+
 TEST_F(ExpectTest, LabelsSayWhoIsMeant) {
   (*nodes_[1].mutable_labels())["rack"] = "r1";
   (*expected_.mutable_labels())["rack"] = "r1";
@@ -134,6 +174,49 @@ TEST_F(ExpectTest, MemoryMayDifferByWhatTheKernelKeeps) {
   nodes_[0].mutable_devices(0)->clear_memory_bytes();
   EXPECT_THAT(Look(), ElementsAre("ODD_ONE_OUT node a slot 0 (serial a0): memory is unknown, "
                                   "expected 150323855360 bytes"));
+}
+
+// Sizes that differ a little are one size: eight good parts of as many sizes against two bad ones.
+TEST_F(ExpectTest, MemoryIsThatOfMostWithinTheTolerance) {
+  expected_.set_alike(true);
+  for (int n = 0; n < 3; ++n) {
+    for (int i = 0; i < 4; ++i) {
+      const uint64_t kept = static_cast<uint64_t>(4 * n + i) << 20;
+      nodes_[static_cast<size_t>(n)].mutable_devices(i)->set_memory_bytes((140ull << 30) - kept);
+    }
+  }
+  for (int i = 0; i < 2; ++i) nodes_[2].mutable_devices(i)->set_memory_bytes(80ull << 30);
+  const std::vector<std::string> found = Look();
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].substr(0, 47), "ODD_ONE_OUT node c slot 0 (serial c0): memory i");
+  EXPECT_EQ(found[1].substr(0, 47), "ODD_ONE_OUT node c slot 1 (serial c1): memory i");
+  for (v1::NodeInfo& node : nodes_) {
+    for (v1::Device& device : *node.mutable_devices()) device.set_memory_bytes(0);
+  }
+  EXPECT_THAT(Look(), IsEmpty());
+}
+
+TEST_F(ExpectTest, WhatMostDoNotSayIsNoMajority) {
+  expected_.set_alike(true);
+  for (v1::NodeInfo& node : nodes_) {
+    node.clear_driver();
+    for (v1::Device& device : *node.mutable_devices()) {
+      device.clear_links();
+      device.clear_model();
+      device.clear_memory_bytes();
+    }
+  }
+  EXPECT_THAT(Look(), IsEmpty());
+  nodes_[0] = Gpus("a", 4);
+  EXPECT_THAT(Look(),
+              ElementsAre("ODD_ONE_OUT node b: model is unknown, expected NVIDIA H200",
+                          "ODD_ONE_OUT node c: model is unknown, expected NVIDIA H200",
+                          "ODD_ONE_OUT node b: links is unknown, expected 18",
+                          "ODD_ONE_OUT node c: links is unknown, expected 18",
+                          "ODD_ONE_OUT node b: memory is unknown, expected 150323855360 bytes",
+                          "ODD_ONE_OUT node c: memory is unknown, expected 150323855360 bytes",
+                          "ODD_ONE_OUT node b: driver is unknown, expected 580.65.06",
+                          "ODD_ONE_OUT node c: driver is unknown, expected 580.65.06"));
 }
 
 TEST_F(ExpectTest, OneDomain) {
@@ -185,6 +268,25 @@ TEST_F(ExpectTest, SwappedReplacedEmptyAndUnread) {
 TEST_F(ExpectTest, AnExtraPartInAMappedNode) {
   for (int i = 0; i < 3; ++i) Slot("a", std::to_string(i), "a" + std::to_string(i));
   EXPECT_THAT(Look(), ElementsAre("EXTRA node a slot 3 (serial a3) is not expected"));
+}
+
+// A driver may count several devices as one slot, or know of none.
+TEST_F(ExpectTest, SeveralDevicesInASlotAndOneInNone) {
+  for (v1::Device& device : *nodes_[0].mutable_devices()) device.set_slot("module 0");
+  Slot("a", "module 0", "a2");
+  EXPECT_THAT(Look(), ElementsAre("EXTRA node a slot module 0 (serial a0) is not expected",
+                                  "EXTRA node a slot module 0 (serial a1) is not expected",
+                                  "EXTRA node a slot module 0 (serial a3) is not expected"));
+  nodes_[0].mutable_devices()->DeleteSubrange(1, 3);
+  nodes_[0].mutable_devices(0)->set_slot("");
+  v1::Device* cpu = nodes_[0].add_devices();  // no part
+  cpu->set_index(7);
+  cpu->set_kind(v1::DEVICE_KIND_CPU);
+  EXPECT_THAT(
+      Look(),
+      ElementsAre("MISSING node a slot module 0: serial missing, expected a2, found an empty "
+                  "slot",
+                  "EXTRA node a device 0 (serial a0) is not expected"));
 }
 
 TEST_F(ExpectTest, OfExcludedNodesNothingIsSaid) {

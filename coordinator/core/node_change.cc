@@ -18,7 +18,7 @@ absl::Status NoSuchNode(const HardState& hard, std::string_view name) {
   for (size_t i = 0; i < kNamed && !names.empty(); ++i) {
     const std::string near = Nearest(name, names);
     if (near.empty()) break;
-    absl::StrAppend(&message, i == 0 ? "; did you mean " : ", ", near);
+    absl::StrAppend(&message, i == 0 ? "; did you mean " : ", ", EscapeControl(near));
     names.erase(std::find(names.begin(), names.end(), near));
   }
   return absl::NotFoundError(absl::StrCat(message, "; rackmark nodes lists those there are"));
@@ -27,7 +27,7 @@ absl::Status NoSuchNode(const HardState& hard, std::string_view name) {
 absl::Status CheckChange(const ChangeNode& command) {
   if (!v1::NodeChange_IsValid(command.change) || command.change == v1::NODE_CHANGE_UNKNOWN) {
     return absl::InvalidArgumentError(
-        "change must be one of CORDON, DRAIN, UNCORDON, QUARANTINE and READMIT");
+        "change must be one of CORDON, DRAIN, UNCORDON, QUARANTINE, READMIT and FORGET");
   }
   if (command.reason.size() > kReasonMax) {
     return absl::InvalidArgumentError(
@@ -81,6 +81,30 @@ bool ChangeStanding(const NodeState& node, const ChangeNode& command,
   return true;
 }
 
+// Only what nothing speaks of any more: its name may come back as another node.
+absl::StatusOr<Decision> Forget(const State& state, const NodeState& node) {
+  const std::string name = absl::StrCat("node ", EscapeControl(node.info.name()));
+  if (node.phase != v1::NODE_PHASE_LOST) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name,
+                     " is not lost; stop its worker, and ask again when rackmark nodes "
+                     "shows it as lost"));
+  }
+  const auto refused = [&](JobId job) {
+    const std::string display = DisplayJob(state.hard.cluster_id, job);
+    return absl::FailedPreconditionError(absl::StrCat(name, " has work of job ", display,
+                                                      "; wait until that has ended, or end it: "
+                                                      "rackmark cancel ",
+                                                      display));
+  };
+  if (!node.leases.empty()) return refused(state.hard.leases.at(*node.leases.begin()).job);
+  if (const RunState* run = OpenRunOn(state.hard, node.id)) return refused(run->job);
+  Decision decision;
+  decision.events.emplace_back().mutable_node_forgotten()->set_node_id(node.id.value);
+  decision.reply = NodeAltered{node.id, true};
+  return decision;
+}
+
 }  // namespace
 
 absl::StatusOr<Decision> DecideNodeChange(const State& state, const ChangeNode& command) {
@@ -88,6 +112,7 @@ absl::StatusOr<Decision> DecideNodeChange(const State& state, const ChangeNode& 
   const auto id = state.hard.node_by_name.find(command.node);
   if (id == state.hard.node_by_name.end()) return NoSuchNode(state.hard, command.node);
   const NodeState& node = state.hard.nodes.at(id->second);
+  if (command.change == v1::NODE_CHANGE_FORGET) return Forget(state, node);
   const bool standing =
       command.change == v1::NODE_CHANGE_QUARANTINE || command.change == v1::NODE_CHANGE_READMIT;
   Decision decision;

@@ -51,9 +51,13 @@ struct Planner {
   std::map<LeaseId, Told> leases;
   std::map<std::string, uint64_t> running;  // cost of an owner's leases
   std::set<JobId> choosy;                   // in the queue, and have nodes to avoid
-  std::optional<plan::Pass> last;           // the last look at the queue; missing if nobody waits
-  Nanos looks_since = 0;                    // of those that are counted:
-  uint32_t vain_looks = 0;                  // nothing came of them (queue.h)
+  struct Span {
+    Nanos from = 0, until = 0;  // by Now::wall
+  };
+  std::map<JobId, Span> spans;     // for how long maintenance lets these wait, or be placed
+  std::optional<plan::Pass> last;  // the last look at the queue; missing if nobody waits
+  Nanos looks_since = 0;           // of those that are counted:
+  uint32_t vain_looks = 0;         // nothing came of them (queue.h)
 
   std::set<NodeId> marked_nodes;
   std::set<LeaseId> marked_leases;

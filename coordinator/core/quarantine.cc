@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -48,15 +49,18 @@ std::set<Cause> CommonCauses(const State& state, const NodeState& node, int64_t 
   return common;
 }
 
-// Those that count, oldest first.
+// Those that count, oldest first. A node that is lost is lost once, whatever was on it.
 std::vector<const v1::Offence*> Counted(const State& state, const NodeState& node) {
   std::vector<const v1::Offence*> counted;
   if (node.offences.empty()) return counted;
   const int64_t end = WindowEnd(node);
   const std::set<Cause> common = CommonCauses(state, node, end);
   std::set<Cause> seen;
+  std::set<int64_t> losses;
   for (const v1::Offence& offence : node.offences) {
     if (!IsWithin(state.config, offence.unix_ns(), end)) continue;
+    const bool lost = offence.kind() == v1::FAILURE_KIND_NODE_LOST;
+    if (lost && !losses.insert(offence.unix_ns()).second) continue;
     if (!IsTheMachines(offence.kind())) {
       if (common.count(CauseOf(offence)) != 0 || !seen.insert(CauseOf(offence)).second) continue;
     }
@@ -95,35 +99,112 @@ std::string Charge(const State& state, const NodeState& node) {
 }
 
 struct Breaker {
-  size_t tested = 0;       // nodes, within the window of the node
+  size_t tested = 0;       // nodes, within the window of the node, or in quarantine
   size_t quarantined = 0;  // of these
   bool lets = false;       // one more of them may go
+  bool is_last = false;    // nothing else is in service
 };
+
+bool IsInService(const NodeState& node) {
+  return node.standing != v1::STANDING_QUARANTINED && node.phase != v1::NODE_PHASE_LOST &&
+         !node.cordoned;
+}
 
 Breaker AskBreaker(const State& state, const NodeState& node) {
   const CoreConfig& config = state.config;
   const int64_t end = WindowEnd(node);
   Breaker breaker;
+  breaker.is_last = true;
   for (const auto& [id, other] : state.hard.nodes) {
-    bool tested = other.tested_unix_ns != 0 && IsWithin(config, other.tested_unix_ns, end);
+    if (id != node.id && IsInService(other)) breaker.is_last = false;
+    // Else those that went long ago would be forgotten, and one after the other all would go.
+    const bool gone = other.standing == v1::STANDING_QUARANTINED;
+    bool tested =
+        gone || (other.tested_unix_ns != 0 && IsWithin(config, other.tested_unix_ns, end));
     for (const v1::Offence& offence : other.offences) {
       tested = tested || IsWithin(config, offence.unix_ns(), end);
     }
     if (!tested) continue;
     ++breaker.tested;
-    if (other.standing == v1::STANDING_QUARANTINED) ++breaker.quarantined;
+    if (gone) ++breaker.quarantined;
   }
   const size_t allowed = std::max<size_t>(1, breaker.tested * config.quarantine_percent / 100);
-  breaker.lets = breaker.quarantined + 1 <= allowed;
+  breaker.lets = !breaker.is_last && breaker.quarantined + 1 <= allowed;
   return breaker;
 }
 
-void Emit(const NodeState& node, v1::Standing standing, std::string_view reason,
-          std::vector<v1::Event>& events) {
-  v1::NodeStandingChanged* change = events.emplace_back().mutable_node_standing_changed();
-  change->set_node_id(node.id.value);
-  change->set_standing(standing);
-  change->set_reason(std::string(reason));
+v1::NodeStandingChanged& Emit(const NodeState& node, v1::Standing standing, std::string reason,
+                              std::vector<v1::Event>& events) {
+  v1::NodeStandingChanged& change = *events.emplace_back().mutable_node_standing_changed();
+  change.set_node_id(node.id.value);
+  change.set_standing(standing);
+  change.set_reason(std::move(reason));
+  return change;
+}
+
+// What a check that has passed as a whole was done on.
+struct Checked {
+  std::set<NodeId> nodes;
+  std::set<std::pair<NodeId, uint32_t>> devices;
+  std::string what;  // that passed
+};
+
+// Missing unless `last`, which passes now, was the last run of its job, and all others passed.
+std::optional<Checked> WhatWasChecked(const State& state, const JobState& job,
+                                      const RunState& last) {
+  Checked checked;
+  const auto add = [&checked](const RunState& run) {
+    for (const v1::RankPlace& place : run.placement.ranks()) {
+      checked.nodes.insert(NodeId{place.node_id()});
+      checked.devices.insert({NodeId{place.node_id()}, place.device()});
+    }
+  };
+  add(last);
+  size_t runs = 1;
+  for (RunId id : RunsOf(job)) {
+    if (id == last.id) continue;
+    const RunState& run = state.hard.runs.at(id);
+    if (run.verdict != v1::VERDICT_PASS) return std::nullopt;
+    add(run);
+    ++runs;
+  }
+  const std::string& cluster = state.hard.cluster_id;
+  checked.what = runs == 1 ? absl::StrCat("run ", DisplayRun(cluster, last.id), " passed on it")
+                           : absl::StrCat("all ", runs, " runs of job ",
+                                          DisplayJob(cluster, job.id), " passed");
+  return checked;
+}
+
+// A device that is blamed, is still there, and was not checked.
+std::optional<uint32_t> UntestedDevice(const NodeState& node, const Checked& checked) {
+  for (const v1::Offence& offence : node.offences) {
+    if (!offence.has_device() || checked.devices.count({node.id, offence.device()}) != 0) continue;
+    for (const v1::Device& device : node.info.devices()) {
+      if (device.index() == offence.device()) return offence.device();
+    }
+  }
+  return std::nullopt;
+}
+
+// It stays where it is, and says why.
+void EmitUntested(const NodeState& node, uint32_t device, std::vector<v1::Event>& events) {
+  constexpr char kBut[] = "; a check passed, but not on device ";
+  std::string reason = node.standing_reason.substr(0, node.standing_reason.find(kBut));
+  absl::StrAppend(&reason, kBut, device, ", which is blamed");
+  if (reason == node.standing_reason) return;
+  Emit(node, v1::STANDING_QUARANTINED, std::move(reason), events).set_was(node.was);
+}
+
+void EmitChecked(const State& state, const Checked& checked, std::vector<v1::Event>& events) {
+  for (NodeId id : checked.nodes) {
+    const NodeState& node = state.hard.nodes.at(id);
+    if (node.standing != v1::STANDING_QUARANTINED) continue;
+    if (const auto device = UntestedDevice(node, checked)) {
+      EmitUntested(node, *device, events);
+    } else {
+      Emit(node, v1::STANDING_PROBATION, checked.what, events);
+    }
+  }
 }
 
 }  // namespace
@@ -141,8 +222,9 @@ bool EmitStanding(const State& state, std::vector<v1::Event>& events) {
     if (!MustLeave(state, node)) continue;
     // A node on probation was in quarantine a while ago: to go back takes nothing from the rest.
     const bool back = node.standing == v1::STANDING_PROBATION;
-    if (!back && !AskBreaker(state, node).lets) continue;
-    Emit(node, v1::STANDING_QUARANTINED, Charge(state, node), events);
+    const Breaker breaker = AskBreaker(state, node);
+    if (breaker.is_last || (!back && !breaker.lets)) continue;
+    Emit(node, v1::STANDING_QUARANTINED, Charge(state, node), events).set_was(node.standing);
     return true;
   }
   return false;
@@ -152,23 +234,53 @@ void EmitTested(const State& state, const RunState& run, v1::Verdict verdict,
                 std::vector<v1::Event>& events) {
   if (verdict != v1::VERDICT_PASS) return;
   const JobState& job = state.hard.jobs.at(run.job);
+  if (job.job.spec().gang().quarantined()) {
+    // Not before its last run: the others could not be placed on a node that is let out.
+    if (const auto checked = WhatWasChecked(state, job, run)) EmitChecked(state, *checked, events);
+  }
   for (NodeId id : NodesOf(run.placement)) {
     const NodeState& node = state.hard.nodes.at(id);
-    const std::string which = DisplayRun(state.hard.cluster_id, run.id);
-    if (node.standing == v1::STANDING_QUARANTINED && job.job.spec().gang().quarantined()) {
-      Emit(node, v1::STANDING_PROBATION, absl::StrCat("run ", which, " passed on it"), events);
-    } else if (node.standing == v1::STANDING_PROBATION && node.offences.empty() &&
-               node.tested + 1 >= state.config.probation_runs) {
-      Emit(node, v1::STANDING_GOOD,
-           absl::StrCat(node.tested + 1, " runs passed on probation, the last one ", which),
-           events);
+    if (node.standing != v1::STANDING_PROBATION || !node.offences.empty() ||
+        node.tested + 1 < state.config.probation_runs) {
+      continue;
     }
+    Emit(node, v1::STANDING_GOOD,
+         absl::StrCat(node.tested + 1, " runs passed on probation, the last one ",
+                      DisplayRun(state.hard.cluster_id, run.id)),
+         events);
   }
+}
+
+size_t OffencesTakenBack(const NodeState& node, const v1::NodeInfo& now) {
+  if (node.phase != v1::NODE_PHASE_LOST || now.boot_id() != node.info.boot_id()) return 0;
+  if (node.offences.empty()) return 0;
+  const int64_t when = node.offences.back().unix_ns();  // of one turn: all that were on the node
+  size_t back = 0;
+  for (auto offence = node.offences.rbegin(); offence != node.offences.rend(); ++offence, ++back) {
+    if (offence->unix_ns() != when || offence->kind() != v1::FAILURE_KIND_NODE_LOST) break;
+  }
+  return back;
+}
+
+void EmitTakenBack(const State& state, const NodeState& node, const v1::NodeInfo& now,
+                   std::vector<v1::Event>& events) {
+  if (node.standing != v1::STANDING_QUARANTINED || node.was == v1::STANDING_UNKNOWN) return;
+  const size_t back = OffencesTakenBack(node, now);
+  if (back == 0) return;
+  NodeState after = node;
+  after.standing = node.was;
+  after.offences.resize(after.offences.size() - back);
+  if (MustLeave(state, after)) return;
+  Emit(node, node.was, "its worker was away, and its machine ran on", events)
+      .set_keeps_offences(true);
 }
 
 std::string BreakerNote(const State& state, const NodeState& node) {
   if (state.soft.breaker_holds.count(node.id) == 0 || !MustLeave(state, node)) return "";
   const Breaker breaker = AskBreaker(state, node);
+  if (breaker.is_last) {
+    return absl::StrCat("kept, though it has ", Charge(state, node), "; no other is in service");
+  }
   return absl::StrCat("kept, though it has ", Charge(state, node), "; ", breaker.quarantined,
                       " of ", breaker.tested, " tested nodes are in quarantine, and ",
                       state.config.quarantine_percent, " % at most may be");

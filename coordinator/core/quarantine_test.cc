@@ -1,6 +1,7 @@
 // Which offences take a node out of service, what the breaker holds back, and the way back.
 #include "coordinator/core/quarantine.h"
 
+#include "coordinator/core/decide.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -122,6 +123,101 @@ TEST_F(QuarantineTest, NodesThatWereNotTestedGiveTheBreakerNoRoom) {
   EXPECT_EQ(Goes(), 2U);
 }
 
+TEST_F(QuarantineTest, TheBreakerForgetsNobodyWhoIsInQuarantine) {
+  for (uint64_t i = 3; i <= 10; ++i) Node(i).tested_unix_ns = 100 * kHour;
+  for (uint64_t i : {1u, 2u}) Node(i).standing = v1::STANDING_QUARANTINED;  // days ago
+  OffendThrice(3, 100 * kHour);
+  EXPECT_EQ(Goes(), 0U) << "20 % of 10 are 2, and these are there";
+  Node(1).standing = v1::STANDING_GOOD;
+  Node(1).tested_unix_ns = 100 * kHour;
+  EXPECT_EQ(Goes(), 3U);
+}
+
+TEST_F(QuarantineTest, TheLastInServiceStays) {
+  for (uint64_t i = 2; i <= 4; ++i) Node(i).standing = v1::STANDING_QUARANTINED;
+  for (uint64_t i = 5; i <= 7; ++i) Node(i).phase = v1::NODE_PHASE_LOST;
+  for (uint64_t i = 8; i <= 10; ++i) Node(i).cordoned = true;
+  state_.config.quarantine_percent = 100;
+  OffendThrice(1, kHour);
+  EXPECT_EQ(Goes(), 0U);
+  state_.soft.breaker_holds = {NodeId{1}};
+  EXPECT_THAT(BreakerNote(state_, Node(1)), HasSubstr("; no other is in service"));
+  Node(1).standing = v1::STANDING_PROBATION;
+  EXPECT_EQ(Goes(), 0U) << "nor that";
+  Node(10).cordoned = false;
+  EXPECT_EQ(Goes(), 1U);
+}
+
+TEST_F(QuarantineTest, OneLossIsOneOffence) {
+  for (uint64_t job = 11; job <= 13; ++job) Offend(1, job, kHour, v1::FAILURE_KIND_NODE_LOST);
+  EXPECT_FALSE(Leaves(1));
+  Offend(1, 14, 2 * kHour, v1::FAILURE_KIND_NODE_LOST);
+  EXPECT_FALSE(Leaves(1));
+  Offend(1, 15, 3 * kHour, v1::FAILURE_KIND_NODE_LOST);
+  EXPECT_TRUE(Leaves(1));
+}
+
+class TakenBackTest : public QuarantineTest {
+ protected:
+  TakenBackTest() {
+    now_.set_boot_id("b");
+    Node(1).info.set_boot_id("b");
+    Node(1).phase = v1::NODE_PHASE_LOST;
+    Node(1).standing = v1::STANDING_QUARANTINED;
+    Node(1).was = v1::STANDING_GOOD;
+    Offend(1, 11, kHour);
+    Offend(1, 12, 2 * kHour);
+    for (uint64_t job = 13; job <= 14; ++job) Offend(1, job, 3 * kHour, v1::FAILURE_KIND_NODE_LOST);
+  }
+  v1::Standing After() {
+    std::vector<v1::Event> events;
+    EmitTakenBack(state_, Node(1), now_, events);
+    if (events.empty()) return v1::STANDING_UNKNOWN;
+    EXPECT_TRUE(events[0].node_standing_changed().keeps_offences());
+    return events[0].node_standing_changed().standing();
+  }
+  v1::NodeInfo now_;
+};
+
+TEST_F(TakenBackTest, WhatTheSilenceTookComesBack) {
+  EXPECT_EQ(OffencesTakenBack(Node(1), now_), 2U);
+  EXPECT_EQ(After(), v1::STANDING_GOOD);
+  Node(1).was = v1::STANDING_PROBATION;
+  EXPECT_EQ(After(), v1::STANDING_UNKNOWN) << "there one offence is enough, and two are left";
+  Node(1).offences.erase(Node(1).offences.begin(), Node(1).offences.begin() + 2);
+  EXPECT_EQ(After(), v1::STANDING_PROBATION);
+}
+
+TEST_F(TakenBackTest, WhatAnythingElseTookStays) {
+  now_.set_boot_id("c");
+  EXPECT_EQ(After(), v1::STANDING_UNKNOWN) << "the machine started anew";
+  now_.set_boot_id("b");
+  Node(1).was = v1::STANDING_UNKNOWN;
+  EXPECT_EQ(After(), v1::STANDING_UNKNOWN) << "a person took it";
+  Node(1).was = v1::STANDING_GOOD;
+  v1::Offence third = Node(1).offences.front();
+  third.set_job_id(10);
+  Node(1).offences.push_front(third);
+  EXPECT_EQ(After(), v1::STANDING_UNKNOWN) << "three are left";
+}
+
+TEST_F(TakenBackTest, WhatIsLeftStillCounts) {
+  state_.hard.last_node = 10;
+  v1::Event event;
+  event.set_format(1);
+  event.set_seq(1);
+  event.mutable_node_standing_changed()->set_node_id(1);
+  event.mutable_node_standing_changed()->set_standing(v1::STANDING_GOOD);
+  event.mutable_node_standing_changed()->set_keeps_offences(true);
+  Apply(state_.hard, event);
+  EXPECT_EQ(Node(1).offences.size(), 4U);
+  EXPECT_EQ(Node(1).was, v1::STANDING_UNKNOWN);
+  event.set_seq(2);
+  event.mutable_node_standing_changed()->set_keeps_offences(false);
+  Apply(state_.hard, event);
+  EXPECT_EQ(Node(1).offences.size(), 0U);
+}
+
 TEST_F(QuarantineTest, OnProbationOneOffenceIsEnoughAndNoBreakerHolds) {
   OffendThrice(1, kHour);
   EXPECT_EQ(Goes(), 1U);
@@ -161,6 +257,49 @@ TEST_F(TestedTest, OnlyAPassedCheckTakesANodeOutOfQuarantine) {
   MakeACheck();
   EXPECT_EQ(After(v1::VERDICT_FAIL), "");
   EXPECT_EQ(After(v1::VERDICT_SKIPPED), "");
+  EXPECT_EQ(After(v1::VERDICT_PASS), "STANDING_PROBATION: run c0ffee00-r7 passed on it");
+}
+
+// The other runs of the check need the node where it is.
+TEST_F(TestedTest, ACheckPassesAsAWhole) {
+  MakeACheck();
+  job().first_run = RunId{7};
+  job().job.mutable_spec()->add_runs();
+  job().job.mutable_spec()->add_runs();
+  RunState& other = state_.hard.runs[RunId{8}];
+  other.id = RunId{8};
+  other.placement.add_ranks()->set_node_id(2);
+  for (uint64_t i : {1u, 2u}) Node(i).standing = v1::STANDING_QUARANTINED;
+  EXPECT_EQ(After(v1::VERDICT_PASS), "") << "the other one is still to come";
+  other.verdict = v1::VERDICT_FAIL;
+  EXPECT_EQ(After(v1::VERDICT_PASS), "");
+  other.verdict = v1::VERDICT_PASS;
+  std::vector<v1::Event> events;
+  EmitTested(state_, run_, v1::VERDICT_PASS, events);
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].node_standing_changed().node_id(), 1U);
+  EXPECT_EQ(events[1].node_standing_changed().node_id(), 2U);
+  EXPECT_EQ(events[1].node_standing_changed().standing(), v1::STANDING_PROBATION);
+  EXPECT_EQ(events[1].node_standing_changed().reason(), "all 2 runs of job c0ffee00-j1 passed");
+}
+
+TEST_F(TestedTest, ACheckThatLeftOutTheDeviceThatIsBlamedFreesNobody) {
+  MakeACheck();
+  Node(1).standing = v1::STANDING_QUARANTINED;
+  Node(1).standing_reason = "3 offences";
+  Node(1).was = v1::STANDING_GOOD;
+  for (uint32_t i = 0; i < 4; ++i) Node(1).info.add_devices()->set_index(i);
+  Offend(1, 11, kHour, v1::FAILURE_KIND_DEVICE);
+  Node(1).offences.back().set_device(3);
+  const std::string stays =
+      "STANDING_QUARANTINED: 3 offences; a check passed, but not on device 3, which is blamed";
+  EXPECT_EQ(After(v1::VERDICT_PASS), stays);
+  Node(1).standing_reason = stays.substr(stays.find(' ') + 1);
+  EXPECT_EQ(After(v1::VERDICT_PASS), "") << "it says so already";
+  run_.placement.mutable_ranks(0)->set_device(3);
+  EXPECT_EQ(After(v1::VERDICT_PASS), "STANDING_PROBATION: run c0ffee00-r7 passed on it");
+  run_.placement.mutable_ranks(0)->set_device(0);
+  Node(1).info.mutable_devices()->RemoveLast();  // it was taken out
   EXPECT_EQ(After(v1::VERDICT_PASS), "STANDING_PROBATION: run c0ffee00-r7 passed on it");
 }
 

@@ -2,13 +2,16 @@
 
 #include "coordinator/core/budget.h"
 #include "coordinator/core/retry.h"
+#include "coordinator/core/schedules.h"
 #include "coordinator/core/shortage.h"
 #include "coordinator/core/suite.h"
 #include "coordinator/core/yield.h"
 
 namespace rackmark {
 
-bool WantsGang(const State& state, const JobState& job) {
+namespace {
+
+bool HasWork(const State& state, const JobState& job) {
   if (job.lease.has_value() || job.cancel_requested) return false;
   if (IsBlocked(state, job)) return false;
   if (SetupExhausted(state, job)) return false;
@@ -17,6 +20,20 @@ bool WantsGang(const State& state, const JobState& job) {
     if (state.hard.runs.at(run).phase == v1::RUN_PHASE_QUEUED) return true;
   }
   return false;
+}
+
+}  // namespace
+
+bool WantsGang(const State& state, const JobState& job) {
+  if (!HasWork(state, job)) return false;
+  const auto closure = ClosureOf(state, job);
+  return !closure.has_value() || !closure->closed;
+}
+
+std::string ClosedReason(const State& state, const JobState& job) {
+  if (!HasWork(state, job)) return "";
+  const std::string closed = ClosureText(state, job);
+  return closed.empty() ? "" : absl::StrCat("waits for ", closed);
 }
 
 QueueLook LookAtQueue(const State& state) {
@@ -64,6 +81,7 @@ std::vector<std::string> WaitingReasons(const State& state, JobId id) {
   if (const Admission admission = AdmissionOf(state, job); !admission.free) {
     return {absl::StrCat("waits for ", admission.waits_for)};
   }
+  if (const std::string closed = ClosedReason(state, job); !closed.empty()) return {closed};
   if (!WantsGang(state, job)) return {};
   const Shortage shortage = ShortageOf(state, job);
   if (!shortage.fits) return ShortageSentences(state, job, shortage);

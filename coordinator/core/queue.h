@@ -12,8 +12,10 @@
 
 namespace rackmark {
 
-// Has runs to do and no lease to do them on.
+// Has runs to do and no lease to do them on, and no window of its schedule is closed to it.
 bool WantsGang(const State& state, const JobState& job);
+// It would, but for such a window: "waits for the end of maintenance ...". Else empty.
+std::string ClosedReason(const State& state, const JobState& job);
 
 // What plan says of the queue now, and the events that carry it out: one gang that is placed, or
 // leases that are told to make room. None: all wait.

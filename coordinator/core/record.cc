@@ -13,7 +13,7 @@ constexpr uint32_t kFormat = 1;
 
 v1::NodeRecord RecordOf(const NodeState& node) {
   const auto& [id, incarnation, retired, info, phase, reason, leases, cordoned, drain,
-               cordon_reason, drain_grace, standing, standing_reason, offences, tested,
+               cordon_reason, drain_grace, standing, standing_reason, was, offences, tested,
                tested_unix_ns] = node;
   static_cast<void>(leases);  // follows from the leases
   v1::NodeRecord record;
@@ -29,6 +29,7 @@ v1::NodeRecord RecordOf(const NodeState& node) {
   if (drain_grace.has_value()) record.set_drain_grace_ns(*drain_grace);
   record.set_standing(standing);
   record.set_standing_reason(standing_reason);
+  record.set_was(was);
   for (const v1::Offence& offence : offences) *record.add_offences() = offence;
   record.set_tested(tested);
   record.set_tested_unix_ns(tested_unix_ns);
@@ -62,7 +63,7 @@ v1::JobRecord RecordOf(const JobState& job) {
 }
 
 v1::RunRecord RecordOf(const RunState& run) {
-  const auto& [id, job, phase, attempt, lease_kills, preempted, lease, placement, failure, earlier,
+  const auto& [id, job, phase, attempt, lease_kills, free_tries, lease, placement, failure, earlier,
                clocks, verdict, evidence_sha256, reasons, transports] = run;
   v1::RunRecord record;
   record.set_run_id(id.value);
@@ -70,7 +71,7 @@ v1::RunRecord RecordOf(const RunState& run) {
   record.set_phase(phase);
   record.set_attempt(attempt);
   record.set_lease_kills(lease_kills);
-  record.set_preempted(preempted);
+  record.set_preempted(free_tries);
   record.set_lease_id(lease.value);
   *record.mutable_placement() = placement;
   if (failure.has_value()) *record.mutable_failure() = *failure;
@@ -131,6 +132,7 @@ absl::Status Load(HardState& hard, const v1::NodeRecord& record) {
   const bool has_standing = record.standing() != v1::STANDING_UNKNOWN;
   node.standing = has_standing ? record.standing() : v1::STANDING_GOOD;
   node.standing_reason = record.standing_reason();
+  node.was = record.was();
   node.offences.assign(record.offences().begin(), record.offences().end());
   node.tested = record.tested();
   node.tested_unix_ns = record.tested_unix_ns();
@@ -180,7 +182,7 @@ absl::Status Load(HardState& hard, const v1::RunRecord& record) {
   run.phase = record.phase();
   run.attempt = record.attempt();
   run.lease_kills = record.lease_kills();
-  run.preempted = record.preempted();
+  run.free_tries = record.preempted();
   run.lease = LeaseId{record.lease_id()};
   run.placement = record.placement();
   if (record.has_failure()) run.failure = record.failure();

@@ -87,7 +87,7 @@ bool MayRetry(const State& state, const RunState& run, const v1::Failure& failur
   const JobState& job = state.hard.jobs.at(run.job);
   if (job.cancel_requested) return false;
   if (failure.kind() == v1::FAILURE_KIND_PREEMPTED) return true;
-  if (run.attempt - run.preempted >= job.job.spec().limits().attempts()) return false;
+  if (run.attempt - run.free_tries >= job.job.spec().limits().attempts()) return false;
   return !IsOwnDoing(failure.kind()) || run.lease_kills + 1 < state.config.lease_kills;
 }
 
@@ -104,11 +104,13 @@ void FailLease(const State& state, const LeaseState& lease, const v1::Failure& f
     v1::RunRequeued* change = events.emplace_back().mutable_run_requeued();
     change->set_run_id(run.id.value);
     *change->mutable_failure() = failure;
+    change->set_free(again);
   };
   if (lease.draining.has_value()) end(*lease.draining, /*again=*/false);
   if (lease.run.has_value()) {
     // What was only being prepared beside a run that drains would not have begun yet without that:
-    // it costs no try. It comes back here no more often than others are tried.
+    // it costs no try, and it has killed no lease. It comes back here no more often than others are
+    // tried.
     const bool cancelled = state.hard.jobs.at(lease.job).cancel_requested;
     end(*lease.run, /*again=*/lease.draining.has_value() && !cancelled);
   }

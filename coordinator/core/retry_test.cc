@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "coordinator/core/decide.h"
 #include "gtest/gtest.h"
 
 namespace rackmark {
@@ -102,7 +103,7 @@ TEST_F(MayRetryTest, AttemptsAreLimitedAndPreemptionCostsNone) {
   run_.attempt = 3;
   EXPECT_FALSE(May(v1::FAILURE_KIND_NODE_LOST));
   EXPECT_TRUE(May(v1::FAILURE_KIND_PREEMPTED));
-  run_.preempted = 1;
+  run_.free_tries = 1;
   EXPECT_TRUE(May(v1::FAILURE_KIND_NODE_LOST));
 }
 
@@ -115,6 +116,52 @@ TEST_F(MayRetryTest, TwoLeasesKilledByItsOwnDoingAreEnough) {
 TEST_F(MayRetryTest, ACancelledJobTriesNothingMore) {
   job().cancel_requested = true;
   EXPECT_FALSE(May(v1::FAILURE_KIND_NODE_LOST));
+}
+
+// What is prepared beside a run that drains has not begun yet: it can try as often as before.
+TEST(FailLease, WhatWasOnlyPreparedBesideADrainCostsNoTry) {
+  State state;
+  state.hard.cluster_id = "c";
+  JobState& job = state.hard.jobs[JobId{1}];
+  job.id = JobId{1};
+  job.first_run = RunId{1};
+  job.job.mutable_spec()->mutable_limits()->set_attempts(1);
+  LeaseState& lease = state.hard.leases[LeaseId{1}];
+  lease.id = LeaseId{1};
+  lease.job = JobId{1};
+  lease.draining = RunId{1};
+  lease.run = RunId{2};
+  for (uint64_t id : {1u, 2u}) {
+    job.job.mutable_spec()->add_runs()->mutable_null();
+    RunState& run = state.hard.runs[RunId{id}];
+    run.id = RunId{id};
+    run.job = JobId{1};
+    run.lease = LeaseId{1};
+    run.attempt = 1;
+    run.phase = id == 1 ? v1::RUN_PHASE_DRAINING : v1::RUN_PHASE_PREPARING;
+  }
+  v1::Failure failure;
+  failure.set_kind(v1::FAILURE_KIND_RANK_DIED);
+  std::vector<v1::Event> events;
+  FailLease(state, lease, failure, events);
+  ASSERT_EQ(events.size(), 3U);
+  EXPECT_TRUE(events[0].has_run_judging());
+  ASSERT_TRUE(events[1].has_run_requeued());
+  EXPECT_TRUE(events[1].run_requeued().free());
+  v1::Event requeued = events[1];
+  requeued.set_format(1);
+  requeued.set_seq(1);
+  Apply(state.hard, requeued);
+  const RunState& run = state.hard.runs.at(RunId{2});
+  EXPECT_EQ(run.lease_kills, 0U);
+  EXPECT_TRUE(MayRetry(state, run, failure));
+  // A log of before says nothing of it, and means what it meant.
+  state.hard.runs.at(RunId{2}).phase = v1::RUN_PHASE_PREPARING;
+  requeued.set_seq(2);
+  requeued.mutable_run_requeued()->set_free(false);
+  Apply(state.hard, requeued);
+  EXPECT_EQ(run.lease_kills, 1U);
+  EXPECT_EQ(run.free_tries, 1U);
 }
 
 }  // namespace

@@ -59,9 +59,10 @@ double LongestSeconds(const v1::JobSpec& spec) {
   const auto seconds = [](int64_t ns) { return static_cast<double>(ns) / 1e9; };
   if (spec.budget().has_wall_ns()) return seconds(spec.budget().wall_ns());
   const v1::Limits& limits = spec.limits();
-  const double once =
-      seconds(limits.prepare_ns()) + seconds(limits.measure_ns()) + seconds(limits.drain_ns());
-  return seconds(limits.setup_ns()) + once * spec.runs_size() * limits.attempts();
+  // An attempt that fails may take its gang with it, so that each needs a set-up of its own.
+  const double once = seconds(limits.setup_ns()) + seconds(limits.prepare_ns()) +
+                      seconds(limits.measure_ns()) + seconds(limits.drain_ns());
+  return once * spec.runs_size() * limits.attempts();
 }
 
 absl::Status ValidateWhat(const v1::Schedule& schedule) {

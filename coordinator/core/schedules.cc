@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 #include "common/text.h"
+#include "coordinator/core/planner.h"
 #include "coordinator/core/schedule_read.h"
 #include "coordinator/core/submit.h"
 #include "coordinator/schedule/history.h"
@@ -278,6 +279,27 @@ std::string HeldSentence(const State& state, const ScheduleState& schedule, Now 
       return absl::StrCat(instant, " waits for another night's budget", until);
   }
   return "";
+}
+
+std::optional<Closure> ClosureOf(const State& state, const JobState& job) {
+  if (!job.job.has_scheduled()) return std::nullopt;
+  const auto soft = state.soft.schedules.find(ScheduleId{job.job.scheduled().schedule_id()});
+  if (soft == state.soft.schedules.end() || !soft->second.rule.ok()) return std::nullopt;
+  const std::vector<schedule::Window>& windows = soft->second.rule->closed;
+  if (windows.empty()) return std::nullopt;
+  const Nanos length = std::clamp<Nanos>(EstimateOf(state, job), 1, schedule::kLongestMax);
+  const Nanos now = std::clamp(state.soft.wall, cron::kFirstInstant, cron::kLastInstant);
+  const schedule::Free free = schedule::FreeFrom(windows, now, length);
+  if (free.at > now || !free.found) return Closure{true, std::max(free.at, now + 1)};
+  const auto closes = schedule::ClosesAt(windows, now, length);
+  if (!closes.has_value()) return std::nullopt;
+  return Closure{false, *closes};
+}
+
+std::string ClosureText(const State& state, const JobState& job) {
+  const auto closure = ClosureOf(state, job);
+  if (!closure.has_value() || !closure->closed) return "";
+  return absl::StrCat("the end of maintenance of its schedule, until ", TimeText(closure->until));
 }
 
 void TrackSchedule(State& state, ScheduleId id) {

@@ -30,6 +30,16 @@ std::optional<schedule::Decision> AskSchedule(const State& state, const Schedule
 // Why an instant that is due waits, for people. Empty: none does.
 std::string HeldSentence(const State& state, const ScheduleState& schedule, Now now);
 
+// Whether a job of a schedule may be placed now, by the windows of that schedule: its own estimate
+// must fit before the next one. Missing if no window is asked: it may.
+struct Closure {
+  bool closed = false;
+  Nanos until = 0;  // by Now::wall: then the answer is another one
+};
+std::optional<Closure> ClosureOf(const State& state, const JobState& job);
+// "the end of maintenance, until ..."; empty if it may be placed.
+std::string ClosureText(const State& state, const JobState& job);
+
 // Soft. A schedule was set or removed, or all are read anew (a new leadership).
 void TrackSchedule(State& state, ScheduleId id);
 void TrackSchedules(State& state);

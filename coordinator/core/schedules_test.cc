@@ -174,9 +174,9 @@ TEST_F(SchedulesTest, ItsCostIsWhatItMayTakeAtMost) {
   spec.mutable_gang()->set_per_node(4);
   spec.mutable_limits()->set_attempts(2);
   spec.add_runs()->mutable_null();
-  // Set-up once, and two runs that may each start twice.
+  // Two runs that may each start twice, each time on a gang of its own.
   EXPECT_EQ(CostOf(schedule).nodes, 2u);
-  EXPECT_EQ(CostOf(schedule).longest, (10 + 2 * 2 * 80) * kSecond);
+  EXPECT_EQ(CostOf(schedule).longest, 2 * 2 * (10 + 80) * kSecond);
   spec.mutable_budget()->set_wall_ns(90 * kSecond);
   EXPECT_EQ(CostOf(schedule).longest, 90 * kSecond);
   spec.mutable_gang()->clear_per_node();

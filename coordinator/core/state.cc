@@ -34,6 +34,15 @@ const v1::RunSpec& SpecOf(const HardState& hard, const RunState& run) {
   return job.job.spec().runs(static_cast<int>(run.id.value - job.first_run.value));
 }
 
+const RunState* OpenRunOn(const HardState& hard, NodeId node) {
+  for (const auto& [id, run] : hard.runs) {
+    for (const v1::RankPlace& place : run.placement.ranks()) {
+      if (place.node_id() == node.value) return &run;
+    }
+  }
+  return nullptr;
+}
+
 std::optional<RunId> ToldRun(const LeaseState& lease) {
   return lease.run.has_value() ? lease.run : lease.draining;
 }

@@ -46,6 +46,8 @@ struct NodeState {
   std::optional<Nanos> drain_grace;  // missing = each job's own
   v1::Standing standing = v1::STANDING_GOOD;
   std::string standing_reason;
+  // While it is in quarantine by its offences alone: what they took from it. Else UNKNOWN.
+  v1::Standing was = v1::STANDING_UNKNOWN;
   std::deque<v1::Offence> offences;  // the last ones
   // Runs measured on it since its standing changed; on probation those alone that passed.
   uint32_t tested = 0;
@@ -78,11 +80,11 @@ struct RunState {
   v1::RunPhase phase = v1::RUN_PHASE_QUEUED;
   uint32_t attempt = 0;                      // 0 = never started
   uint32_t lease_kills = 0;                  // of its attempts that failed by its own doing
-  uint32_t preempted = 0;                    // of its attempts: these count as no try
+  uint32_t free_tries = 0;                   // of its attempts: they count as none
   LeaseId lease;                             // of the last attempt
   v1::Placement placement;                   // of the last attempt
   std::optional<v1::Failure> failure;        // final: why it is judged without a full measurement
-  std::vector<v1::Failure> earlier;          // of attempts that were followed by QUEUED again
+  std::vector<v1::Failure> earlier;          // of attempts before: the first, and the last 15
   std::map<NodeId, v1::ClockOffset> clocks;  // of its nodes, where known, when judging began
   std::optional<v1::Verdict> verdict;
   std::string evidence_sha256;
@@ -204,6 +206,7 @@ struct SoftState {
   std::set<NodeId> standing_wanted;  // their offences have changed, or what the breaker counts
   std::set<NodeId> breaker_holds;    // they would be in quarantine, but too many of the tested are
   std::set<NodeId> dirty_nodes;      // something that DesiredFor reads has changed
+  uint64_t versions_from = 0;        // desired versions of new nodes: above all that were forgotten
   bool place_wanted = false;         // devices came, went or were freed, or a job came
   std::map<SuiteId, Nanos> suite_since;          // of those that are to be checked, as lease_since
   std::map<ScheduleId, SoftSchedule> schedules;  // of each one in hard
@@ -235,6 +238,8 @@ const SuiteState* SuiteOf(const HardState& hard, const JobState& job);
 // Of one job, in order. The job must exist.
 std::vector<RunId> RunsOf(const JobState& job);
 const v1::RunSpec& SpecOf(const HardState& hard, const RunState& run);
+// A run of an open job whose last attempt had a rank there; null = none has.
+const RunState* OpenRunOn(const HardState& hard, NodeId node);
 // The run that the lease's ranks are told: the newest one.
 std::optional<RunId> ToldRun(const LeaseState& lease);
 

@@ -1,9 +1,11 @@
 #include "coordinator/core/suite.h"
 
 #include <algorithm>
+#include <map>
 
 #include "coordinator/core/expect.h"
 #include "coordinator/core/observe.h"
+#include "coordinator/core/planner.h"
 #include "coordinator/core/submit.h"
 #include "coordinator/core/suite_validate.h"
 
@@ -110,19 +112,68 @@ expect::Seen LookAt(const State& state, const NodeState& node) {
   return {&node.info, expect::Presence::kSilent, "not heard of since the coordinator started"};
 }
 
+bool IsMeant(const v1::Expectation& expectation, const v1::Device& device) {
+  return expectation.kind() == v1::DEVICE_KIND_UNKNOWN || device.kind() == expectation.kind();
+}
+
+// By index, as the node's Report says. REQUIRES: it has reported.
+std::map<uint32_t, const v1::DeviceReport*> SaidOf(const State& state, const NodeState& node) {
+  std::map<uint32_t, const v1::DeviceReport*> said;
+  for (const v1::DeviceReport& device : ReportOf(state, node.id)->devices()) {
+    said[device.index()] = &device;
+  }
+  return said;
+}
+
+// The same and its devices, as the planner takes them: those that nothing is ever placed on.
+expect::Seen LookWhole(const State& state, const v1::Expectation& expectation,
+                       const NodeState& node) {
+  expect::Seen seen = LookAt(state, node);
+  if (seen.presence != expect::Presence::kThere) return seen;
+  const auto said = SaidOf(state, node);
+  for (const v1::Device& device : node.info.devices()) {
+    if (!IsMeant(expectation, device)) continue;
+    const auto word = said.find(device.index());
+    std::string why;
+    if (word == said.end()) {
+      why = "it is not in the node's report";
+    } else if (!word->second->healthy()) {
+      const std::string& reason = word->second->unhealthy_reason();
+      why = absl::StrCat("unhealthy", reason.empty() ? "" : ": ", reason);
+    } else if (device.kind() == v1::DEVICE_KIND_GPU) {
+      why = WhyUnused(node, device.index());
+    }
+    if (!why.empty()) seen.unusable.emplace(device.index(), std::move(why));
+  }
+  return seen;
+}
+
+// Those that it means report themselves healthy.
+bool AllHealthy(const State& state, const v1::Expectation& expectation, const NodeState& node) {
+  const auto said = SaidOf(state, node);
+  return std::all_of(
+      node.info.devices().begin(), node.info.devices().end(), [&](const v1::Device& device) {
+        const auto word = said.find(device.index());
+        return !IsMeant(expectation, device) || (word != said.end() && word->second->healthy());
+      });
+}
+
 // All that is waited for has reported, or will not. Ends at the first that has not: a cluster that
-// has just started asks this with each node that it hears of.
+// has just started asks this with each node that it hears of. A device that is not well may yet be.
 bool AllReported(const State& state, const v1::Expectation& expectation) {
   const expect::Meant meant(expectation);
-  uint32_t included = 0;
+  uint32_t present = 0;
   std::set<std::string> heard;
   for (const auto& [id, node] : state.hard.nodes) {
     if (!meant.Includes(node.info)) continue;
-    if (LookAt(state, node).presence == expect::Presence::kSilent) return false;
+    const expect::Presence presence = LookAt(state, node).presence;
+    if (presence == expect::Presence::kSilent) return false;
+    const bool there = presence == expect::Presence::kThere;
+    if (there && !AllHealthy(state, expectation, node)) return false;
     if (meant.IsNamed(node.info.name())) heard.insert(node.info.name());
-    ++included;
+    if (presence != expect::Presence::kAbsent) ++present;
   }
-  return meant.Complete(heard, included);
+  return meant.Complete(heard, present);
 }
 
 void CheckSuite(const State& state, const SuiteState& suite, Nanos now,
@@ -132,7 +183,9 @@ void CheckSuite(const State& state, const SuiteState& suite, Nanos now,
   const bool over = !deadline.has_value() || now >= *deadline;
   if (!over && !AllReported(state, expectation)) return;
   std::vector<expect::Seen> nodes;
-  for (const auto& [id, node] : state.hard.nodes) nodes.push_back(LookAt(state, node));
+  for (const auto& [id, node] : state.hard.nodes) {
+    nodes.push_back(LookWhole(state, expectation, node));
+  }
   v1::SuiteChecked* change = events.emplace_back().mutable_suite_checked();
   change->set_suite_id(suite.id.value);
   for (v1::Finding& finding : expect::Compare(expectation, nodes)) {
@@ -153,6 +206,31 @@ v1::SuiteOutcome OutcomeOf(const SuiteState& suite) {
     }
   }
   return incomplete ? v1::SUITE_OUTCOME_INCOMPLETE : v1::SUITE_OUTCOME_PASS;
+}
+
+// What it expects was there when its jobs began. Of a node that is silent just now, as all are
+// after a restart, nothing is said: it is excluded when it is lost.
+std::vector<v1::Finding> ExcludedSince(const State& state, const SuiteState& suite) {
+  const v1::Expectation& expectation = suite.suite.expect();
+  std::vector<expect::Seen> nodes;
+  for (const auto& [id, node] : state.hard.nodes) {
+    expect::Seen& seen = nodes.emplace_back(LookWhole(state, expectation, node));
+    if (seen.presence == expect::Presence::kSilent) seen.presence = expect::Presence::kThere;
+  }
+  return expect::Excluded(expectation, nodes);
+}
+
+// A part that left while the others went on was not tested to the end, though all may have passed
+// elsewhere.
+void EndSuite(const State& state, const SuiteState& suite, std::vector<v1::Event>& events) {
+  v1::SuiteEnded* change = events.emplace_back().mutable_suite_ended();
+  change->set_suite_id(suite.id.value);
+  change->set_outcome(OutcomeOf(suite));
+  if (change->outcome() != v1::SUITE_OUTCOME_PASS || !suite.suite.has_expect()) return;
+  for (v1::Finding& finding : ExcludedSince(state, suite)) {
+    *change->add_findings() = std::move(finding);
+  }
+  if (change->findings_size() > 0) change->set_outcome(v1::SUITE_OUTCOME_INCOMPLETE);
 }
 
 bool AllEnded(const SuiteState& suite) {
@@ -222,9 +300,7 @@ void StepSuites(const State& state, Nanos now, std::vector<v1::Event>& events) {
   for (const auto& [id, suite] : state.hard.suites) {
     if (!IsOpen(suite)) continue;
     if (AllEnded(suite)) {
-      v1::SuiteEnded* change = events.emplace_back().mutable_suite_ended();
-      change->set_suite_id(id.value);
-      change->set_outcome(OutcomeOf(suite));
+      EndSuite(state, suite, events);
     } else if (suite.suite.has_expect() && !suite.checked) {
       CheckSuite(state, suite, now, events);
     }

@@ -1,9 +1,22 @@
 #include "coordinator/core/suite_track.h"
 
+#include "coordinator/core/planner.h"
 #include "coordinator/core/schedules.h"
 #include "coordinator/core/suite.h"
 
 namespace rackmark {
+
+namespace {
+
+// Its windows may be other ones now: of those of its jobs that wait some may begin, or must not.
+void ChangeSchedule(State& state, uint64_t id) {
+  TrackSchedule(state, ScheduleId{id});
+  for (const auto& [job_id, job] : state.hard.jobs) {
+    if (job.job.scheduled().schedule_id() == id) MarkJob(state, job_id);
+  }
+}
+
+}  // namespace
 
 void BeginSuites(State& state, Nanos now) {
   for (const auto& [id, suite] : state.hard.suites) {
@@ -39,11 +52,9 @@ void TrackSuites(State& state, const v1::Event& event, Nanos now) {
       state.soft.suite_since.erase(SuiteId{event.suite_ended().suite_id()});
       state.soft.schedules_wanted = true;
       break;
-    case Event::kScheduleSet:
-      TrackSchedule(state, ScheduleId{event.schedule_set().schedule_id()});
-      break;
+    case Event::kScheduleSet: ChangeSchedule(state, event.schedule_set().schedule_id()); break;
     case Event::kScheduleRemoved:
-      TrackSchedule(state, ScheduleId{event.schedule_removed().schedule_id()});
+      ChangeSchedule(state, event.schedule_removed().schedule_id());
       break;
     default: break;
   }

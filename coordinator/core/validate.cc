@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "common/text.h"
 #include "common/time.h"
 
 namespace rackmark {
@@ -19,6 +20,9 @@ constexpr Nanos kBudgetMax = 1000 * 24 * 3600 * kSecond;
 constexpr double kNodeSecondsMax = 1e12;
 constexpr int kLabelsMax = 64;
 constexpr size_t kWordMax = 253;  // of a label, a rack, a part's serial
+constexpr size_t kEnvironmentMax = 64 << 10;
+constexpr int kDeviceCpusMax = 8192;
+constexpr int kCpusMax = 1 << 17;  // 8 GPUs of a machine with 8192 CPUs, and each CPU a slot
 
 absl::Status Invalid(std::string_view what) { return absl::InvalidArgumentError(ToAbsl(what)); }
 
@@ -110,6 +114,19 @@ absl::Status CheckManners(const v1::JobSpec& spec) {
   return absl::OkStatus();
 }
 
+absl::Status CheckDeviceWords(const v1::Device& device) {
+  for (const std::string* word : {&device.serial(), &device.slot(), &device.model(), &device.uuid(),
+                                  &device.nvlink_domain()}) {
+    if (word->size() <= kWordMax) continue;
+    return Invalid(absl::StrCat("node.devices[", device.index(),
+                                "]: serial, slot, model, uuid and nvlink_domain have ", kWordMax,
+                                " bytes at most"));
+  }
+  if (device.cpus_size() <= kDeviceCpusMax) return absl::OkStatus();
+  return Invalid(
+      absl::StrCat("node.devices[", device.index(), "].cpus: more than ", kDeviceCpusMax));
+}
+
 // State and log keep all of it for as long as the node is known.
 absl::Status CheckWords(const v1::NodeInfo& node) {
   const auto fits = [](const std::string& word) { return word.size() <= kWordMax; };
@@ -120,12 +137,20 @@ absl::Status CheckWords(const v1::NodeInfo& node) {
   if (!fits(node.rack()) || !fits(node.driver())) {
     return Invalid("node.rack and node.driver have 253 bytes at most");
   }
-  for (const v1::Device& device : node.devices()) {
-    if (fits(device.serial()) && fits(device.slot())) continue;
-    return Invalid(
-        absl::StrCat("node.devices[", device.index(), "]: serial and slot have 253 bytes at most"));
+  if (!fits(node.boot_id()) || !fits(node.host_id())) {
+    return Invalid("node.boot_id and node.host_id have 253 bytes at most");
   }
-  return absl::OkStatus();
+  if (node.environment().ByteSizeLong() > kEnvironmentMax) {
+    return Invalid(
+        absl::StrCat("node.environment has ", kEnvironmentMax, " bytes at most, as a message"));
+  }
+  int cpus = 0;  // of so few devices no sum is over what an int holds
+  for (const v1::Device& device : node.devices()) {
+    RETURN_IF_ERROR(CheckDeviceWords(device));
+    cpus += device.cpus_size();
+  }
+  if (cpus <= kCpusMax) return absl::OkStatus();
+  return Invalid(absl::StrCat("node.devices: ", cpus, " CPUs in all, ", kCpusMax, " at most"));
 }
 
 absl::Status CheckNode(const v1::NodeInfo& node) {
@@ -186,6 +211,15 @@ absl::Status ValidateJob(const v1::Job& job) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckNewName(std::string_view name) {
+  // It is said to people in many places and typed by them: it must look like what it is.
+  const std::string shown = EscapeControl(name);
+  if (shown == name) return absl::OkStatus();
+  return Invalid(absl::StrCat("node.name ", shown,
+                              " holds a control or an invisible character; name the worker without "
+                              "(rackmark-worker --name)"));
 }
 
 absl::Status ValidateReport(const v1::Report& report) {

@@ -9,5 +9,7 @@ namespace rackmark {
 
 absl::Status ValidateJob(const v1::Job& job);
 absl::Status ValidateReport(const v1::Report& report);
+// The same of the name of a node that nobody knew before.
+absl::Status CheckNewName(std::string_view name);
 
 }  // namespace rackmark

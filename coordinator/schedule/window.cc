@@ -32,4 +32,14 @@ Free FreeFrom(const std::vector<Window>& windows, Nanos t, Nanos length) {
   return {t, false};
 }
 
+std::optional<Nanos> ClosesAt(const std::vector<Window>& windows, Nanos t, Nanos length) {
+  std::optional<Nanos> closes;
+  for (const Window& window : windows) {
+    const auto next = cron::Next(window.opens, window.zone, t + length - 1);
+    if (next) closes = std::min(closes.value_or(*next), *next);
+  }
+  if (closes) *closes -= length - 1;
+  return closes;
+}
+
 }  // namespace rackmark::schedule

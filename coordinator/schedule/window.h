@@ -1,6 +1,7 @@
 // Maintenance windows: stretches of time that begin by a cron expression. Pure.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "cron/instants.h"
@@ -22,5 +23,9 @@ struct Free {
   bool found = false;
 };
 Free FreeFrom(const std::vector<Window>& windows, Nanos t, Nanos length);
+
+// The first time after t at which something of this length would touch a window; none if no window
+// ever opens again. REQUIRES: at t it touches none.
+std::optional<Nanos> ClosesAt(const std::vector<Window>& windows, Nanos t, Nanos length);
 
 }  // namespace rackmark::schedule

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <set>
+#include <vector>
 
 #include "common/status.h"
 #include "worker/device/nvml.h"
@@ -108,18 +110,37 @@ std::string NvlinkDomain(const Library& library, nvml::Device device) {
   return absl::StrCat(text, ".", info.clique_id);
 }
 
-// The module in its tray, where the board has such; else the PCI address, which names a slot too.
-std::string Slot(const Library& library, nvml::Device device) {
+struct Gpu {
+  v1::Device device;               // with its PCI address as its slot
+  std::optional<unsigned> module;  // in its tray
+};
+
+std::optional<unsigned> Module(const Library& library, nvml::Device device) {
   unsigned module = 0;
-  if (library.Call<nvml::ModuleId>("nvmlDeviceGetModuleId", device, &module) == nvml::kSuccess) {
-    return absl::StrCat("module ", module);
+  if (library.Call<nvml::ModuleId>("nvmlDeviceGetModuleId", device, &module) != nvml::kSuccess) {
+    return std::nullopt;
   }
+  return module;
+}
+
+// The PCI address names a slot, too.
+std::string PciSlot(const Library& library, nvml::Device device) {
   nvml::PciInfoV3 pci{};
   if (library.Call<nvml::PciInfo>("nvmlDeviceGetPciInfo_v3", device, &pci) != nvml::kSuccess) {
     return "";
   }
   pci.bus_id[sizeof pci.bus_id - 1] = '\0';
   return absl::StrCat("pci ", pci.bus_id);
+}
+
+// Boards in a tray are counted by it. Of PCIe boards each calls itself module 0: a number that
+// several have names no slot.
+void NameModules(std::vector<Gpu>& gpus) {
+  std::set<unsigned> modules;
+  for (const Gpu& gpu : gpus) {
+    if (!gpu.module.has_value() || !modules.insert(*gpu.module).second) return;
+  }
+  for (Gpu& gpu : gpus) gpu.device.set_slot(absl::StrCat("module ", *gpu.module));
 }
 
 // Links that are up. Missing if it has none that the driver could tell of.
@@ -148,7 +169,7 @@ void ReadCpus(const Library& library, nvml::Device device, v1::Device* out) {
   }
 }
 
-absl::StatusOr<v1::Device> ReadDevice(const Library& library, unsigned index) {
+absl::StatusOr<Gpu> ReadDevice(const Library& library, unsigned index) {
   nvml::Device device = nullptr;
   const nvml::Return found =
       library.Call<nvml::HandleByIndex>("nvmlDeviceGetHandleByIndex_v2", index, &device);
@@ -162,7 +183,8 @@ absl::StatusOr<v1::Device> ReadDevice(const Library& library, unsigned index) {
   if (!uuid || uuid->empty()) {
     return absl::UnavailableError(absl::StrCat("GPU ", index, " tells no UUID"));
   }
-  v1::Device out;
+  Gpu gpu;
+  v1::Device& out = gpu.device;
   out.set_kind(v1::DEVICE_KIND_GPU);
   out.set_uuid(*uuid);
   out.set_model(Text<nvml::kNameBytes>([&](char* text, unsigned bytes) {
@@ -180,10 +202,11 @@ absl::StatusOr<v1::Device> ReadDevice(const Library& library, unsigned index) {
                    return library.Call<nvml::DeviceText>("nvmlDeviceGetSerial", device, text,
                                                          bytes);
                  }).value_or(""));
-  out.set_slot(Slot(library, device));
+  out.set_slot(PciSlot(library, device));
+  gpu.module = Module(library, device);
   if (const auto links = Links(library, device)) out.set_links(*links);
   ReadCpus(library, device, &out);
-  return out;
+  return gpu;
 }
 
 void Note(std::string_view text, GpuProbe* probe) {
@@ -207,14 +230,17 @@ GpuProbe ProbeGpus(const std::string& library_path) {
   unsigned count = 0;
   const nvml::Return counted = library->Call<nvml::Count>("nvmlDeviceGetCount_v2", &count);
   if (counted != nvml::kSuccess) Note("the GPUs: " + library->Explain(counted), &probe);
+  std::vector<Gpu> gpus;
   for (unsigned i = 0; i < std::min(count, kGpusMax); ++i) {
-    auto device = ReadDevice(*library, i);
-    if (device.ok()) {
-      probe.devices.push_back(*std::move(device));
+    auto gpu = ReadDevice(*library, i);
+    if (gpu.ok()) {
+      gpus.push_back(*std::move(gpu));
     } else {
-      Note(FromAbsl(device.status().message()), &probe);
+      Note(FromAbsl(gpu.status().message()), &probe);
     }
   }
+  NameModules(gpus);
+  for (Gpu& gpu : gpus) probe.devices.push_back(std::move(gpu.device));
   return probe;
 }
 

@@ -58,6 +58,15 @@ TEST_F(NvmlProbeTest, WhatNobodyTellsOfAPartIsMissing) {
   EXPECT_FALSE(Probe("no-links").devices[0].has_links());
 }
 
+TEST_F(NvmlProbeTest, AModuleNumberThatSeveralHaveNamesNoSlot) {
+  const GpuProbe probe = Probe("pcie", "4");
+  ASSERT_EQ(probe.devices.size(), 4U);
+  EXPECT_EQ(probe.devices[0].slot(), "pci 00000000:1B:00.0");
+  EXPECT_EQ(probe.devices[3].slot(), "pci 00000000:1E:00.0");
+  EXPECT_EQ(Probe("pcie", "1").devices[0].slot(), "module 0");
+  EXPECT_EQ(Probe("", "4").devices[3].slot(), "module 4");
+}
+
 TEST_F(NvmlProbeTest, ADomainWithoutANameIsNone) {
   EXPECT_EQ(Probe("").devices[0].nvlink_domain(), "");
   EXPECT_EQ(Probe("old fabric").devices[0].nvlink_domain(), "");

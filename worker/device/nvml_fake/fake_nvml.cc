@@ -1,6 +1,7 @@
 // A libnvidia-ml.so.1 for tests: as many GPUs as FAKE_NVML_GPUS says, of a rack where FAKE_NVML has
 // "fabric", without a driver where it has "no-driver", with the second GPU lost where it has
-// "lost", and with a library too old for fabrics, modules and links where it has "old". Of the 18
+// "lost", each in a slot of its own and none in a tray where it has "pcie", and with a library too
+// old for fabrics, modules and links where it has "old". Of the 18
 // links of each one is down where it has "link-down"; without links, as a PCIe board, where it has
 // "no-links". Loaded by path; no program links it.
 #include <cstdio>
@@ -85,7 +86,7 @@ Return nvmlDeviceGetSerial(Device device, char* text, unsigned bytes) {
 }
 Return nvmlDeviceGetModuleId(Device device, unsigned* module) {
   if (Has("old")) return rackmark::nvml::kNotSupported;
-  *module = Number(device) + 1;
+  *module = Has("pcie") ? 0 : Number(device) + 1;
   return 0;
 }
 Return nvmlDeviceGetPciInfo_v3(Device device, rackmark::nvml::PciInfoV3* pci) {
