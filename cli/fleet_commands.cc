@@ -77,7 +77,8 @@ int Change(const CommandLine& line, CoordinatorClient& client, v1::NodeChange ch
     if (!grace.ok()) return Usage(absl::StrCat("--grace ", grace.status().message()));
     request.set_grace_ns(*grace);
   }
-  return ShowOfWords(client.ChangeNode(request, kCallPatience), line, NodeChangeText);
+  const auto text = change == v1::NODE_CHANGE_FORGET ? ForgottenText : NodeChangeText;
+  return ShowOfWords(client.ChangeNode(request, kCallPatience), line, text);
 }
 
 }  // namespace

@@ -153,6 +153,11 @@ std::string NodeChangeText(const v1::ChangeNodeReply& reply) {
                       reply.changed() ? "\n" : "; nothing changed\n");
 }
 
+std::string ForgottenText(const v1::ChangeNodeReply& reply) {
+  return absl::StrCat("node ", EscapeControl(reply.node().info().name()),
+                      ": forgotten; a worker that comes under this name is a new node\n");
+}
+
 std::vector<std::string> SuiteNews::Lines(const v1::SuiteStatus& suite, Nanos elapsed) {
   const std::string at = absl::StrFormat("[%6.1f s] ", static_cast<double>(elapsed) / 1e9);
   std::vector<std::string> lines;

@@ -25,6 +25,7 @@ std::string SchedulesTable(const v1::ListSchedulesReply& reply);
 // What came of setting it.
 std::string ScheduleText(const v1::ApplyScheduleReply& reply);
 std::string NodeChangeText(const v1::ChangeNodeReply& reply);
+std::string ForgottenText(const v1::ChangeNodeReply& reply);
 
 // What is new of a suite since the last look, as lines that stay.
 class SuiteNews {

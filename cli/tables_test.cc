@@ -205,6 +205,8 @@ TEST(NodesTable, SaysWhatPeopleAndOffencesMadeOfANode) {
   changed.mutable_node()->set_standing(v1::STANDING_GOOD);
   changed.set_changed(false);
   EXPECT_EQ(NodeChangeText(changed), "node n1: still in use; nothing changed\n");
+  EXPECT_EQ(ForgottenText(changed),
+            "node n1: forgotten; a worker that comes under this name is a new node\n");
 }
 
 v1::SuiteStatus SomeSuite() {
