@@ -115,8 +115,8 @@ void Fleet::SetHolder(Where where, std::optional<uint32_t> lease) {
 }
 
 bool Fleet::SamePlace(const Node& node, const NodeFacts& facts) const {
-  if (node.domain != facts.domain || node.rack != facts.rack || node.labels != facts.labels ||
-      node.devices.size() != facts.devices.size()) {
+  if (node.name != facts.name || node.domain != facts.domain || node.rack != facts.rack ||
+      node.labels != facts.labels || node.devices.size() != facts.devices.size()) {
     return false;
   }
   for (size_t i = 0; i < facts.devices.size(); ++i) {
@@ -129,18 +129,31 @@ bool Fleet::SamePlace(const Node& node, const NodeFacts& facts) const {
   return true;
 }
 
-void Fleet::SetNode(const NodeFacts& given) {
+// REQUIRES: SamePlace.
+bool Fleet::SameFacts(const Node& node, const NodeFacts& facts) const {
+  bool same = node.readiness == facts.readiness && node.cordoned == facts.cordoned &&
+              node.quarantined == facts.quarantined;
+  for (size_t i = 0; i < facts.devices.size(); ++i) {
+    same = same && node.devices[i].healthy == facts.devices[i].healthy;
+  }
+  return same;
+}
+
+NodeChange Fleet::SetNode(const NodeFacts& given) {
   NodeFacts facts = given;
   std::sort(facts.devices.begin(), facts.devices.end(),
             [](const DeviceFacts& a, const DeviceFacts& b) { return a.index < b.index; });
   const auto [at, fresh] = slot_of_node_.emplace(facts.id, static_cast<uint32_t>(nodes_.size()));
   const uint32_t slot = at->second;
   if (fresh) nodes_.emplace_back();
-  if (fresh || !SamePlace(nodes_[slot], facts)) {
+  const bool moved = fresh || !SamePlace(nodes_[slot], facts);
+  const bool changed = moved || !SameFacts(nodes_[slot], facts);
+  if (moved) {
     Restructure();
     Node& node = nodes_[slot];
     for (uint32_t i = 0; i < node.devices.size(); ++i) SetHolder({slot, i}, std::nullopt);
     node.id = facts.id;
+    node.name = facts.name;
     node.domain = facts.domain;
     node.rack = facts.rack;
     node.labels = facts.labels;
@@ -151,16 +164,20 @@ void Fleet::SetNode(const NodeFacts& given) {
     if (classes_.size() > kClassesMax) ForgetClasses();
   }
   Node& node = nodes_[slot];
-  node.name = facts.name;
   node.readiness = facts.readiness;
   node.cordoned = facts.cordoned;
   node.quarantined = facts.quarantined;
+  bool held = false;
   for (uint32_t i = 0; i < node.devices.size(); ++i) {
     node.devices[i].healthy = facts.devices[i].healthy;
     const LeaseId holder = facts.devices[i].holder;
-    SetHolder({slot, i}, holder.IsNone() ? std::nullopt : std::optional(LeaseSlot(holder)));
+    const auto lease = holder.IsNone() ? std::nullopt : std::optional(LeaseSlot(holder));
+    held = held || node.devices[i].lease != lease;
+    SetHolder({slot, i}, lease);
   }
-  Touch(slot);
+  if (changed) TouchFacts(slot);
+  if (changed) return NodeChange::kFacts;
+  return held ? NodeChange::kHolders : NodeChange::kNothing;
 }
 
 void Fleet::DropNode(NodeId id) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -51,6 +52,15 @@ struct LeaseFacts {
   std::optional<Nanos> ends;  // by its budget; missing = nobody can say
 };
 
+// What a node's new facts have changed.
+enum class NodeChange {
+  kNothing,
+  kHolders,  // who holds its devices, and nothing else
+  kFacts,  // what it is, or whether it and its devices may be used: what there is to be had at all
+};
+
+struct Refusals;
+
 struct Seat {
   NodeId node;
   uint32_t device = 0;
@@ -92,7 +102,7 @@ class Fleet {
     uint32_t held = 0, exclusive = 0;  // devices in a domain
   };
 
-  void SetNode(const NodeFacts& facts);  // all of a node's facts; a new one joins
+  NodeChange SetNode(const NodeFacts& facts);  // all of a node's facts; a new one joins
   void DropNode(NodeId id);
   void SetLease(const LeaseFacts& facts);
   // The seats' devices are the lease's from now on; each must exist and be free.
@@ -119,21 +129,42 @@ class Fleet {
   // changes, or is asked for many other selectors.
   const Pool& PoolOf(const Selector& selector, Assume assume) const;
 
+  // Goes up with each change that Assume::kFreed sees; 0 = never.
+  uint64_t facts_version() const { return facts_version_; }
+  // Why the request has no place (refusals.h): kept until anything changes. Null = nobody asked.
+  std::shared_ptr<const Refusals>& Explanation(const GangRequest& request) const;
+
+  // What its answers have cost so far, in things looked at: tests and benches hold it down.
+  struct Work {
+    uint64_t counted = 0;    // nodes asked whether a selector means them
+    uint64_t refreshed = 0;  // times that a pool took in what had changed of a node
+    uint64_t explained = 0;
+  };
+  const Work& work() const { return work_; }
+
  private:
   struct Kept {
     Pool pool;
     uint64_t seen = 0;  // changes that are in it
     uint64_t used = 0;  // when it was asked for last
   };
+  struct Changes {  // ordinals, since so many changes before
+    std::vector<uint32_t> nodes;
+    uint64_t before = 0;
+    void Add(uint32_t ordinal);
+    uint64_t now() const { return before + nodes.size(); }
+  };
   struct Derived {  // from the facts, made when asked for
     Layout layout;
     std::vector<Use> use;                                                         // by domain
     std::map<std::pair<std::string, std::string>, std::vector<uint32_t>> labels;  // ordinals
     bool labels_known = false;
-    std::vector<uint32_t> changed;  // ordinals, since `changed_before`
-    uint64_t changed_before = 0;
+    std::map<std::string, std::vector<uint32_t>> names;  // ordinals
+    Changes any, facts;  // most are of holders, and mean nothing to what assumes that all is free
     std::map<std::pair<Selector, Assume>, Kept> pools;
     uint64_t asked = 0;
+    std::map<GangRequest, std::shared_ptr<const Refusals>> explained;  // as of `explained_at`
+    uint64_t explained_at = 0;
   };
 
   uint32_t ClassOf(const DeviceFacts& device);
@@ -143,9 +174,13 @@ class Fleet {
   void SetHolder(Where where, std::optional<uint32_t> lease);
   void DropLease(uint32_t slot);
   void SetEnd(uint32_t slot, std::optional<Nanos> ends);
-  void Touch(uint32_t node);  // its counts have changed
-  void Restructure();         // what was derived is void
+  bool SameFacts(const Node& node, const NodeFacts& facts) const;
+  void Touch(uint32_t node);       // its counts have changed
+  void TouchFacts(uint32_t node);  // ... by more than its holders
+  void Restructure();              // what was derived is void
   Pool Build(const Selector& selector, Assume assume) const;
+  Pool BuildAvoiding(const Selector& selector, Assume assume) const;
+  std::optional<std::vector<uint32_t>> Candidates(const Selector& selector) const;
   std::vector<uint32_t> Members(const Selector& selector,
                                 const std::vector<uint8_t>& classes) const;
   void Refresh(Pool& pool, uint32_t position) const;
@@ -158,7 +193,9 @@ class Fleet {
   std::vector<uint32_t> free_slots_;
   std::map<LeaseId, uint32_t> slot_of_lease_;
   std::vector<std::pair<Nanos, uint32_t>> ends_;
+  uint64_t facts_version_ = 1;
   mutable std::optional<Derived> derived_;
+  mutable Work work_;
 };
 
 }  // namespace rackmark::plan

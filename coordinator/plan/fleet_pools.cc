@@ -8,18 +8,42 @@ namespace {
 
 constexpr size_t kPoolsMax = 256;  // selectors remembered; the longest unused one goes
 constexpr size_t kChangesMax = size_t{1} << 16;  // remembered; who missed more counts anew
+constexpr size_t kExplainedMax = 64;             // requests; each may name every lease
 
 }  // namespace
 
-void Fleet::Restructure() { derived_.reset(); }
+void Fleet::Changes::Add(uint32_t ordinal) {
+  if (nodes.size() == kChangesMax) {
+    before += kChangesMax;
+    nodes.clear();
+  }
+  nodes.push_back(ordinal);
+}
+
+void Fleet::Restructure() {
+  derived_.reset();
+  ++facts_version_;
+}
 
 void Fleet::Touch(uint32_t node) {
-  if (!derived_.has_value()) return;
-  if (derived_->changed.size() == kChangesMax) {
-    derived_->changed_before += kChangesMax;
-    derived_->changed.clear();
-  }
-  derived_->changed.push_back(derived_->layout.ordinal[node]);
+  if (derived_.has_value()) derived_->any.Add(derived_->layout.ordinal[node]);
+}
+
+void Fleet::TouchFacts(uint32_t node) {
+  ++facts_version_;
+  Touch(node);
+  if (derived_.has_value()) derived_->facts.Add(derived_->layout.ordinal[node]);
+}
+
+std::shared_ptr<const Refusals>& Fleet::Explanation(const GangRequest& request) const {
+  layout();
+  Derived& derived = *derived_;
+  const bool old = derived.explained_at != derived.any.now();
+  if (old || derived.explained.size() >= kExplainedMax) derived.explained.clear();
+  derived.explained_at = derived.any.now();
+  std::shared_ptr<const Refusals>& kept = derived.explained[request];
+  work_.explained += kept == nullptr ? 1u : 0u;
+  return kept;
 }
 
 const Layout& Fleet::layout() const {
@@ -46,12 +70,13 @@ Fleet::Use Fleet::UseOf(uint32_t domain) const {
 }
 
 bool Fleet::Usable(const Pool& pool, const Node& node, const Device& device) const {
-  if (pool.classes[device.klass] == 0) return false;
+  if (pool.classes[device.klass] == 0 || pool.Avoids(node.id)) return false;
   return pool.assume == Assume::kIdeal || (node.Placeable(pool.quarantined) && device.healthy);
 }
 
 // Brings the node's count, and the use of its domain, up to date.
 void Fleet::Refresh(Pool& pool, uint32_t ordinal) const {
+  ++work_.refreshed;
   if (pool.assume == Assume::kNow) {
     const uint32_t domain = derived_->layout.domain[ordinal];
     if (const auto at = pool.DomainAt(domain)) {
@@ -70,8 +95,9 @@ void Fleet::Refresh(Pool& pool, uint32_t ordinal) const {
   pool.SetFree(*position, count);
 }
 
-std::vector<uint32_t> Fleet::Members(const Selector& selector,
-                                     const std::vector<uint8_t>& classes) const {
+// Among which its members are, ascending: by the names or the label that leave fewest; missing =
+// all.
+std::optional<std::vector<uint32_t>> Fleet::Candidates(const Selector& selector) const {
   Derived& derived = *derived_;
   if (!selector.labels.empty() && !derived.labels_known) {
     for (uint32_t i = 0; i < nodes_.size(); ++i) {
@@ -82,13 +108,34 @@ std::vector<uint32_t> Fleet::Members(const Selector& selector,
   const std::vector<uint32_t>* rarest = nullptr;
   for (const auto& label : selector.labels) {
     const auto at = derived.labels.find(label);
-    if (at == derived.labels.end()) return {};
+    if (at == derived.labels.end()) return std::vector<uint32_t>();
     if (rarest == nullptr || at->second.size() < rarest->size()) rarest = &at->second;
   }
+  const size_t fewest = rarest == nullptr ? nodes_.size() : rarest->size();
+  if (selector.nodes.empty() || selector.nodes.size() >= fewest) {
+    return rarest == nullptr ? std::nullopt : std::optional(*rarest);
+  }
+  if (derived.names.empty()) {
+    for (uint32_t i = 0; i < nodes_.size(); ++i) derived.names[NodeAt(i).name].push_back(i);
+  }
+  std::vector<uint32_t> named;
+  for (const std::string& name : selector.nodes) {
+    const auto at = derived.names.find(name);
+    if (at != derived.names.end()) named.insert(named.end(), at->second.begin(), at->second.end());
+  }
+  std::sort(named.begin(), named.end());
+  named.erase(std::unique(named.begin(), named.end()), named.end());
+  return named;
+}
+
+std::vector<uint32_t> Fleet::Members(const Selector& selector,
+                                     const std::vector<uint8_t>& classes) const {
   std::vector<uint32_t> members;
-  const size_t candidates = rarest == nullptr ? nodes_.size() : rarest->size();
+  const auto some = Candidates(selector);
+  const size_t candidates = some.has_value() ? some->size() : nodes_.size();
+  work_.counted += candidates;
   for (uint32_t i = 0; i < candidates; ++i) {
-    const uint32_t ordinal = rarest == nullptr ? i : (*rarest)[i];
+    const uint32_t ordinal = some.has_value() ? (*some)[i] : i;
     const Node& node = NodeAt(ordinal);
     const auto has = [&](const auto& label) {
       const auto at = node.labels.find(label.first);
@@ -97,8 +144,6 @@ std::vector<uint32_t> Fleet::Members(const Selector& selector,
     const auto selected = [&](const Device& device) { return classes[device.klass] != 0; };
     const std::vector<std::string>& named = selector.nodes;
     if (!named.empty() && !std::binary_search(named.begin(), named.end(), node.name)) continue;
-    const std::vector<NodeId>& avoid = selector.avoid;
-    if (std::binary_search(avoid.begin(), avoid.end(), node.id)) continue;
     if (std::any_of(node.devices.begin(), node.devices.end(), selected) &&
         std::all_of(selector.labels.begin(), selector.labels.end(), has)) {
       members.push_back(ordinal);
@@ -147,21 +192,34 @@ Pool Fleet::Build(const Selector& selector, Assume assume) const {
   return pool;
 }
 
+// Jobs that lost a node avoid each another one: what they share is not counted anew for each.
+Pool Fleet::BuildAvoiding(const Selector& selector, Assume assume) const {
+  Selector others = selector;
+  others.avoid.clear();
+  Pool pool = PoolOf(others, assume);
+  pool.avoid = selector.avoid;
+  for (const NodeId id : selector.avoid) {
+    const auto at = slot_of_node_.find(id);
+    if (at != slot_of_node_.end()) Refresh(pool, derived_->layout.ordinal[at->second]);
+  }
+  return pool;
+}
+
 const Pool& Fleet::PoolOf(const Selector& selector, Assume assume) const {
   layout();
   Derived& derived = *derived_;
-  const uint64_t now = derived.changed_before + derived.changed.size();
+  const Changes& changes = assume == Assume::kNow ? derived.any : derived.facts;
   const auto [at, fresh] = derived.pools.try_emplace({selector, assume});
   Kept& kept = at->second;
   kept.used = ++derived.asked;
-  if (fresh || kept.seen < derived.changed_before) {
-    kept.pool = Build(selector, assume);
+  if (fresh || kept.seen < changes.before) {
+    kept.pool = selector.avoid.empty() ? Build(selector, assume) : BuildAvoiding(selector, assume);
   } else {
-    for (uint64_t i = kept.seen; i < now; ++i) {
-      Refresh(kept.pool, derived.changed[i - derived.changed_before]);
+    for (uint64_t i = kept.seen; i < changes.now(); ++i) {
+      Refresh(kept.pool, changes.nodes[i - changes.before]);
     }
   }
-  kept.seen = now;
+  kept.seen = changes.now();
   if (derived.pools.size() > kPoolsMax) {
     const auto oldest = std::min_element(
         derived.pools.begin(), derived.pools.end(),

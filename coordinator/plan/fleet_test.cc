@@ -90,6 +90,82 @@ TEST(Fleet, EndsAreInOrderAndGoWithTheirLease) {
   EXPECT_EQ(fleet.ends().size(), 1u);
 }
 
+TEST(Fleet, SaysWhatANodesFactsHaveChanged) {
+  Fleet fleet;
+  NodeFacts node = GpuNode(1, "", "", 2);
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kFacts);
+  const uint64_t version = fleet.facts_version();
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kNothing);
+  node.devices[1].holder = LeaseId{4};
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kHolders);
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kNothing);
+  EXPECT_EQ(fleet.facts_version(), version);
+  node.devices[0].healthy = false;
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kFacts);
+  EXPECT_GT(fleet.facts_version(), version);
+  node.cordoned = true;
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kFacts);
+  node.readiness = Readiness::kSilent;
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kFacts);
+  node.quarantined = true;
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kFacts);
+  node.rack = "r1";
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kFacts);
+  EXPECT_EQ(fleet.SetNode(node), NodeChange::kNothing);
+}
+
+Fleet Row(uint64_t nodes) {
+  Fleet fleet;
+  for (uint64_t id = 1; id <= nodes; ++id) fleet.SetNode(GpuNode(id, "", "", 1));
+  return fleet;
+}
+
+// Who holds what means nothing to a pool that supposes that all leases are over.
+TEST(Fleet, HoldersReachOnlyThePoolsThatCountThem) {
+  Fleet fleet = Row(9);
+  const Selector selector = Gpus(1).selector;
+  for (const Assume assume : {Assume::kNow, Assume::kFreed, Assume::kIdeal}) {
+    EXPECT_EQ(fleet.PoolOf(selector, assume).total, 9u);
+  }
+  const uint64_t before = fleet.work().refreshed;
+  for (uint64_t id = 1; id <= 5; ++id) fleet.Hold(LeaseId{id}, {{NodeId{id}, 0}});
+  EXPECT_EQ(fleet.PoolOf(selector, Assume::kFreed).total, 9u);
+  EXPECT_EQ(fleet.PoolOf(selector, Assume::kIdeal).total, 9u);
+  EXPECT_EQ(fleet.work().refreshed, before);
+  EXPECT_EQ(fleet.PoolOf(selector, Assume::kNow).total, 4u);
+  EXPECT_EQ(fleet.work().refreshed, before + 5);
+}
+
+// Each of many jobs that lost a node asks for all but that one: more of them than are remembered.
+TEST(Fleet, WhatIsAvoidedIsNotCountedFromAllNodes) {
+  Fleet fleet = Row(300);
+  for (int lap = 0; lap < 2; ++lap) {
+    for (uint64_t id = 1; id <= 300; ++id) {
+      GangRequest request = Gpus(300);
+      request.selector.avoid = {NodeId{id}};
+      EXPECT_FALSE(CouldFit(fleet, request, Assume::kFreed));
+      request.devices = 299;
+      EXPECT_TRUE(CouldFit(fleet, request, Assume::kFreed));
+    }
+  }
+  EXPECT_EQ(fleet.work().counted, 300u);
+  // It stays avoided when something is told of it.
+  GangRequest request = Gpus(1);
+  request.selector.avoid = {NodeId{1}};
+  EXPECT_EQ(FindPlace(fleet, request)->seats.front().node.value, 2u);
+  fleet.Hold(LeaseId{1}, {{NodeId{1}, 0}});
+  fleet.Free(LeaseId{1});
+  EXPECT_EQ(FindPlace(fleet, request)->seats.front().node.value, 2u);
+}
+
+TEST(Fleet, NodesThatAreNamedAreFoundByTheirNames) {
+  const Fleet fleet = Row(300);
+  GangRequest request = Gpus(1);
+  request.selector.nodes = {"n17", "nobody"};
+  EXPECT_EQ(FindPlace(fleet, request)->seats.front().node.value, 17u);
+  EXPECT_EQ(fleet.work().counted, 1u);
+}
+
 // One thing happens to both.
 void Change(Random& random, Facts& facts, Fleet& fleet) {
   const size_t n = random.Between(0, facts.nodes.size() - 1);

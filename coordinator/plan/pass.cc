@@ -13,9 +13,10 @@ namespace {
 
 // What is known of a shape in this pass. Within it devices only go, so what did not fit will not.
 struct Known {
-  bool hopeless = false;     // not even with all leases over
   bool no_room = false;      // not now,
   bool no_room_out = false;  // ... or not outside the head's seats
+  bool refused = false;      // its place now is what the head was promised (Promise),
+  bool refused_out = false;  // ... and so is the one outside the head's seats
 };
 
 // Pools as they are for gangs that may still run when the head's time comes.
@@ -47,8 +48,11 @@ class Outside {
 class Promise {
  public:
   Promise(const Fleet& fleet, const Ticket& head) : fleet_(fleet), head_(head) {}
+  // Of others nothing is to be feared.
+  bool Concerns(const Ticket& ticket) const {
+    return ticket.preemptible && ticket.priority < head_.priority;
+  }
   bool KeptBeside(const Ticket& ticket, const GangPlace& place) {
-    if (!ticket.preemptible || ticket.priority >= head_.priority) return true;
     if (!pool_.has_value()) {
       pool_ = YieldedPool(fleet_, head_.request.selector);
       promised_ = FindSite(*pool_, head_.request).has_value();
@@ -67,10 +71,12 @@ class Promise {
 };
 
 // Goes down the queue to the first that starts or has to wait for leases.
-const WaitingQueue::Entry* FindFirst(const Fleet& fleet, Order& order, std::vector<Known>& known,
-                                     Pass& pass) {
+// What waits for nodes may be most of the queue: it is asked once for all looks until a node
+// changes.
+const WaitingQueue::Entry* FindFirst(const Fleet& fleet, const WaitingQueue& queue, Order& order,
+                                     std::vector<Known>& known, Pass& pass) {
   while (const WaitingQueue::Entry* entry = order.Next()) {
-    if (!known[entry->shape].hopeless) {
+    if (!queue.IsHopeless(entry->shape, fleet.facts_version())) {
       const GangRequest& request = entry->ticket.request;
       auto place = FindPlace(fleet, request);
       if (place.has_value()) {
@@ -79,7 +85,7 @@ const WaitingQueue::Entry* FindFirst(const Fleet& fleet, Order& order, std::vect
       }
       known[entry->shape].no_room = true;
       if (CouldFit(fleet, request, Assume::kFreed)) return entry;
-      known[entry->shape].hopeless = true;
+      queue.NoteHopeless(entry->shape, fleet.facts_version());
     }
     ++pass.passed_over;
     order.TakeBack();
@@ -107,6 +113,24 @@ std::optional<Start> TryBehind(const Fleet& fleet, const Ticket& ticket, bool ov
   return Start{ticket.id, PlaceAt(fleet, pool, ticket.request, *site, supposed), true};
 }
 
+// Where it may start behind the head, if anywhere. A place that would break the head's promise is
+// the same for all of its shape, and asked once.
+std::optional<Start> Backfill(const Fleet& fleet, const Ticket& ticket, bool over_in_time,
+                              Outside& outside, Promise* promise, Known& known, Pass& pass) {
+  const bool concerned = promise != nullptr && promise->Concerns(ticket);
+  for (const bool in_time : {true, false}) {
+    if (in_time && !over_in_time) continue;
+    bool& refused = in_time ? known.refused : known.refused_out;
+    if (concerned && refused) continue;
+    auto start = TryBehind(fleet, ticket, in_time, outside, known);
+    if (!start.has_value() || !concerned) return start;
+    ++pass.weighed;
+    if (promise->KeptBeside(ticket, start->place)) return start;
+    refused = true;  // elsewhere, if there is room
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Pass RunPass(const Fleet& fleet, const WaitingQueue& queue, const Ledger& ledger, Nanos now,
@@ -114,7 +138,7 @@ Pass RunPass(const Fleet& fleet, const WaitingQueue& queue, const Ledger& ledger
   Pass pass;
   Order order(queue, ledger, options.share_now.value_or(now));
   std::vector<Known> known(queue.shapes());
-  const WaitingQueue::Entry* first = FindFirst(fleet, order, known, pass);
+  const WaitingQueue::Entry* first = FindFirst(fleet, queue, order, known, pass);
   if (first == nullptr || pass.start.has_value()) return pass;
 
   const GangRequest& request = first->ticket.request;
@@ -137,13 +161,10 @@ Pass RunPass(const Fleet& fleet, const WaitingQueue& queue, const Ledger& ledger
     const Ticket& ticket = entry->ticket;
     const bool over_in_time = pass.head->at.has_value() && ticket.budget.has_value() &&
                               *ticket.budget <= *pass.head->at - now;
-    pass.start = TryBehind(fleet, ticket, over_in_time, outside, known[entry->shape]);
-    if (!pass.start.has_value()) continue;
-    if (!options.preempt || promise.KeptBeside(ticket, pass.start->place)) break;
-    // Elsewhere, if there is room.
-    pass.start = TryBehind(fleet, ticket, false, outside, known[entry->shape]);
-    if (pass.start.has_value() && promise.KeptBeside(ticket, pass.start->place)) break;
-    pass.start.reset();
+    Known& shape = known[entry->shape];
+    pass.start = Backfill(fleet, ticket, over_in_time, outside,
+                          options.preempt ? &promise : nullptr, shape, pass);
+    if (pass.start.has_value()) break;
   }
   return pass;
 }

@@ -45,6 +45,7 @@ struct Pass {
   uint32_t passed_over = 0;      // tickets before the head that wait for nodes
   uint32_t candidates = 0;       // tickets behind the head that were looked at
   bool candidates_cut = false;   // there were more than candidates_max
+  uint32_t weighed = 0;          // places that were weighed against what the head waits for
 };
 
 Pass RunPass(const Fleet& fleet, const WaitingQueue& queue, const Ledger& ledger, Nanos now,

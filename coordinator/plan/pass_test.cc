@@ -258,6 +258,55 @@ TEST(RunPass, NobodyStartsWhomTheHeadWouldMakeYieldAtOnce) {
   EXPECT_EQ(pass.start->place.seats.front().node.value, 2u);
 }
 
+// Of a shape that was refused what the head waits for, no other one is weighed.
+TEST(RunPass, WhatBreaksTheHeadsPromiseIsWeighedOnceForItsShape) {
+  Fleet fleet;
+  fleet.SetNode(GpuNode(1, "", "", 8));
+  LeaseFacts yields = Runs(1, 3600 * kSecond);
+  yields.preemptible = yields.yielding = true;
+  fleet.SetLease(yields);
+  fleet.Hold(LeaseId{1}, {{NodeId{1}, 0}, {NodeId{1}, 1}, {NodeId{1}, 2}, {NodeId{1}, 3}});
+  std::vector<Ticket> tickets = {Waits(1, Gpus(8), kSecond, 1)};
+  for (uint64_t id = 2; id <= 40; ++id) {
+    tickets.push_back(Waits(id, Gpus(4), kSecond));
+    tickets.back().preemptible = true;
+  }
+  Pass pass = Look(fleet, tickets);
+  EXPECT_FALSE(pass.start.has_value());
+  EXPECT_EQ(pass.candidates, 39u);
+  EXPECT_EQ(pass.weighed, 1u);
+  // One of the same shape that nobody can make yield is not meant.
+  tickets.back().preemptible = false;
+  pass = Look(fleet, tickets);
+  ASSERT_TRUE(pass.start.has_value());
+  EXPECT_EQ(pass.start->ticket.value, 40u);
+}
+
+// Each names nodes of its own, which cannot serve: more of them than the fleet remembers pools of.
+TEST(RunPass, WhatWaitsForNodesIsAskedOnceUntilANodeChanges) {
+  Fleet fleet = House();
+  NodeFacts third = GpuNode(3, "", "", 1);
+  third.cordoned = true;
+  fleet.SetNode(third);
+  WaitingQueue queue;
+  for (uint64_t id = 1; id <= 400; ++id) {
+    GangRequest request = Gpus(1);
+    request.selector.nodes = {"n3", "x" + std::to_string(id)};
+    queue.Add(Waits(id, request, kSecond));
+  }
+  const Ledger ledger(3600 * kSecond);
+  EXPECT_EQ(RunPass(fleet, queue, ledger, 0, {}).passed_over, 400u);
+  const uint64_t counted = fleet.work().counted;
+  fleet.Free(LeaseId{1});
+  EXPECT_EQ(RunPass(fleet, queue, ledger, 0, {}).passed_over, 400u);
+  EXPECT_EQ(fleet.work().counted, counted);
+  third.cordoned = false;
+  fleet.SetNode(third);
+  const Pass pass = RunPass(fleet, queue, ledger, 0, {});
+  ASSERT_TRUE(pass.start.has_value());
+  EXPECT_EQ(pass.start->ticket.value, 1u);
+}
+
 // The earliest time by trying each end in turn.
 TEST(Reserve, AgreesWithTryingEachEnd) {
   Random random(17, 7);

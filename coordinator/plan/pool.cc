@@ -4,6 +4,10 @@
 
 namespace rackmark::plan {
 
+bool Pool::Avoids(NodeId node) const {
+  return !avoid.empty() && std::binary_search(avoid.begin(), avoid.end(), node);
+}
+
 std::optional<uint32_t> Pool::PositionOf(uint32_t ordinal) const {
   // Where every node is selected, as most often, a position is an ordinal.
   if (ordinal < nodes.size() && nodes[ordinal] == ordinal) return ordinal;

@@ -50,7 +50,9 @@ struct Pool {
 
   std::vector<uint8_t> classes;  // by device class: whether it is selected
   Assume assume = Assume::kNow;
-  bool quarantined = false;  // the selector wants nodes in quarantine, and only those
+  bool quarantined = false;   // the selector wants nodes in quarantine, and only those
+  std::vector<NodeId> avoid;  // ascending: they are in it, with nothing to give
+  bool Avoids(NodeId node) const;
 
   std::optional<uint32_t> PositionOf(uint32_t ordinal) const;
   std::optional<uint32_t> DomainAt(uint32_t ordinal) const;  // of a domain

@@ -153,4 +153,10 @@ Refusals Explain(const Fleet& fleet, const GangRequest& request) {
   return result;
 }
 
+std::shared_ptr<const Refusals> Explained(const Fleet& fleet, const GangRequest& request) {
+  std::shared_ptr<const Refusals>& kept = fleet.Explanation(request);
+  if (kept == nullptr) kept = std::make_shared<const Refusals>(Explain(fleet, request));
+  return kept;
+}
+
 }  // namespace rackmark::plan

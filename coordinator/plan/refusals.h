@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "coordinator/plan/choose.h"
@@ -48,5 +49,7 @@ struct Refusals {
 };
 
 Refusals Explain(const Fleet& fleet, const GangRequest& request);
+// The same, remembered by the fleet: a list asks it of many that want the same.
+std::shared_ptr<const Refusals> Explained(const Fleet& fleet, const GangRequest& request);
 
 }  // namespace rackmark::plan

@@ -58,22 +58,26 @@ struct Offer {
   uint32_t gain = 0;
 };
 
+// Of offers, the largest first: what the first n give, for each n.
+std::vector<uint32_t> SumsOf(const std::vector<Offer>& offers) {
+  std::vector<uint32_t> sums = {0};
+  for (const Offer& offer : offers) sums.push_back(sums.back() + offer.gain);
+  return sums;
+}
+
 // The fewest that give `need` together; of so many, those that come first in rank.
 std::optional<std::vector<uint32_t>> Fewest(std::vector<Offer> offers, uint32_t need) {
   std::sort(offers.begin(), offers.end(),
             [](const Offer& a, const Offer& b) { return a.gain > b.gain; });
-  const auto give = [&](size_t count, size_t without) {  // the most that `count` others give
-    uint32_t sum = 0;
-    for (size_t i = 0; i < offers.size() && count > 0; ++i) {
-      if (i == without) continue;
-      sum += offers[i].gain;
-      --count;
-    }
-    return sum;
-  };
+  std::vector<uint32_t> sums = SumsOf(offers);
+  if (sums.back() < need) return std::nullopt;
   size_t count = 0;
-  while (count <= offers.size() && give(count, offers.size()) < need) ++count;
-  if (count > offers.size()) return std::nullopt;
+  while (sums[count] < need) ++count;
+  // The most that `n` others than this one give.
+  const auto give = [&](size_t n, size_t without) {
+    if (without >= n) return sums[n];
+    return sums[std::min(n + 1, offers.size())] - offers[without].gain;
+  };
   std::vector<uint32_t> ranks;
   for (; count > 0; --count) {
     size_t first = offers.size();
@@ -84,6 +88,7 @@ std::optional<std::vector<uint32_t>> Fewest(std::vector<Offer> offers, uint32_t 
     ranks.push_back(offers[first].rank);
     need -= std::min(need, offers[first].gain);
     offers.erase(offers.begin() + static_cast<std::ptrdiff_t>(first));
+    sums = SumsOf(offers);
   }
   return ranks;
 }

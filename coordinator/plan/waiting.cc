@@ -17,7 +17,9 @@ void WaitingQueue::Add(const Ticket& ticket) {
     free_shapes_.pop_back();
   } else if (fresh) {
     shape_uses_.push_back(0);
+    hopeless_at_.push_back(0);
   }
+  if (fresh) hopeless_at_[shape->second] = 0;
   ++shape_uses_[shape->second];
   const auto at = entries_.emplace(ticket.id, Entry{ticket, shape->second}).first;
   by_priority_[ticket.priority][ticket.owner].emplace(std::pair{ticket.submitted, ticket.id},

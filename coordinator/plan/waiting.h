@@ -56,12 +56,23 @@ class WaitingQueue {
   uint32_t shapes() const { return static_cast<uint32_t>(shape_uses_.size()); }
   const std::map<int32_t, Lines, std::greater<>>& by_priority() const { return by_priority_; }
 
+  // What one look at the queue found, for the next ones: as of this version of the fleet's facts
+  // (Fleet::facts_version; always of the same fleet) the shape would not fit if all leases were
+  // over. Changes no answer.
+  bool IsHopeless(uint32_t shape, uint64_t facts_version) const {
+    return hopeless_at_[shape] == facts_version;
+  }
+  void NoteHopeless(uint32_t shape, uint64_t facts_version) const {
+    hopeless_at_[shape] = facts_version;
+  }
+
  private:
   std::map<TicketId, Entry> entries_;
   std::map<int32_t, Lines, std::greater<>> by_priority_;
   std::map<GangRequest, uint32_t> shape_ids_;
   std::vector<uint32_t> shape_uses_;  // by shape
   std::vector<uint32_t> free_shapes_;
+  mutable std::vector<uint64_t> hopeless_at_;  // by shape; 0 = never
 };
 
 // Lists a queue in order. The queue and the ledger must stay as they are meanwhile.
