@@ -94,7 +94,7 @@ int Validate(const CommandLine& line) {
     good = good && file.errors.empty();
     if (line.output != Output::kTable) continue;
     for (const ValidationError& error : file.errors) {
-      std::fprintf(stderr, "%s\n", error.text.c_str());
+      std::fprintf(stderr, "%s\n", EscapeControl(error.text).c_str());
     }
     if (file.errors.empty()) Print(ValidatedText(file));
   }

@@ -202,7 +202,7 @@ class Jobs(TestCase):
         self.assertRegex(done.stderr, rf"stdout cannot be written, .*: {reason}")
 
     def test_a_gang_that_fits_no_known_node_is_warned_of_and_waits(self):
-        text = (NULL % ("far", 1, "500ms")).replace("device: cpu}", "device: cpu, within: rack}")
+        text = (NULL % ("far", 2, "500ms")).replace("device: cpu}", "device: cpu, within: rack}")
         path = self.write_job(text)
         done = subprocess.run([BIN / "rackmark", "submit", path, *self.where], env=self.env,
                               cwd=self.dir, capture_output=True, text=True, timeout=60, check=False)

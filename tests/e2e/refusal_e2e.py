@@ -64,17 +64,18 @@ class BadJobs(TestCase):
         fits = IDLE.replace("{devices: 1, device: cpu}", "{devices: 2, device: cpu, within: node}")
         cli = self.run_local(fits)
         self.assertEqual(cli.wait_exit(60), 0, cli.text())
-        for wish, says in (("within: rack", "within one rack"), ("nodes: [n9]", "that it names"),
+        for wish, says in (("within: rack", "within one rack"), ("nodes: [n8, n9]", "that it names"),
                            ("labels: {pool: a}", "with its labels"),
                            ("models: [h100]", "of its models"),
                            ("quarantined: true", "nodes in quarantine have 0; ")):
             with self.subTest(wish):
-                job = IDLE.replace("device: cpu}", "device: cpu, " + wish + "}")
+                job = IDLE.replace("{devices: 1, device: cpu}",
+                                   "{devices: 2, per_node: 1, device: cpu, " + wish + "}")
                 cli = self.run_local(job)
                 self.assertEqual(cli.wait_exit(60), 11, cli.text())
                 self.assertRegex(cli.text(), r"job\.yaml:5:\d+: spec\.gang: .*" + says)
                 self.assert_nothing_left()
-        part = {"gang": {"devices": 1, "device": "cpu", "within": "rack"},
+        part = {"gang": {"devices": 2, "per_node": 1, "device": "cpu", "within": "rack"},
                 "workload": {"null": {"duration": "500ms"}}}
         suite = {"apiVersion": "rackmark/v1", "kind": "Suite", "metadata": {"name": "far"},
                  "spec": {"jobs": [{"name": "away", "job": part}]}}
