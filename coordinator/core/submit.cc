@@ -5,6 +5,18 @@
 #include "coordinator/plan/choose.h"
 
 namespace rackmark {
+namespace {
+
+// Without it the note would say that 2 devices are needed and 2 are there.
+std::string SelectorText(const v1::Gang& gang) {
+  std::string text;
+  if (gang.models_size() > 0) text += ", of its models";
+  if (gang.labels_size() > 0) text += ", on nodes with its labels";
+  if (gang.nodes_size() > 0) text += ", on nodes that it names";
+  return text;
+}
+
+}  // namespace
 
 absl::Status CheckRoom(const State& state, uint64_t bytes) {
   uint64_t open = state.hard.open_bytes;
@@ -35,7 +47,7 @@ std::string ImpossibleNote(const State& state, const v1::Gang& gang) {
       known += fleet.classes()[device.klass].first == gang.kind() ? 1u : 0u;
     }
   }
-  return absl::StrCat("the gang needs ", NeedText(gang), ", the known nodes (",
+  return absl::StrCat("the gang needs ", NeedText(gang), SelectorText(gang), ", the known nodes (",
                       fleet.nodes().size(), ") have ", known, "; it waits until nodes join");
 }
 

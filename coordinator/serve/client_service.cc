@@ -34,6 +34,24 @@ bool IsFull(size_t bytes) { return bytes > static_cast<size_t>(kMessageBytesMax)
 template <typename Status>
 using Newest = std::map<uint64_t, Status, std::greater<>>;
 
+// What a list is made of: those that are open and those that have ended, read one after the other.
+template <typename Status>
+struct Listed {
+  Newest<Status> newest;
+  uint64_t all = 0;  // of which these are the newest
+
+  // An ended one that was open a moment ago is in both reads: the later word counts, and it once.
+  void AddEnded(uint64_t id, Status status) {
+    if (newest.count(id) > 0 && all > 0) --all;
+    newest[id] = std::move(status);
+  }
+};
+
+uint32_t LeftOut(uint64_t all, int listed) {
+  const auto shown = static_cast<uint64_t>(listed);
+  return all <= shown ? 0 : static_cast<uint32_t>(std::min<uint64_t>(all - shown, UINT32_MAX));
+}
+
 template <typename Status>
 void Fill(Newest<Status>& from, uint32_t limit, google::protobuf::RepeatedPtrField<Status>& reply) {
   size_t bytes = 0;
@@ -193,19 +211,25 @@ grpc::ServerUnaryReactor* ClientService::ListJobs(grpc::CallbackServerContext* c
                                                   const v1::ListJobsRequest* request,
                                                   v1::ListJobsReply* reply) {
   const uint32_t limit = LimitOf(request->limit());
-  auto jobs = std::make_shared<Newest<v1::JobStatus>>();
+  auto jobs = std::make_shared<Listed<v1::JobStatus>>();
   const auto open = [jobs, limit](const State& state, Now) -> absl::StatusOr<bool> {
     const auto& all = state.hard.jobs;
-    for (auto it = all.rbegin(); it != all.rend() && jobs->size() < limit; ++it) {
-      (*jobs)[it->first.value] = ViewJob(state, it->first);
+    jobs->all = all.size();
+    for (auto it = all.rbegin(); it != all.rend() && jobs->newest.size() < limit; ++it) {
+      jobs->newest[it->first.value] = ViewJob(state, it->first);
     }
     return true;
   };
-  // A job that ended between the two reads is in both: the later word counts.
   const auto ended = [jobs, limit, reply](History& history) -> absl::Status {
     ASSIGN_OR_RETURN(const auto records, history.Jobs(limit));
-    for (const v1::JobRecord& record : records) (*jobs)[record.job_id()] = ViewEnded(record);
-    Fill(*jobs, limit, *reply->mutable_jobs());
+    jobs->all += records.size();
+    if (records.size() >= limit) {  // else these are all of them
+      ASSIGN_OR_RETURN(const History::Totals totals, history.Count());
+      jobs->all += totals.jobs - std::min<uint64_t>(totals.jobs, records.size());
+    }
+    for (const v1::JobRecord& record : records) jobs->AddEnded(record.job_id(), ViewEnded(record));
+    Fill(jobs->newest, limit, *reply->mutable_jobs());
+    reply->set_left_out(LeftOut(jobs->all, reply->jobs_size()));
     return absl::OkStatus();
   };
   return ReadBoth("ListJobs", context, request, reply, open, ended);
@@ -223,18 +247,25 @@ grpc::ServerUnaryReactor* ClientService::ListNewestRuns(grpc::CallbackServerCont
                                                         const v1::ListRunsRequest* request,
                                                         v1::ListRunsReply* reply) {
   const uint32_t limit = LimitOf(request->limit());
-  auto runs = std::make_shared<Newest<v1::RunStatus>>();
+  auto runs = std::make_shared<Listed<v1::RunStatus>>();
   const auto open = [runs, limit](const State& state, Now now) -> absl::StatusOr<bool> {
     const auto& all = state.hard.runs;
-    for (auto it = all.rbegin(); it != all.rend() && runs->size() < limit; ++it) {
-      (*runs)[it->first.value] = ViewRun(state, it->first, now.monotonic);
+    runs->all = all.size();
+    for (auto it = all.rbegin(); it != all.rend() && runs->newest.size() < limit; ++it) {
+      runs->newest[it->first.value] = ViewRun(state, it->first, now.monotonic);
     }
     return true;
   };
   const auto ended = [runs, limit, reply](History& history) -> absl::Status {
     ASSIGN_OR_RETURN(const auto records, history.Runs(limit));
-    for (const v1::RunRecord& record : records) (*runs)[record.run_id()] = ViewEnded(record);
-    Fill(*runs, limit, *reply->mutable_runs());
+    runs->all += records.size();
+    if (records.size() >= limit) {
+      ASSIGN_OR_RETURN(const History::Totals totals, history.Count());
+      runs->all += totals.runs - std::min<uint64_t>(totals.runs, records.size());
+    }
+    for (const v1::RunRecord& record : records) runs->AddEnded(record.run_id(), ViewEnded(record));
+    Fill(runs->newest, limit, *reply->mutable_runs());
+    reply->set_left_out(LeftOut(runs->all, reply->runs_size()));
     return absl::OkStatus();
   };
   return ReadBoth("ListRuns", context, request, reply, open, ended);
@@ -246,7 +277,10 @@ grpc::ServerUnaryReactor* ClientService::ListRunsOf(JobId job, grpc::CallbackSer
                                                     v1::ListRunsReply* reply) {
   const uint32_t limit = request->limit() == 0 ? kListMax : LimitOf(request->limit());
   auto add = [reply, limit, bytes = size_t{0}](v1::RunStatus status) mutable {
-    if (reply->runs_size() >= static_cast<int>(limit) || IsFull(bytes)) return;
+    if (reply->runs_size() >= static_cast<int>(limit) || IsFull(bytes)) {
+      reply->set_left_out(reply->left_out() + 1);
+      return;
+    }
     bytes += status.ByteSizeLong();
     *reply->add_runs() = std::move(status);
   };

@@ -2,9 +2,7 @@
 #include <memory>
 #include <utility>
 
-#include "common/log.h"
 #include "common/text.h"
-#include "common/utf8.h"
 #include "common/zone.h"
 #include "coordinator/core/view.h"
 #include "coordinator/serve/client_service.h"
@@ -16,7 +14,6 @@
 namespace rackmark {
 namespace {
 
-constexpr size_t kReasonBytesMax = 1024;
 constexpr size_t kSubmissionIdBytesMax = 128;
 constexpr int kSuitesDefault = 100;
 
@@ -70,13 +67,10 @@ void AddSuites(const State& state, int limit, v1::ListSuitesReply& reply) {
   for (auto it = all.rbegin(); it != all.rend() && reply.suites_size() < limit; ++it) {
     v1::SuiteStatus status = ViewSuite(state, it->first);
     bytes += status.ByteSizeLong();
-    if (reply.suites_size() > 0 && IsFull(bytes)) {
-      Log(LogLevel::kWarning, absl::StrCat("a list of suites is full: it ends before suite ",
-                                           it->first.value, " of ", all.size()));
-      break;
-    }
+    if (reply.suites_size() > 0 && IsFull(bytes)) break;
     *reply.add_suites() = std::move(status);
   }
+  reply.set_left_out(static_cast<uint32_t>(all.size() - static_cast<size_t>(reply.suites_size())));
 }
 
 // Without what it submits where that does not fit any more: that each is there matters most.
@@ -177,12 +171,8 @@ grpc::ServerUnaryReactor* ClientService::ListSchedules(grpc::CallbackServerConte
     for (const auto& [name, id] : state.hard.schedule_by_name) {
       AddSchedule(ViewSchedule(state, id, now), bytes, *reply);
     }
-    const size_t left_out =
-        state.hard.schedule_by_name.size() - static_cast<size_t>(reply->schedules_size());
-    if (left_out > 0) {
-      Log(LogLevel::kWarning,
-          absl::StrCat("a list of schedules is full: ", left_out, " are left out"));
-    }
+    reply->set_left_out(static_cast<uint32_t>(state.hard.schedule_by_name.size() -
+                                              static_cast<size_t>(reply->schedules_size())));
     return absl::OkStatus();
   });
 }
@@ -213,15 +203,19 @@ grpc::ServerUnaryReactor* ClientService::ChangeNode(grpc::CallbackServerContext*
   absl::Status status = principal.status();
   if (status.ok()) status = CheckLength("node", request->node(), bounds::kWordBytesMax);
   if (status.ok()) {
-    rackmark::ChangeNode change{request->node(), request->change(),
-                                std::string(CutUtf8(request->reason(), kReasonBytesMax)),
+    rackmark::ChangeNode change{request->node(), request->change(), request->reason(),
                                 std::nullopt};
     if (request->has_grace_ns()) change.grace = request->grace_ns();
-    const auto then = [reactor, reply](const Outcome& outcome) {
+    const auto then = [reactor, request, reply](const Outcome& outcome) {
       if (outcome.status.ok()) {
         const auto& altered = std::get<NodeAltered>(outcome.reply);
         reply->set_changed(altered.changed);
-        *reply->mutable_node() = ViewNode(*outcome.state, altered.node, outcome.now.monotonic);
+        if (outcome.state->hard.nodes.count(altered.node) != 0) {
+          *reply->mutable_node() = ViewNode(*outcome.state, altered.node, outcome.now.monotonic);
+        } else {  // forgotten: there is only its name
+          reply->mutable_node()->set_node_id(altered.node.value);
+          reply->mutable_node()->mutable_info()->set_name(request->node());
+        }
       }
       reactor->Finish(ToGrpc(outcome.status));
     };

@@ -33,16 +33,19 @@ v1::Schedule MakeSchedule() {
   return schedule;
 }
 
-absl::StatusOr<v1::SubmitSuiteReply> SubmitSuite(Coordinator& coordinator, const v1::Suite& suite) {
+absl::StatusOr<v1::SubmitSuiteReply> SubmitSuite(Coordinator& coordinator, const v1::Suite& suite,
+                                                 const std::string& submission_id = "s1") {
   v1::SubmitSuiteRequest request;
   *request.mutable_suite() = suite;
-  request.set_submission_id("s1");
+  request.set_submission_id(submission_id);
   return Call<v1::SubmitSuiteRequest, v1::SubmitSuiteReply>(coordinator, &Stub::SubmitSuite,
                                                             request);
 }
 
-absl::StatusOr<v1::ListSuitesReply> ListSuites(Coordinator& coordinator, uint64_t id) {
+absl::StatusOr<v1::ListSuitesReply> ListSuites(Coordinator& coordinator, uint64_t id,
+                                               uint32_t limit = 0) {
   v1::ListSuitesRequest request;
+  request.set_limit(limit);
   request.set_suite_id(id);
   return Call<v1::ListSuitesRequest, v1::ListSuitesReply>(coordinator, &Stub::ListSuites, request);
 }
@@ -56,11 +59,12 @@ absl::StatusOr<v1::ApplyScheduleReply> Apply(Coordinator& coordinator,
 }
 
 absl::StatusOr<v1::ChangeNodeReply> Change(Coordinator& coordinator, const std::string& node,
-                                           v1::NodeChange change) {
+                                           v1::NodeChange change,
+                                           const std::string& reason = "a fan") {
   v1::ChangeNodeRequest request;
   request.set_node(node);
   request.set_change(change);
-  request.set_reason("a fan");
+  request.set_reason(reason);
   return Call<v1::ChangeNodeRequest, v1::ChangeNodeReply>(coordinator, &Stub::ChangeNode, request);
 }
 
@@ -87,6 +91,13 @@ TEST(FleetServices, ASuiteIsSubmittedOnceAndListed) {
   EXPECT_EQ(one->suites(0).jobs(1).part(), "serve");
   EXPECT_EQ(one->suites(0).jobs(1).job_id(), submitted->first_job_id() + 1);
   EXPECT_EQ(one->suites(0).jobs(1).suite_id(), submitted->suite_id());
+
+  ASSERT_TRUE(SubmitSuite(coordinator, MakeSuite(), "s2").ok());
+  EXPECT_EQ(ListSuites(coordinator, 0)->left_out(), 0U);
+  const auto newest = ListSuites(coordinator, 0, 1);
+  ASSERT_EQ(newest->suites_size(), 1);
+  EXPECT_EQ(newest->suites(0).suite_id(), submitted->suite_id() + 1);
+  EXPECT_EQ(newest->left_out(), 1U);
 }
 
 // The YAML reader would have refused these; a client of somebody else need not have one.
@@ -251,6 +262,7 @@ TEST(FleetServices, LargeSchedulesAreRefusedOrListedInOutline) {
   EXPECT_EQ(last.what_case(), v1::Schedule::WHAT_NOT_SET);
   EXPECT_EQ(last.name(), "s5");
   EXPECT_EQ(last.when(), "30 1 * * *");
+  EXPECT_EQ(all->left_out(), 0U);
 }
 
 TEST(FleetServices, ANodeIsCordonedQuarantinedAndReadmitted) {
@@ -278,6 +290,11 @@ TEST(FleetServices, ANodeIsCordonedQuarantinedAndReadmitted) {
             absl::StatusCode::kNotFound);
   EXPECT_EQ(Change(coordinator, "n1", v1::NODE_CHANGE_UNKNOWN).status().code(),
             absl::StatusCode::kInvalidArgument);
+  // A reason that is too long is refused with its size, and not cut first.
+  const auto wordy = Change(coordinator, "n1", v1::NODE_CHANGE_CORDON, std::string(2000, 'x'));
+  EXPECT_EQ(wordy.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(wordy.status().message()), HasSubstr("has 2000 bytes, 512 at most"));
+  EXPECT_TRUE(Change(coordinator, "n1", v1::NODE_CHANGE_CORDON, std::string(512, 'x')).ok());
 }
 
 }  // namespace

@@ -98,21 +98,33 @@ TEST(Services, AnEndedJobIsListedWatchedAndCancelledAsBefore) {
     EXPECT_EQ(jobs->jobs(i).name(), "happy");
     EXPECT_EQ(jobs->jobs(i).runs_ended(), i == 0 ? 0U : 1U);
   }
+  EXPECT_EQ(jobs->left_out(), 0U);
   v1::ListJobsRequest two;
   two.set_limit(2);
-  EXPECT_EQ((Call<v1::ListJobsRequest, v1::ListJobsReply>(coordinator, &Stub::ListJobs, two))
-                ->jobs(1)
-                .job_id(),
-            ids[1]);
+  const auto fewer =
+      Call<v1::ListJobsRequest, v1::ListJobsReply>(coordinator, &Stub::ListJobs, two);
+  EXPECT_EQ(fewer->jobs(1).job_id(), ids[1]);
+  EXPECT_EQ(fewer->left_out(), 1U);
+  two.set_limit(1);  // fewer than have ended
+  EXPECT_EQ(
+      (Call<v1::ListJobsRequest, v1::ListJobsReply>(coordinator, &Stub::ListJobs, two))->left_out(),
+      2U);
   const auto runs = Call<v1::ListRunsRequest, v1::ListRunsReply>(coordinator, &Stub::ListRuns, {});
   ASSERT_EQ(runs->runs_size(), 3);
   EXPECT_EQ(runs->runs(0).phase(), v1::RUN_PHASE_QUEUED);
   EXPECT_EQ(runs->runs(2).run_id(), 1U);
   EXPECT_EQ(runs->runs(2).phase(), v1::RUN_PHASE_ENDED);
+  EXPECT_EQ(runs->left_out(), 0U);
+  v1::ListRunsRequest newest;
+  newest.set_limit(1);
+  EXPECT_EQ((Call<v1::ListRunsRequest, v1::ListRunsReply>(coordinator, &Stub::ListRuns, newest))
+                ->left_out(),
+            2U);
   v1::ListRunsRequest of;
   of.set_job_id(ids[0]);
   const auto one = Call<v1::ListRunsRequest, v1::ListRunsReply>(coordinator, &Stub::ListRuns, of);
   ASSERT_EQ(one->runs_size(), 1);
+  EXPECT_EQ(one->left_out(), 0U);
   EXPECT_EQ(one->runs(0).failure().kind(), v1::FAILURE_KIND_CANCELLED);
   // Who comes after the end sees the job and all of its runs at once.
   std::promise<void> began;
