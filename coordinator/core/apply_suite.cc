@@ -44,7 +44,7 @@ void On(HardState& hard, const Event& event, const v1::SuiteSubmitted& change) {
 void On(HardState& hard, const v1::SuiteChecked& change) {
   SuiteState& suite = hard.suites.at(SuiteId{change.suite_id()});
   suite.checked = true;
-  suite.findings.assign(change.findings().begin(), change.findings().end());
+  suite.findings.insert(suite.findings.end(), change.findings().begin(), change.findings().end());
 }
 
 void On(HardState& hard, const Event& event, const v1::SuiteEnded& change) {
@@ -143,7 +143,12 @@ absl::Status Check(const HardState& hard, const v1::SuiteSubmitted& change) {
 
 absl::Status Check(const HardState& hard, const v1::SuiteChecked& change) {
   RETURN_IF_ERROR(CheckOpenSuite(hard, change.suite_id()));
-  if (hard.suites.at(SuiteId{change.suite_id()}).checked) return Bad("a suite checked twice");
+  if (!hard.suites.at(SuiteId{change.suite_id()}).checked) return absl::OkStatus();
+  // What was looked at can only leave.
+  for (const v1::Finding& finding : change.findings()) {
+    if (finding.kind() != v1::FINDING_KIND_EXCLUDED) return Bad("a suite checked twice");
+  }
+  if (change.findings_size() == 0) return Bad("a suite checked twice");
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/text.h"
+#include "coordinator/core/expect.h"
 
 namespace rackmark {
 namespace {
@@ -99,6 +100,14 @@ absl::StatusOr<Decision> Forget(const State& state, const NodeState& node) {
   };
   if (!node.leases.empty()) return refused(state.hard.leases.at(*node.leases.begin()).job);
   if (const RunState* run = OpenRunOn(state.hard, node.id)) return refused(run->job);
+  // That it was there, and left, is what such a suite ends with.
+  for (const auto& [id, suite] : state.hard.suites) {
+    if (!IsOpen(suite) || !suite.checked) continue;
+    if (!expect::Meant(suite.suite.expect()).Includes(node.info)) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, " is expected by suite ", EscapeControl(suite.suite.name()),
+                     ", which is open; wait until that has ended"));
+  }
   Decision decision;
   decision.events.emplace_back().mutable_node_forgotten()->set_node_id(node.id.value);
   decision.reply = NodeAltered{node.id, true};

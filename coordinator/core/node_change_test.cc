@@ -1,6 +1,7 @@
 // What people ask of a node, and that asking again changes nothing.
 #include "coordinator/core/node_change.h"
 
+#include "coordinator/core/desired.h"
 #include "coordinator/core/view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -119,6 +120,52 @@ TEST_F(NodeChangeTest, WhatCannotBeMeantIsRefused) {
   EXPECT_THAT(invalid(v1::NODE_CHANGE_DRAIN, 3601 * kSecond, ""), HasSubstr("grace"));
   EXPECT_THAT(invalid(v1::NODE_CHANGE_CORDON, std::nullopt, std::string(513, 'x')),
               HasSubstr("512 at most"));
+}
+
+TEST_F(NodeChangeTest, OnlyWhatIsGoneIsForgotten) {
+  EXPECT_THAT(Refused({"storage", v1::NODE_CHANGE_FORGET, "", std::nullopt},
+                      absl::StatusCode::kFailedPrecondition),
+              HasSubstr("node storage is not lost; stop its worker"));
+  state_.hard.nodes.at(NodeId{4}).phase = v1::NODE_PHASE_LOST;
+  JobState& job = state_.hard.jobs[JobId{1}];
+  job.id = JobId{1};
+  job.avoid = {NodeId{4}};
+  RunState& run = state_.hard.runs[RunId{1}];
+  run.job = JobId{1};
+  run.placement.add_ranks()->set_node_id(4);
+  EXPECT_THAT(Refused({"storage", v1::NODE_CHANGE_FORGET, "", std::nullopt},
+                      absl::StatusCode::kFailedPrecondition),
+              HasSubstr("node storage has work of job c1-j1; wait until that has ended"));
+  state_.hard.runs.clear();
+  SuiteState& suite = state_.hard.suites[SuiteId{1}];
+  suite.checked = true;
+  suite.suite.set_name("night");
+  EXPECT_THAT(Refused({"storage", v1::NODE_CHANGE_FORGET, "", std::nullopt},
+                      absl::StatusCode::kFailedPrecondition),
+              HasSubstr("node storage is expected by suite night, which is open"));
+  suite.suite.mutable_expect()->add_nodes("rack1-node1");
+  (*suite.suite.mutable_expect()->mutable_labels())["row"] = "1";
+  v1::Event event;
+  event.set_format(1);
+  event.set_seq(state_.hard.last_seq + 1);
+  event.mutable_node_forgotten()->set_node_id(1);
+  EXPECT_FALSE(CheckEvent(state_.hard, event).ok()) << "it is not lost";
+  const uint64_t version = DesiredOf(state_, NodeId{4}).version();
+  const TurnResult result = Must(ChangeNode{"storage", v1::NODE_CHANGE_FORGET, "", std::nullopt});
+  ASSERT_EQ(result.events.size(), 1U);
+  EXPECT_EQ(result.events[0].node_forgotten().node_id(), 4U);
+  EXPECT_EQ(state_.hard.nodes.count(NodeId{4}), 0U);
+  EXPECT_EQ(state_.soft.nodes.count(NodeId{4}), 0U);
+  EXPECT_TRUE(job.avoid.empty());
+  state_.hard.suites.clear();
+  Refused({"storage", v1::NODE_CHANGE_FORGET, "", std::nullopt}, absl::StatusCode::kNotFound);
+  // Its name is free; what the old worker was told of is older than anything that is told now.
+  v1::Report report;
+  report.mutable_identity()->set_incarnation("storage/1");
+  report.mutable_node()->set_name("storage");
+  report.set_report_number(1);
+  EXPECT_EQ(std::get<Heard>(Must(NodeReported{report, 1}).reply).node, NodeId{5});
+  EXPECT_GT(DesiredOf(state_, NodeId{5}).version(), version);
 }
 
 }  // namespace

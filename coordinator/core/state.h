@@ -210,6 +210,7 @@ struct SoftState {
   bool place_wanted = false;         // devices came, went or were freed, or a job came
   std::map<SuiteId, Nanos> suite_since;          // of those that are to be checked, as lease_since
   std::map<ScheduleId, SoftSchedule> schedules;  // of each one in hard
+  std::set<NodeId> left_nodes;                   // suites may miss them, or devices of them
   bool suites_wanted = false;                    // a suite came, or a job ended
   bool schedules_wanted = false;                 // a job or suite ended: what is held may begin
   std::map<LeaseId, Nanos> yield_since;          // told to make room, or when this leadership began

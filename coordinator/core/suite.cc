@@ -220,8 +220,36 @@ std::vector<v1::Finding> ExcludedSince(const State& state, const SuiteState& sui
   return expect::Excluded(expectation, nodes);
 }
 
-// A part that left while the others went on was not tested to the end, though all may have passed
-// elsewhere.
+bool IsKnown(const SuiteState& suite, const v1::Finding& finding) {
+  return std::any_of(suite.findings.begin(), suite.findings.end(), [&](const v1::Finding& known) {
+    return known.node() == finding.node() && known.has_device() == finding.has_device() &&
+           known.device() == finding.device();
+  });
+}
+
+// Parts that left since it was looked at, once each: one that comes back was away all the same.
+void NoteLeft(const State& state, const SuiteState& suite, std::vector<v1::Event>& events) {
+  std::vector<expect::Seen> nodes;
+  for (NodeId id : state.soft.left_nodes) {
+    const auto node = state.hard.nodes.find(id);
+    if (node == state.hard.nodes.end()) continue;
+    expect::Seen seen = LookWhole(state, suite.suite.expect(), node->second);
+    const bool whole = seen.presence == expect::Presence::kThere && seen.unusable.empty();
+    if (!whole && seen.presence != expect::Presence::kSilent) nodes.push_back(std::move(seen));
+  }
+  if (nodes.empty()) return;
+  v1::Expectation expectation = suite.suite.expect();
+  expectation.clear_node_count();  // who was counted and leaves is missed, whoever comes for it
+  v1::SuiteChecked change;
+  change.set_suite_id(suite.id.value);
+  for (v1::Finding& finding : expect::Excluded(expectation, nodes)) {
+    if (!IsKnown(suite, finding)) *change.add_findings() = std::move(finding);
+  }
+  const bool room = suite.findings.size() < expect::kFindingsMax;
+  if (change.findings_size() > 0 && room) *events.emplace_back().mutable_suite_checked() = change;
+}
+
+// A part that is away at the end was not tested to the end, though all may have passed elsewhere.
 void EndSuite(const State& state, const SuiteState& suite, std::vector<v1::Event>& events) {
   v1::SuiteEnded* change = events.emplace_back().mutable_suite_ended();
   change->set_suite_id(suite.id.value);
@@ -303,6 +331,8 @@ void StepSuites(const State& state, Nanos now, std::vector<v1::Event>& events) {
       EndSuite(state, suite, events);
     } else if (suite.suite.has_expect() && !suite.checked) {
       CheckSuite(state, suite, now, events);
+    } else if (suite.suite.has_expect() && !state.soft.left_nodes.empty()) {
+      NoteLeft(state, suite, events);
     }
   }
 }

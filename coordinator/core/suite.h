@@ -27,7 +27,8 @@ Admission AdmissionOf(const State& state, const JobState& job);
 // It must not be placed yet, or never.
 bool IsBlocked(const State& state, const JobState& job);
 
-// SuiteChecked and SuiteEnded, of all open suites that are ripe for it.
+// SuiteChecked and SuiteEnded, of all open suites that are ripe for it; SuiteChecked once more for
+// each part that leaves afterwards (soft.left_nodes).
 void StepSuites(const State& state, Nanos now, std::vector<v1::Event>& events);
 
 // By Now::monotonic, when a suite that waits for nodes is looked at whoever has reported; missing

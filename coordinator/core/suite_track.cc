@@ -16,6 +16,11 @@ void ChangeSchedule(State& state, uint64_t id) {
   }
 }
 
+void NoteNode(State& state, uint64_t node) {
+  state.soft.left_nodes.insert(NodeId{node});
+  state.soft.suites_wanted = true;
+}
+
 }  // namespace
 
 void BeginSuites(State& state, Nanos now) {
@@ -38,11 +43,11 @@ void TrackSuites(State& state, const v1::Event& event, Nanos now) {
       state.soft.suites_wanted = true;
       break;
     // What a suite waits for may be there now, or is no longer waited for.
-    case Event::kNodeJoined:
-    case Event::kNodeChanged:
-    case Event::kNodeCordoned:
+    case Event::kNodeJoined: NoteNode(state, event.node_joined().node_id()); break;
+    case Event::kNodeChanged: NoteNode(state, event.node_changed().node_id()); break;
+    case Event::kNodeCordoned: NoteNode(state, event.node_cordoned().node_id()); break;
     case Event::kNodeStandingChanged:
-      if (!state.soft.suite_since.empty()) state.soft.suites_wanted = true;
+      NoteNode(state, event.node_standing_changed().node_id());
       break;
     case Event::kSuiteChecked:
       state.soft.suite_since.erase(SuiteId{event.suite_checked().suite_id()});
@@ -62,6 +67,7 @@ void TrackSuites(State& state, const v1::Event& event, Nanos now) {
 
 void RestSuites(State& state, Now now) {
   state.soft.suites_wanted = false;
+  state.soft.left_nodes.clear();
   RestSchedules(state, now);
 }
 

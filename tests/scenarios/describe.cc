@@ -94,6 +94,9 @@ std::string DescribeNodeEvent(const Event& event) {
     }
     return absl::StrCat(text, change.reason().empty() ? "" : ": ", change.reason());
   }
+  if (event.has_node_forgotten()) {
+    return absl::StrCat("NodeForgotten n", event.node_forgotten().node_id());
+  }
   const v1::NodeStandingChanged& change = event.node_standing_changed();
   return absl::StrCat("NodeStandingChanged n", change.node_id(), " ",
                       Tail(v1::Standing_Name(change.standing()), "STANDING_"),
@@ -104,6 +107,7 @@ std::string DescribeChange(const Event& event) {
   if (IsSuiteEvent(event)) return DescribeSuiteEvent(event);
   switch (event.change_case()) {
     case Event::kNodeCordoned:
+    case Event::kNodeForgotten:
     case Event::kNodeStandingChanged: return DescribeNodeEvent(event);
     case Event::kClusterCreated:
       return absl::StrCat("ClusterCreated ", event.cluster_created().cluster_id());

@@ -317,11 +317,9 @@ void Script::Change(const Line& line, v1::NodeChange change) {
 // What people ask of a node, and what it looks like to them.
 void Script::AddNodeWords() {
   const std::pair<const char*, v1::NodeChange> changes[] = {
-      {"cordon", v1::NODE_CHANGE_CORDON},
-      {"drain", v1::NODE_CHANGE_DRAIN},
-      {"uncordon", v1::NODE_CHANGE_UNCORDON},
-      {"quarantine", v1::NODE_CHANGE_QUARANTINE},
-      {"readmit", v1::NODE_CHANGE_READMIT}};
+      {"cordon", v1::NODE_CHANGE_CORDON},     {"drain", v1::NODE_CHANGE_DRAIN},
+      {"uncordon", v1::NODE_CHANGE_UNCORDON}, {"quarantine", v1::NODE_CHANGE_QUARANTINE},
+      {"readmit", v1::NODE_CHANGE_READMIT},   {"forget-node", v1::NODE_CHANGE_FORGET}};
   for (const auto& [word, change] : changes) {
     handlers_[word] = [this, change = change](const Line& line) { Change(line, change); };
   }

@@ -214,8 +214,12 @@ std::string DescribeSuiteEvent(const v1::Event& event) {
     return text;
   }
   if (event.has_suite_ended()) {
-    return absl::StrCat("SuiteEnded s", event.suite_ended().suite_id(), " ",
-                        Outcome(event.suite_ended().outcome()));
+    std::string text = absl::StrCat("SuiteEnded s", event.suite_ended().suite_id(), " ",
+                                    Outcome(event.suite_ended().outcome()));
+    for (const v1::Finding& finding : event.suite_ended().findings()) {
+      absl::StrAppend(&text, "; ", Describe(finding));
+    }
+    return text;
   }
   if (event.has_schedule_set()) {
     return absl::StrCat("ScheduleSet ", event.schedule_set().schedule_id(), " ",
