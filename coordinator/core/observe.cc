@@ -71,6 +71,21 @@ bool SameStream(const v1::StreamReport& a, const v1::StreamReport& b) {
          a.dropped_results() == b.dropped_results() && a.refused() == b.refused();
 }
 
+bool HasReadTheEnd(const State& state, const LeaseState& lease, NodeId node) {
+  const SoftNode* soft = SoftOf(state, node);
+  return soft != nullptr && !IsDesired(*soft, lease.id) && ReflectsChangeOf(*soft, lease.id);
+}
+
+// The node says so of a device that is well, or of any.
+bool HoldsDevices(const State& state, const LeaseState& lease, NodeId node, bool any) {
+  const SoftNode* soft = SoftOf(state, node);
+  if (soft == nullptr) return false;
+  for (const v1::DeviceReport& device : soft->report.devices()) {
+    if (device.lease_id() == lease.id.value && (any || device.healthy())) return true;
+  }
+  return false;
+}
+
 bool IsStored(const State& state, const v1::StreamReport& stream) {
   const auto stored = state.soft.stored.find(RunId{stream.run_id()});
   return stored != state.soft.stored.end() &&
@@ -229,14 +244,12 @@ Drained DrainOf(const State& state, const LeaseState& lease, const RunState& run
 bool HasFreed(const State& state, const LeaseState& lease, NodeId node, Nanos now) {
   if (lease.phase != v1::LEASE_PHASE_RELEASING) return false;
   if (SilenceOf(state, node, now) >= state.config.release_after) return true;
-  const SoftNode* soft = SoftOf(state, node);
-  if (soft == nullptr || IsDesired(*soft, lease.id) || !ReflectsChangeOf(*soft, lease.id)) {
-    return false;
-  }
-  for (const v1::DeviceReport& device : soft->report.devices()) {
-    if (device.lease_id() == lease.id.value) return false;
-  }
-  return true;
+  return HasReadTheEnd(state, lease, node) && !HoldsDevices(state, lease, node, true);
+}
+
+bool HasLostDevices(const State& state, const LeaseState& lease, NodeId node, Nanos now) {
+  return lease.phase == v1::LEASE_PHASE_RELEASING && now >= ReleaseEnd(state, lease) &&
+         HasReadTheEnd(state, lease, node) && !HoldsDevices(state, lease, node, false);
 }
 
 }  // namespace rackmark

@@ -65,5 +65,9 @@ Drained DrainOf(const State& state, const LeaseState& lease, const RunState& run
 // The node's devices have left a RELEASING lease: it read that the lease is over and reports its
 // devices without it, or it has been silent for longer than its worker lets ranks live.
 bool HasFreed(const State& state, const LeaseState& lease, NodeId node, Nanos now);
+// The node has had release_after to free its devices, and those that it has not are unhealthy, as
+// with a process that nothing can kill. The lease does not wait for them; they stay held by the
+// node's own word, for as long as it says so.
+bool HasLostDevices(const State& state, const LeaseState& lease, NodeId node, Nanos now);
 
 }  // namespace rackmark

@@ -5,6 +5,7 @@
 #include "coordinator/core/budget.h"
 #include "coordinator/core/observe.h"
 #include "coordinator/core/queue.h"
+#include "coordinator/core/schedules.h"
 #include "coordinator/core/state.h"
 #include "coordinator/core/timers.h"
 #include "coordinator/core/yield.h"
@@ -52,6 +53,12 @@ Nanos PresentEnd(const State& state, const JobState& job, const LeaseState& leas
   return end;
 }
 
+Nanos ReleasedAt(const State& state, const LeaseState& lease) {
+  const auto released = state.soft.release_since.find(lease.id);
+  return released == state.soft.release_since.end() ? LeaseClock(state, lease).since
+                                                    : released->second;
+}
+
 plan::LeaseFacts LeaseFactsOf(const State& state, const LeaseState& lease) {
   const JobState& job = state.hard.jobs.at(lease.job);
   plan::LeaseFacts facts;
@@ -60,9 +67,10 @@ plan::LeaseFacts LeaseFactsOf(const State& state, const LeaseState& lease) {
   facts.exclusive = job.job.spec().gang().exclusive();
   facts.started = LeaseClock(state, lease).since;
   if (lease.phase == v1::LEASE_PHASE_RELEASING) {
-    const auto released = state.soft.release_since.find(lease.id);
-    facts.yielding = true;
-    facts.ends = released == state.soft.release_since.end() ? facts.started : released->second;
+    // Any moment now; but of one that nobody has given back for so long nobody knows when, and who
+    // waits for it must not be taken for served.
+    facts.yielding = state.soft.now < ReleaseEnd(state, lease);
+    if (facts.yielding) facts.ends = ReleasedAt(state, lease);
     return facts;
   }
   facts.yielding = lease.yielding.has_value();
@@ -72,7 +80,9 @@ plan::LeaseFacts LeaseFactsOf(const State& state, const LeaseState& lease) {
   Nanos ends = PresentEnd(state, job, lease);
   if (!facts.yielding) ends += QueuedTime(state, job);
   if (const auto end = BudgetEnd(state, job)) ends = std::min(ends, *end);
-  if (const auto end = GraceEnd(state, lease)) ends = std::min(ends, *end);
+  // One that was spared when its grace was over goes when its run has ended.
+  const auto grace = GraceEnd(state, lease);
+  if (grace.has_value() && state.soft.now < *grace) ends = std::min(ends, *grace);
   facts.ends = ends;
   return facts;
 }
@@ -131,16 +141,19 @@ void TellOwner(State& state, const std::string& owner) {
   planner.ledger.Restore(owner, entry);
 }
 
-void DropLease(State& state, LeaseId id) {
+// True if it had devices until now.
+bool DropLease(State& state, LeaseId id) {
   Planner& planner = state.soft.planner;
   const auto told = planner.leases.find(id);
+  bool freed = false;
   if (const auto slot = planner.fleet.FindLease(id)) {
     for (const plan::Fleet::Where where : planner.fleet.leases()[*slot].seats) {
       planner.marked_nodes.insert(planner.fleet.nodes()[where.node].id);
+      freed = true;
     }
     planner.fleet.Free(id);
   }
-  if (told == planner.leases.end()) return;
+  if (told == planner.leases.end()) return freed;
   for (const NodeId node : told->second.nodes) {
     std::set<Planner::Seat>& seats = planner.seats[node];
     std::erase_if(seats, [&](const Planner::Seat& seat) { return seat.lease == id; });
@@ -151,14 +164,19 @@ void DropLease(State& state, LeaseId id) {
   SetRunning(planner, owner, told->second.cost, 0);
   planner.leases.erase(told);
   TellOwner(state, owner);
+  return freed;
 }
 
-void TellLease(State& state, LeaseId id) {
+// True if its devices are free now, or on their way and were not, or the other way round.
+bool TellLease(State& state, LeaseId id) {
   Planner& planner = state.soft.planner;
   const auto found = state.hard.leases.find(id);
   if (found == state.hard.leases.end()) return DropLease(state, id);
   const LeaseState& lease = found->second;
   const plan::LeaseFacts facts = LeaseFactsOf(state, lease);
+  const auto slot = planner.fleet.FindLease(id);
+  const bool turned =
+      slot.has_value() && planner.fleet.leases()[*slot].facts.yielding != facts.yielding;
   planner.fleet.SetLease(facts);
   const auto [told, fresh] = planner.leases.try_emplace(id);
   if (fresh) {
@@ -171,20 +189,45 @@ void TellLease(State& state, LeaseId id) {
     planner.marked_nodes.insert(told->second.nodes.begin(), told->second.nodes.end());
   }
   const auto devices = static_cast<uint32_t>(lease.placement.ranks_size());
-  const uint64_t cost = plan::CostOf(devices, *facts.ends - facts.started);
+  const Nanos ends = facts.ends.value_or(ReleasedAt(state, lease));
+  const uint64_t cost = plan::CostOf(devices, ends - facts.started);
   SetRunning(planner, told->second.owner, told->second.cost, cost);
   told->second.cost = cost;
   TellOwner(state, told->second.owner);
+  return turned;
 }
 
 plan::GangRequest ChosenRequest(const State& state, const JobState& job) {
   plan::GangRequest request = RequestOf(job.job.spec().gang());
   if (job.avoid.empty()) return request;
   plan::GangRequest elsewhere = request;
-  elsewhere.selector.avoid.assign(job.avoid.begin(), job.avoid.end());
+  // What is not placeable need not be avoided: after an outage each of many jobs would ask for
+  // something else, and mean the same.
+  for (const NodeId id : job.avoid) {
+    const plan::Fleet::Node* node = state.soft.planner.fleet.Find(id);
+    const bool placeable = node != nullptr && node->Placeable(request.selector.quarantined);
+    if (placeable) elsewhere.selector.avoid.push_back(id);
+  }
+  if (elsewhere.selector.avoid.empty()) return request;
   // Only as long as the nodes that are in use leave it another place, now or when others end.
   const bool possible = plan::CouldFit(state.soft.planner.fleet, elsewhere, plan::Assume::kFreed);
   return possible ? elsewhere : request;
+}
+
+// The most that has changed of any of those that are marked.
+plan::NodeChange TellNodes(State& state) {
+  Planner& planner = state.soft.planner;
+  plan::NodeChange most = plan::NodeChange::kNothing;
+  for (const NodeId id : std::exchange(planner.marked_nodes, {})) {
+    const auto node = state.hard.nodes.find(id);
+    if (node == state.hard.nodes.end()) {
+      planner.fleet.DropNode(id);
+      most = plan::NodeChange::kFacts;
+    } else {
+      most = std::max(most, planner.fleet.SetNode(PlanNode(state, node->second)));
+    }
+  }
+  return most;
 }
 
 // True if the queue is another one.
@@ -194,6 +237,11 @@ bool TellJob(State& state, JobId id) {
   const plan::WaitingQueue::Entry* known = planner.queue.Find(ticket_id);
   const auto found = state.hard.jobs.find(id);
   planner.choosy.erase(id);
+  planner.spans.erase(id);
+  if (found != state.hard.jobs.end() && !found->second.lease.has_value()) {
+    const auto closure = ClosureOf(state, found->second);
+    if (closure.has_value()) planner.spans[id] = {state.soft.wall, closure->until};
+  }
   if (found == state.hard.jobs.end() || !WantsGang(state, found->second)) {
     planner.queue.Remove(ticket_id);
     return known != nullptr;
@@ -297,25 +345,29 @@ void MarkJob(State& state, JobId job) { state.soft.planner.marked_jobs.insert(jo
 
 bool RefreshPlanner(State& state) {
   Planner& planner = state.soft.planner;
+  for (const auto& [id, span] : planner.spans) {
+    const bool holds = state.soft.wall >= span.from && state.soft.wall < span.until;
+    if (!holds) planner.marked_jobs.insert(id);
+  }
   const std::set<JobId> jobs = std::exchange(planner.marked_jobs, {});
   for (const JobId id : jobs) {
     const auto job = state.hard.jobs.find(id);
     if (job == state.hard.jobs.end()) continue;
     planner.marked_leases.insert(job->second.leases.begin(), job->second.leases.end());
   }
-  for (const LeaseId id : std::exchange(planner.marked_leases, {})) TellLease(state, id);
-  const std::set<NodeId> nodes = std::exchange(planner.marked_nodes, {});
-  for (const NodeId id : nodes) {
-    planner.fleet.SetNode(PlanNode(state, state.hard.nodes.at(id)));
+  bool leases = false;
+  for (const LeaseId id : std::exchange(planner.marked_leases, {})) {
+    leases = TellLease(state, id) || leases;
   }
+  const plan::NodeChange nodes = TellNodes(state);
   bool queue = false;
   for (const JobId id : jobs) queue = TellJob(state, id) || queue;
-  if (!nodes.empty()) {
-    // Where there is another place for them may have changed.
+  if (nodes == plan::NodeChange::kFacts) {
+    // Where there is another place for them may have changed; who holds what does not matter.
     const std::set<JobId> choosy = planner.choosy;
     for (const JobId id : choosy) queue = TellJob(state, id) || queue;
   }
-  return queue || !nodes.empty();
+  return queue || leases || nodes != plan::NodeChange::kNothing;
 }
 
 void RebuildPlanner(State& state) {

@@ -111,6 +111,94 @@ TEST(Queue, AReportWithoutNewsTouchesNoJob) {
   EXPECT_FALSE(SameWork(report, later));
 }
 
+// Each desired state that a worker has read makes it report another version.
+TEST(Queue, AReportThatOnlyReflectsIsNoReasonToLook) {
+  TestCore core;
+  core.Node("n1");
+  core.Must(SubmitJob{Wide("large", 500, 0), "large"});
+  const uint32_t looks = core.state().soft.planner.vain_looks;
+  v1::Report report = core.state().soft.nodes.at(NodeId{1}).report;
+  report.mutable_identity()->set_epoch(core.hard().epoch);
+  for (uint64_t version = 1; version <= 5; ++version) {
+    report.set_report_number(100 + version);
+    report.set_reflects_version(version);
+    core.Must(NodeReported{report, 1});
+  }
+  EXPECT_EQ(core.state().soft.planner.vain_looks, looks);
+  report.set_report_number(200);
+  report.mutable_devices(0)->set_healthy(false);
+  core.Must(NodeReported{report, 1});
+  EXPECT_EQ(core.state().soft.planner.vain_looks, looks + 1);
+}
+
+// The other node of its gang never says that it is free.
+TEST(Queue, ALostNodeIsDueOnceWhileItsGangWaitsForOthers) {
+  TestCore core;
+  core.Node("n1");
+  core.Node("n2");
+  core.Must(SubmitJob{Wide("both", 2, 0), "both"});
+  for (int second = 0; second < 60; ++second) {
+    core.Node("n1");
+    core.Pass(kSecond);
+  }
+  ASSERT_EQ(core.hard().nodes.at(NodeId{2}).phase, v1::NODE_PHASE_LOST);
+  ASSERT_EQ(core.hard().nodes.at(NodeId{2}).leases.size(), 1u);
+  EXPECT_TRUE(core.state().soft.due_nodes.DueBy(core.state().soft.now).empty());
+}
+
+// After an outage each job would avoid another node, and mean the same by it.
+TEST(Queue, WhatIsLostNeedNotBeAvoided) {
+  TestCore core;
+  for (const char* node : {"n1", "n2", "n3"}) core.Node(node);
+  v1::Job broken = Wide("broken", 2, 1);
+  broken.mutable_spec()->mutable_limits()->set_attempts(9);
+  broken.mutable_spec()->mutable_limits()->set_setup_ns(600 * kSecond);
+  core.Must(SubmitJob{broken, "broken"});
+  core.Must(SubmitJob{Wide("third", 1, 1), "third"});
+  for (int second = 0; second < 20; ++second) {
+    core.Node("n2");
+    core.Node("n3");
+    core.Pass(kSecond);
+  }
+  ASSERT_EQ(core.hard().nodes.at(NodeId{1}).phase, v1::NODE_PHASE_LOST);
+  const JobState& job = core.hard().jobs.at(JobId{1});
+  ASSERT_EQ(job.avoid.count(NodeId{1}), 1u);
+  const Planner& planner = core.state().soft.planner;
+  const auto* waits = planner.queue.Find(plan::TicketId{1});
+  ASSERT_NE(waits, nullptr);
+  EXPECT_TRUE(waits->ticket.request.selector.avoid.empty());
+  core.Node("n1");
+  core.Node("n1");
+  ASSERT_EQ(core.hard().nodes.at(NodeId{1}).phase, v1::NODE_PHASE_UP);
+  ASSERT_NE(planner.queue.Find(plan::TicketId{1}), nullptr);
+  EXPECT_EQ(planner.queue.Find(plan::TicketId{1})->ticket.request.selector.avoid.size(), 1u);
+}
+
+// Being preempted costs no try, so it can happen for ever.
+TEST(Queue, ARunRemembersItsFirstFailureAndTheLastOnes) {
+  TestCore core;
+  core.Node("n1");
+  core.Must(SubmitJob{Wide("often", 1, 0), "often"});
+  HardState hard = core.hard();
+  for (uint32_t i = 1; i <= 40; ++i) {
+    v1::Event prepares;
+    prepares.mutable_run_preparing()->set_run_id(1);
+    prepares.mutable_run_preparing()->set_lease_id(1);
+    prepares.mutable_run_preparing()->set_attempt(i);
+    Apply(hard, prepares);
+    v1::Event again;
+    again.mutable_run_requeued()->set_run_id(1);
+    again.mutable_run_requeued()->mutable_failure()->set_kind(v1::FAILURE_KIND_PREEMPTED);
+    again.mutable_run_requeued()->mutable_failure()->set_detail(absl::StrCat("time ", i));
+    Apply(hard, again);
+  }
+  const std::vector<v1::Failure>& earlier = hard.runs.at(RunId{1}).earlier;
+  ASSERT_EQ(earlier.size(), 16u);
+  EXPECT_EQ(earlier[0].detail(), "time 1");
+  EXPECT_EQ(earlier[1].detail(), "time 26");
+  EXPECT_EQ(earlier[15].detail(), "time 40");
+}
+
 TEST(Budget, NamesItsFiguresAndItsEnd) {
   TestCore core;
   core.Node("n1");

@@ -43,7 +43,8 @@ bool EndReleased(const State& state, const JobState& job, Nanos now, Events& eve
     const LeaseState& lease = state.hard.leases.at(id);
     bool freed = lease.phase == v1::LEASE_PHASE_RELEASING;
     for (NodeId node : NodesOf(lease.placement)) {
-      freed = freed && HasFreed(state, lease, node, now);
+      freed =
+          freed && (HasFreed(state, lease, node, now) || HasLostDevices(state, lease, node, now));
     }
     if (!freed) continue;
     v1::LeaseEnded* change = events.emplace_back().mutable_lease_ended();

@@ -71,7 +71,7 @@ void AddHeld(const State& state, const JobState& job, const Shortage& shortage,
   const v1::DeviceKind kind = job.job.spec().gang().kind();
   size_t holders = 0;
   uint32_t others = 0;
-  for (const plan::Refusal& refusal : shortage.refusals.refused) {
+  for (const plan::Refusal& refusal : shortage.refusals->refused) {
     if (refusal.reason != Reason::kHeld) continue;
     if (++holders > kHoldersMax) {
       others += refusal.devices;
@@ -88,7 +88,8 @@ void AddHeld(const State& state, const JobState& job, const Shortage& shortage,
 void AddOthers(const State& state, const JobState& job, const Shortage& shortage,
                std::vector<std::string>& reasons) {
   const v1::Gang& gang = job.job.spec().gang();
-  for (const plan::Refusal& refusal : shortage.refusals.refused) {
+  for (const plan::Refusal& refusal : shortage.refusals->refused) {
+    if (refusal.reason == Reason::kHeld) continue;  // there may be ten thousand of them
     const std::string devices = Devices(refusal.devices, gang.kind());
     if (const char* words = NodeWords(refusal.reason)) {
       const size_t count = refusal.nodes.size();
@@ -116,12 +117,12 @@ Shortage ShortageOf(const State& state, const JobState& job) {
   const plan::WaitingQueue::Entry* entry =
       state.soft.planner.queue.Find(plan::TicketId{job.id.value});
   shortage.request = entry == nullptr ? RequestOf(job.job.spec().gang()) : entry->ticket.request;
-  shortage.refusals = plan::Explain(state.soft.planner.fleet, shortage.request);
+  shortage.refusals = plan::Explained(state.soft.planner.fleet, shortage.request);
   shortage.nodes = static_cast<uint32_t>(state.soft.planner.fleet.nodes().size());
-  shortage.known = shortage.refusals.total;
-  shortage.free = shortage.refusals.left;
-  shortage.fits = shortage.refusals.left > 0;
-  for (const plan::Refusal& refusal : shortage.refusals.refused) {
+  shortage.known = shortage.refusals->total;
+  shortage.free = shortage.refusals->left;
+  shortage.fits = shortage.refusals->left > 0;
+  for (const plan::Refusal& refusal : shortage.refusals->refused) {
     if (refusal.reason == Reason::kKind) shortage.known -= refusal.devices;
     if (IsFree(refusal.reason)) shortage.free += refusal.devices;
     if (refusal.reason == Reason::kIsland || refusal.reason == Reason::kShares) {
@@ -140,6 +141,33 @@ std::string NeedText(const v1::Gang& gang) {
   }
   if (gang.exclusive()) absl::StrAppend(&text, ", alone in its NVLink domains");
   return text;
+}
+
+std::string ImpossibleText(const State& state, const v1::Gang& gang, uint32_t known) {
+  const plan::GangRequest request = RequestOf(gang);
+  const auto fits = [&](void (*relax)(plan::GangRequest&)) {
+    plan::GangRequest relaxed = request;
+    relax(relaxed);
+    return plan::CouldFit(state.soft.planner.fleet, relaxed, plan::Assume::kIdeal);
+  };
+  const std::string sum = absl::StrCat("they have ", known, " in all");
+  if (known < gang.devices()) return sum;
+  if (fits([](plan::GangRequest& r) { r.selector.models.clear(); })) {
+    return absl::StrCat(sum, ", but too few of its models");
+  }
+  if (fits([](plan::GangRequest& r) { r.selector.labels.clear(); })) {
+    return absl::StrCat(sum, ", but too few on nodes with its labels");
+  }
+  if (fits([](plan::GangRequest& r) { r.selector.nodes.clear(); })) {
+    return absl::StrCat(sum, ", but too few on nodes that it names");
+  }
+  if (fits([](plan::GangRequest& r) { r.per_node.reset(); })) {
+    return absl::StrCat(sum, ", but too few nodes have ", gang.per_node());
+  }
+  if (fits([](plan::GangRequest& r) { r.within = plan::Within::kCluster; })) {
+    return absl::StrCat(sum, ", but no ", IslandWord(gang.within()), " has so many");
+  }
+  return absl::StrCat(sum, ", but not as it wants them");
 }
 
 std::string RefusalText(const State& state, const plan::Refusal& refusal, const JobState& job) {
@@ -182,7 +210,7 @@ std::vector<std::string> ShortageSentences(const State& state, const JobState& j
   reasons.push_back(absl::StrCat("needs ", NeedText(gang), "; ", shortage.free, " of ",
                                  shortage.known, " known ", shortage.known == 1 ? "is" : "are",
                                  " free"));
-  if (shortage.refusals.impossible) {
+  if (shortage.refusals->impossible) {
     reasons.push_back(
         absl::StrCat("does not fit the known nodes (", shortage.nodes, ") even when all is free"));
   }

@@ -40,6 +40,10 @@ PhaseClock LeaseClock(const State& state, const LeaseState& lease) {
   return clock;
 }
 
+Nanos ReleaseEnd(const State& state, const LeaseState& lease) {
+  return SinceOf(state, state.soft.release_since, lease.id) + state.config.release_after;
+}
+
 std::optional<Nanos> BlameDeadline(const State& state, const LeaseState& lease) {
   const auto since = state.soft.bystander_since.find(lease.id);
   if (since == state.soft.bystander_since.end()) return std::nullopt;
@@ -85,6 +89,7 @@ std::optional<Nanos> JobDeadline(const State& state, const JobState& job) {
     sooner(HeldUntil(state, lease));
     sooner(GraceEnd(state, lease));
     sooner(LeaseMaxEnd(state, lease));
+    if (lease.phase == v1::LEASE_PHASE_RELEASING) sooner(ReleaseEnd(state, lease));
     for (const std::optional<RunId>& run_id : {lease.draining, lease.run}) {
       if (!run_id.has_value()) continue;
       const RunState& run = state.hard.runs.at(*run_id);
@@ -122,6 +127,9 @@ Nanos NextDeadline(const State& state) {
   for (const auto& [id, since] : state.soft.suite_since) {
     const auto suite = state.hard.suites.find(id);
     if (suite != state.hard.suites.end()) sooner(CheckDeadline(state, suite->second));
+  }
+  for (const auto& [id, span] : state.soft.planner.spans) {
+    sooner(state.soft.now + (span.until - state.soft.wall));
   }
   for (const auto& [id, soft] : state.soft.schedules) sooner(ScheduleDeadline(state, id));
   for (RunId id : state.soft.held_runs) {

@@ -32,6 +32,8 @@ struct PhaseClock {
 };
 PhaseClock RunClock(const State& state, const RunState& run);
 PhaseClock LeaseClock(const State& state, const LeaseState& lease);
+// RELEASING: when all that lives must have given its devices back, and what has not is stuck.
+Nanos ReleaseEnd(const State& state, const LeaseState& lease);
 // Measured, and nobody gets on: taken for stalled by a Report that comes then or later and still
 // says nothing new. Missing while it is not measured, and without such a limit.
 std::optional<Nanos> StallDeadline(const State& state, const RunState& run);

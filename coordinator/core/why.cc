@@ -21,11 +21,11 @@ constexpr size_t kHoldersMax = 20;  // a cluster may have as many leases as devi
 
 void AddFilter(const State& state, const JobState& job, v1::WhyReply& reply) {
   const Shortage shortage = ShortageOf(state, job);
-  reply.set_devices_total(shortage.refusals.total);
-  reply.set_devices_left(shortage.refusals.left);
+  reply.set_devices_total(shortage.refusals->total);
+  reply.set_devices_left(shortage.refusals->left);
   size_t holders = 0;
   v1::FilteredDevices* others = nullptr;
-  for (const plan::Refusal& refused : shortage.refusals.refused) {
+  for (const plan::Refusal& refused : shortage.refusals->refused) {
     if (refused.reason == plan::Reason::kHeld && ++holders > kHoldersMax) {
       if (others == nullptr) others = reply.add_filtered();
       others->set_constraint(absl::StrCat("leased to ", holders - kHoldersMax, " more"));
@@ -140,7 +140,8 @@ void AddDeadline(const State& state, const JobState& job, Nanos now, v1::WhyRepl
     soonest.Offer(LeaseClock(state, lease).deadline, "the ranks must have met");
     soonest.Offer(HeldUntil(state, lease), "the hold of its null workload ends");
     soonest.Offer(BlameDeadline(state, lease), "the culprit of a failure must have spoken");
-    soonest.Offer(GraceEnd(state, lease), "the grace is over in which it makes room");
+    const auto grace = GraceEnd(state, lease);
+    if (grace > now) soonest.Offer(grace, "the grace is over in which it makes room");
     for (const std::optional<RunId>& run_id : {lease.draining, lease.run}) {
       if (!run_id.has_value()) continue;
       const RunState& run = state.hard.runs.at(*run_id);

@@ -161,7 +161,7 @@ std::string HeldText(const State& state, const Shortage& shortage) {
   constexpr size_t kNamed = 5;
   std::string held;
   size_t holders = 0;
-  for (const plan::Refusal& refusal : shortage.refusals.refused) {
+  for (const plan::Refusal& refusal : shortage.refusals->refused) {
     if (refusal.reason != plan::Reason::kHeld || ++holders > kNamed) continue;
     const auto lease = state.hard.leases.find(refusal.holder);
     absl::StrAppend(
@@ -185,11 +185,12 @@ std::string QueuedSentence(const State& state, const JobState& job) {
   const std::string need = absl::StrCat("it needs ", NeedText(job.job.spec().gang()));
   const std::string have = absl::StrCat(shortage.free, " of ", shortage.known, " known ",
                                         shortage.known == 1 ? "is" : "are", " usable now");
-  if (shortage.refusals.impossible) {
-    return absl::StrCat("cannot start on the nodes known now: ", need, ", and they have ",
-                        shortage.known, " in all; it waits until more join");
+  if (shortage.refusals->impossible) {
+    return absl::StrCat("cannot start on the nodes known now: ", need, ", and ",
+                        ImpossibleText(state, job.job.spec().gang(), shortage.known),
+                        "; it waits until more join");
   }
-  if (!shortage.refusals.fits_when_freed) {
+  if (!shortage.refusals->fits_when_freed) {
     return absl::StrCat("waits until nodes or devices come back: ", need, ", and ", have,
                         Behind(state, job));
   }
@@ -217,6 +218,9 @@ std::string WhySentence(const State& state, const JobState& job, Nanos now) {
   if (const Admission admission = AdmissionOf(state, job); !admission.free) {
     return absl::StrCat(start, "waits for ", admission.waits_for);
   }
+  if (const std::string closed = ClosedReason(state, job); !closed.empty()) {
+    return absl::StrCat(start, closed);
+  }
   if (WantsGang(state, job)) {
     if (job.setup_failure.has_value()) {
       return absl::StrCat(start, QueuedSentence(state, job),
@@ -226,8 +230,14 @@ std::string WhySentence(const State& state, const JobState& job, Nanos now) {
     return absl::StrCat(start, QueuedSentence(state, job));
   }
   for (const RunId id : RunsOf(job)) {
-    if (state.hard.runs.at(id).phase != v1::RUN_PHASE_JUDGING) continue;
-    if (const auto until = HeldUntil(state, state.hard.runs.at(id))) {
+    const RunState& run = state.hard.runs.at(id);
+    if (run.phase != v1::RUN_PHASE_JUDGING) continue;
+    if (run.failure.has_value()) {
+      return absl::StrCat(start, "waits for the verdict on run ",
+                          DisplayRun(state.hard.cluster_id, id), ", which ended with ",
+                          FailureText(*run.failure));
+    }
+    if (const auto until = HeldUntil(state, run)) {
       return absl::StrCat(start, "has measured; run ", DisplayRun(state.hard.cluster_id, id),
                           " is ", HeldText(v1::HOLD_PHASE_JUDGING, *until, now));
     }

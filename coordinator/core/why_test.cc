@@ -1,6 +1,7 @@
 #include "coordinator/core/why.h"
 
 #include "coordinator/core/decide.h"
+#include "coordinator/core/view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -133,6 +134,28 @@ TEST_F(WhyTest, FewHoldersAreNamedAndAllDevicesAreCounted) {
       "holds 1 and 55 more hold the others)");
 }
 
+// A list of ten thousand jobs that wait for the same must not look at all devices for each.
+TEST_F(WhyTest, WhatManyJobsWaitForIsExplainedOnce) {
+  ReportNode("n1", 1);
+  for (int i = 0; i < 25; ++i) Submit(absl::StrCat("j", i), 1);
+  const uint64_t before = state_.soft.planner.fleet.work().explained;
+  for (uint64_t id = 2; id <= 25; ++id) {
+    EXPECT_GT(ViewJob(state_, JobId{id}).waiting_reasons_size(), 0);
+  }
+  EXPECT_EQ(state_.soft.planner.fleet.work().explained, before + 1);
+  ReportNode("n2", 0);
+  ViewJob(state_, JobId{9});
+  EXPECT_EQ(state_.soft.planner.fleet.work().explained, before + 2);
+}
+
+TEST_F(WhyTest, WhatNeverBeganHasNotMeasured) {
+  Submit("work", 1);
+  Do(CancelJob{JobId{1}, "typo"});
+  EXPECT_EQ(Why(1).summary(),
+            "job c1-j1 is being cancelled (typo): waits for the verdict on run c1-r1, which ended "
+            "with CANCELLED: typo");
+}
+
 TEST_F(WhyTest, AFreeDeviceMayBeAnotherJobsTurn) {
   ReportNode("n1", 2);
   Submit("first", 1);
@@ -155,6 +178,7 @@ TEST_F(WhyTest, AGangThatNoKnownNodesHold) {
   ReportNode("n2", 3);
   EXPECT_THAT(Filtered(Why(1)), ElementsAre("1 node has fewer than 2 usable at once n1",
                                             "3 too few are left for it n2"));
+  EXPECT_THAT(Why(1).summary(), HasSubstr("and they have 4 in all, but too few nodes have 2; it"));
   Submit("gpus", 1, 0, v1::DEVICE_KIND_GPU);
   EXPECT_THAT(Filtered(Why(2)), ElementsAre("4 device kind is cpu n1 n2"));
   EXPECT_THAT(Why(2).summary(), HasSubstr("needs 1 GPU device, and they have 0 in all"));

@@ -28,6 +28,18 @@ v1::Failure Preempted(const State& state, const v1::LeaseYielding& yielding) {
   return failure;
 }
 
+// It was asked for the sake of a job that waited; that one may be placed elsewhere by now, or over.
+bool IsWanted(const State& state, const LeaseState& lease) {
+  if (lease.yielding->cause() != v1::YIELD_CAUSE_PREEMPTED) return true;
+  const auto& waiting = state.soft.planner.queue.by_priority();
+  return !waiting.empty() && waiting.begin()->first > SpecOf(state, lease).priority();
+}
+
+bool MustGo(const State& state, const LeaseState& lease, Nanos now) {
+  const auto end = GraceEnd(state, lease);
+  return end.has_value() && now >= *end && ToldRun(lease).has_value() && IsWanted(state, lease);
+}
+
 }  // namespace
 
 void EmitVictims(const State& state, const plan::Pass& pass, std::vector<v1::Event>& events) {
@@ -43,14 +55,16 @@ void EmitVictims(const State& state, const plan::Pass& pass, std::vector<v1::Eve
 }
 
 bool EmitDrain(const State& state, const LeaseState& lease, std::vector<v1::Event>& events) {
-  if (lease.yielding.has_value() && lease.yielding->has_grace_ns()) return false;
+  const auto end = GraceEnd(state, lease);
   for (const NodeId id : NodesOf(lease.placement)) {
     const NodeState& node = state.hard.nodes.at(id);
     if (!node.drain) continue;
+    const Nanos wanted = node.drain_grace.value_or(SpecOf(state, lease).grace_ns());
+    if (end.has_value() && *end <= state.soft.now + wanted) continue;
     v1::LeaseYielding* change = events.emplace_back().mutable_lease_yielding();
     change->set_lease_id(lease.id.value);
     change->set_cause(v1::YIELD_CAUSE_DRAIN);
-    change->set_grace_ns(node.drain_grace.value_or(SpecOf(state, lease).grace_ns()));
+    change->set_grace_ns(wanted);
     return true;
   }
   return false;
@@ -59,8 +73,7 @@ bool EmitDrain(const State& state, const LeaseState& lease, std::vector<v1::Even
 bool StepYielding(const State& state, const LeaseState& lease, Nanos now,
                   std::vector<v1::Event>& events) {
   if (!lease.yielding.has_value()) return false;
-  const auto end = GraceEnd(state, lease);
-  if (end.has_value() && now >= *end && ToldRun(lease).has_value()) {
+  if (MustGo(state, lease, now)) {
     FailLease(state, lease, Preempted(state, *lease.yielding), events);
     return true;
   }
@@ -75,6 +88,15 @@ bool StepYielding(const State& state, const LeaseState& lease, Nanos now,
   }
   events.emplace_back().mutable_lease_releasing()->set_lease_id(lease.id.value);
   return true;
+}
+
+void TouchSpared(State& state) {
+  for (const auto& [id, since] : state.soft.yield_since) {
+    const auto lease = state.hard.leases.find(id);
+    if (lease == state.hard.leases.end()) continue;
+    if (lease->second.phase == v1::LEASE_PHASE_RELEASING) continue;
+    if (MustGo(state, lease->second, state.soft.now)) state.soft.touched.insert(lease->second.job);
+  }
 }
 
 std::optional<Nanos> GraceEnd(const State& state, const LeaseState& lease) {
