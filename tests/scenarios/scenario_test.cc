@@ -55,7 +55,8 @@ TEST(Script, RefusesUnknownCommands) {
   EXPECT_THAT(RunScript("lead\nfly\n").status().ToString(), testing::HasSubstr("line 2"));
 }
 
-TEST(Script, ThereAreScenarios) { EXPECT_GE(Scripts().size(), 10u); }
+// A folder that is not found, or half of one, would pass all the same.
+TEST(Script, ThereAreScenarios) { EXPECT_GE(Scripts().size(), 60u); }
 
 }  // namespace
 }  // namespace rackmark
