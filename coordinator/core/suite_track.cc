@@ -1,5 +1,7 @@
 #include "coordinator/core/suite_track.h"
 
+#include <algorithm>
+
 #include "coordinator/core/planner.h"
 #include "coordinator/core/schedules.h"
 #include "coordinator/core/suite.h"
@@ -63,6 +65,18 @@ void TrackSuites(State& state, const v1::Event& event, Nanos now) {
       break;
     default: break;
   }
+}
+
+// A suite may wait for them, or miss one.
+void NoteDevices(State& state, NodeId node, const v1::Report& report) {
+  if (!state.soft.suite_since.empty()) state.soft.suites_wanted = true;
+  const auto& devices = report.devices();
+  const bool whole = devices.size() >= state.hard.nodes.at(node).info.devices_size() &&
+                     std::all_of(devices.begin(), devices.end(),
+                                 [](const v1::DeviceReport& device) { return device.healthy(); });
+  if (whole) return;
+  state.soft.left_nodes.insert(node);
+  state.soft.suites_wanted = true;
 }
 
 void RestSuites(State& state, Now now) {

@@ -15,4 +15,7 @@ void TrackSuites(State& state, const v1::Event& event, Nanos now);
 // The turn is at rest.
 void RestSuites(State& state, Now now);
 
+// A node's Report says something new of its devices, and comes next.
+void NoteDevices(State& state, NodeId node, const v1::Report& report);
+
 }  // namespace rackmark

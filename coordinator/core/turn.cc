@@ -13,6 +13,7 @@
 #include "coordinator/core/suite.h"
 #include "coordinator/core/suite_track.h"
 #include "coordinator/core/timers.h"
+#include "coordinator/core/yield.h"
 
 namespace rackmark {
 namespace {
@@ -132,6 +133,7 @@ void ForgetIncarnation(State& state, NodeId node) {
   SoftNode& soft = state.soft.nodes[node];
   fresh.desired = std::move(soft.desired);
   fresh.desired_since = std::move(soft.desired_since);
+  if (fresh.desired.version() == 0) fresh.desired.set_version(state.soft.versions_from);
   soft = std::move(fresh);
   state.soft.dirty_nodes.insert(node);
 }
@@ -142,10 +144,25 @@ void NoteOffence(State& state, const v1::Failure& failure) {
   state.soft.standing_wanted.insert(node->second);
 }
 
-// More nodes were tested, or one left quarantine: the breaker may let another one in.
+// More nodes were tested, one left quarantine, or serves again: the breaker may let another one in.
 void AskBreakerAnew(State& state) {
   const std::set<NodeId>& holds = state.soft.breaker_holds;
   state.soft.standing_wanted.insert(holds.begin(), holds.end());
+}
+
+// Its name is free; versions go on, because a worker that was told of old ones may come back.
+void ForgetNode(State& state, NodeId id) {
+  SoftState& soft = state.soft;
+  const auto node = soft.nodes.find(id);
+  if (node != soft.nodes.end()) {
+    soft.versions_from = std::max(soft.versions_from, node->second.desired.version() + 1);
+    soft.nodes.erase(node);
+  }
+  soft.standing_wanted.erase(id);
+  soft.breaker_holds.erase(id);
+  soft.dirty_nodes.erase(id);
+  soft.due_nodes.Set(id, std::nullopt);
+  soft.planner.marked_nodes.insert(id);
 }
 
 // Settle has looked at them, and those that still belong into quarantine are held by the breaker.
@@ -164,8 +181,14 @@ void Track(State& state, const Event& event, Nanos now) {
     case Event::kNodeJoined:
       ForgetIncarnation(state, NodeId{event.node_joined().node_id()});
       IndexNode(state, NodeId{event.node_joined().node_id()});
+      AskBreakerAnew(state);
       break;
-    case Event::kNodeChanged: IndexNode(state, NodeId{event.node_changed().node_id()}); break;
+    case Event::kNodeChanged:
+      IndexNode(state, NodeId{event.node_changed().node_id()});
+      AskBreakerAnew(state);
+      break;
+    case Event::kNodeCordoned: AskBreakerAnew(state); break;
+    case Event::kNodeForgotten: ForgetNode(state, NodeId{event.node_forgotten().node_id()}); break;
     case Event::kLeasePlaced:
       state.soft.lease_since[LeaseId{event.lease_placed().lease_id()}] = now;
       NoteHold(state, state.hard.leases.at(LeaseId{event.lease_placed().lease_id()}));
@@ -285,8 +308,9 @@ void TrackProgress(State& state, const v1::Report& before, const v1::Report& rep
   IndexJob(state, lease.job);
 }
 
-// Most Reports only say that the worker lives: those touch nothing but its silence.
-void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
+// Most Reports only say that the worker lives: those touch nothing but its silence. The Report goes
+// into State: thousands come each second, of hundreds of small parts.
+void Absorb(State& state, NodeReported& command, NodeId node, Nanos now) {
   SoftNode& soft = state.soft.nodes[node];
   const v1::Report& report = command.report;
   // A version of another epoch's desired state says nothing about ours.
@@ -303,12 +327,12 @@ void Absorb(State& state, const NodeReported& command, NodeId node, Nanos now) {
     if (connecting && CardsOf(soft.report, id) != CardsOf(report, id)) MarkLease(state, id);
   }
   AbsorbClock(state.soft, report, now, soft);
-  if (!soft.reported && !state.soft.suite_since.empty()) state.soft.suites_wanted = true;
+  if (moved) NoteDevices(state, node, report);
   soft.reported = true;
   soft.last_report = now;
   soft.stream = command.stream;
   soft.reflects = reflects;
-  soft.report = report;
+  soft.report.Swap(&command.report);
   IndexNode(state, node);
   for (LeaseId id : leases) {
     if (!worked) break;
@@ -341,6 +365,7 @@ void TouchDue(State& state) {
     const NodeState& node = state.hard.nodes.at(id);
     IndexNode(state, id);  // of a node that is lost, and has given back what it had, nothing is due
     if (node.phase != v1::NODE_PHASE_LOST) continue;
+    soft.due_nodes.Set(id, std::nullopt);  // once: its gang may wait for other nodes for long
     soft.planner.marked_nodes.insert(id);
     for (const LeaseId lease : node.leases) soft.touched.insert(state.hard.leases.at(lease).job);
   }
@@ -365,7 +390,10 @@ void TouchCommand(State& state, const Command& command) {
 // The gang that has a place now, or leases that make room for the first that has none.
 std::vector<Event> AskQueue(State& state, Now now) {
   Planner& planner = state.soft.planner;
-  if (RefreshPlanner(state)) state.soft.place_wanted = true;
+  if (RefreshPlanner(state)) {
+    state.soft.place_wanted = true;
+    TouchSpared(state);
+  }
   if (planner.queue.size() == 0) {
     planner.last.reset();
     state.soft.place_wanted = false;
@@ -393,7 +421,7 @@ void SettleAll(State& state, Now now, TurnResult& result) {
       seen.merge(std::exchange(scope, {}));  // at rest
       events = AskQueue(state, now);
     }
-    if (events.empty()) break;
+    if (events.empty() && state.soft.touched.empty()) break;
     ApplyAll(state, std::move(events), now.monotonic, result);
   }
   for (const JobId id : seen) IndexJob(state, id);
@@ -429,7 +457,7 @@ void ReleaseHeld(State& state, TurnResult& result) {
 
 }  // namespace
 
-absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now) {
+absl::StatusOr<TurnResult> Turn(State& state, Command command, Now now) {
   RACKMARK_CHECK(state.soft.boot_id.empty() || now.monotonic >= state.soft.now);
   const bool stalled = ForgiveStall(state, now.monotonic);
   state.soft.now = now.monotonic;
@@ -444,7 +472,7 @@ absl::StatusOr<TurnResult> Turn(State& state, const Command& command, Now now) {
   result.reply = decision->reply;
   const bool joined = !decision->events.empty() && decision->events.front().has_node_joined();
   ApplyAll(state, std::move(decision->events), now.monotonic, result);
-  if (const auto* reported = std::get_if<NodeReported>(&command.body)) {
+  if (auto* reported = std::get_if<NodeReported>(&command.body)) {
     const NodeId node = std::get<Heard>(result.reply).node;
     if (joined || !IsStale(state, node, *reported)) {
       Absorb(state, *reported, node, now.monotonic);
