@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/text.h"
 #include "coordinator/core/blame.h"
 #include "coordinator/core/emit.h"
 #include "coordinator/core/node_change.h"
@@ -116,6 +117,7 @@ void Join(const State& state, const v1::Report& report, const NodeState* known,
   *change->mutable_info() = report.node();
   decision.reply = Heard{NodeId{change->node_id()}};
   if (known == nullptr) return;
+  EmitTakenBack(state, *known, report.node(), decision.events);
   for (LeaseId id : known->leases) {
     const LeaseState& lease = state.hard.leases.at(id);
     if (lease.phase == v1::LEASE_PHASE_RELEASING) continue;
@@ -126,22 +128,23 @@ void Join(const State& state, const v1::Report& report, const NodeState* known,
 absl::Status CheckSender(const State& state, const v1::Report& report, const NodeState* known) {
   const v1::Identity& sender = report.identity();
   if (!sender.cluster_id().empty() && sender.cluster_id() != state.hard.cluster_id) {
-    return absl::FailedPreconditionError(absl::StrCat("worker ", report.node().name(),
-                                                      " belongs to cluster ", sender.cluster_id(),
-                                                      ", this is ", state.hard.cluster_id));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "worker ", EscapeControl(report.node().name()), " belongs to cluster ",
+        EscapeControl(sender.cluster_id()), ", this is ", state.hard.cluster_id));
   }
   // Epochs of one cluster can be compared, and of none other: who names no cluster has heard
   // nobody.
   if (!sender.cluster_id().empty() && sender.epoch() > state.hard.epoch) {
-    return absl::AbortedError(absl::StrCat("worker ", report.node().name(), " has heard epoch ",
-                                           sender.epoch(), ", ours is ", state.hard.epoch,
-                                           ": another coordinator leads"));
+    return absl::AbortedError(absl::StrCat("worker ", EscapeControl(report.node().name()),
+                                           " has heard epoch ", sender.epoch(), ", ours is ",
+                                           state.hard.epoch, ": another coordinator leads"));
   }
   if (known == nullptr || known->incarnation == sender.incarnation()) return absl::OkStatus();
   const auto& retired = known->retired;
   if (std::find(retired.begin(), retired.end(), sender.incarnation()) != retired.end()) {
     return absl::AlreadyExistsError(absl::StrCat("a newer worker has taken the name ",
-                                                 report.node().name(), "; node names are unique"));
+                                                 EscapeControl(report.node().name()),
+                                                 "; node names are unique"));
   }
   return absl::OkStatus();
 }
@@ -153,6 +156,8 @@ absl::StatusOr<Decision> On(const State& state, const NodeReported& command, Now
   const NodeState* known =
       id == state.hard.node_by_name.end() ? nullptr : &state.hard.nodes.at(id->second);
   RETURN_IF_ERROR(CheckSender(state, report, known));
+  // One that an older coordinator took stays: its log must load, and its leases must end.
+  if (known == nullptr) RETURN_IF_ERROR(CheckNewName(report.node().name()));
   Decision decision;
   if (known == nullptr || known->incarnation != report.identity().incarnation()) {
     Join(state, report, known, decision);

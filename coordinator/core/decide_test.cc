@@ -125,6 +125,35 @@ TEST_F(CoreTest, RefusesForeignLaterAndReplacedWorkers) {
   EXPECT_EQ(state_.hard.nodes.at(NodeId{1}).incarnation, "i2");
 }
 
+TEST_F(CoreTest, NobodyNewHasAHiddenCharacterInItsName) {
+  for (const char* name : {"n\x1b[2J", "n\n", "\xc2\x9b", "n\xe2\x80\xae", "n\xff"}) {
+    const absl::Status status = Do(NodeReported{ReportOf(name, "i1", 1), 1}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_THAT(status.ToString(), HasSubstr("node.name"));
+    EXPECT_EQ(status.message().find(name), absl::string_view::npos) << "said raw";
+  }
+  EXPECT_TRUE(state_.hard.nodes.empty());
+  v1::Event old = Must(NodeReported{ReportOf("na\xc3\xafve 1", "i1", 1), 1}).events.front();
+
+  // Who has such a name in a log of old is heard, and may come back; what is said of it is escaped.
+  old.mutable_node_joined()->set_node_id(2);
+  old.mutable_node_joined()->mutable_info()->set_name("o\x1b");
+  old.set_seq(state_.hard.last_seq + 1);
+  ASSERT_TRUE(Replay(state_, old).ok());
+  Must(TakeLeadership{"c1", "coordinator/2", "boot-d"});
+  Must(NodeReported{ReportOf("o\x1b", "i1", 1), 2});
+  Must(NodeReported{ReportOf("o\x1b", "i2", 1), 3});
+  for (const char* cluster : {"", "c2"}) {
+    v1::Report report = ReportOf("o\x1b", "i1", 2);
+    report.mutable_identity()->set_cluster_id(cluster);
+    const absl::Status status = Do(NodeReported{report, 2}).status();
+    EXPECT_FALSE(status.ok());
+    EXPECT_THAT(status.ToString(), HasSubstr("o\\x1b"));
+  }
+  const ChangeNode near{"o1", v1::NODE_CHANGE_CORDON, "", std::nullopt};
+  EXPECT_THAT(Do(near).status().ToString(), HasSubstr("did you mean o\\x1b"));
+}
+
 TEST_F(CoreTest, RefusesUnknownEnumsByName) {
   v1::Report report = ReportOf("n1", "i1", 1);
   report.mutable_node()->mutable_devices(0)->set_kind(v1::DEVICE_KIND_UNKNOWN);

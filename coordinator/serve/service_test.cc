@@ -165,7 +165,18 @@ TEST(Services, NodesThatDoNotFitIntoOneMessageAreOnThePageAfterIt) {
   for (int i = 1; i <= 5; ++i) {
     workers.push_back(std::make_unique<FakeWorker>(coordinator, absl::StrCat("boot/", i)));
     workers.back()->node().set_name(absl::StrCat("n", i));
-    workers.back()->node().mutable_environment()->set_os(std::string(1 << 20, 'x'));
+    // About 1 MiB, and nothing of it over its bound.
+    for (uint32_t index = 1; index <= 800; ++index) {
+      v1::Device& device = *workers.back()->node().add_devices();
+      device.set_index(index);
+      device.set_kind(v1::DEVICE_KIND_GPU);
+      const std::string word(250, 'x');
+      device.set_serial(word);
+      device.set_slot(word);
+      device.set_model(word);
+      device.set_uuid(word);
+      device.set_nvlink_domain(word);
+    }
     workers.back()->SendReport();
     ASSERT_TRUE(workers.back()->Receive());
   }
