@@ -147,6 +147,7 @@ class Coordinator {
   const std::string& cluster_id() const { return loop_->cluster_id(); }
   const std::string& folder() const { return folder_; }
   ArtifactStore& artifacts() { return *artifacts_; }
+  ArtifactDesk& desk() { return *desk_; }
 
  private:
   std::string folder_;
