@@ -27,6 +27,7 @@ SimClock MakeClock(World& world, uint32_t index) {
 
 SimCoordinator::SimCoordinator(World* world, uint32_t index)
     : world_(*world),
+      timeline_(world->timeline),
       index_(index),
       clock_(MakeClock(*world, index)),
       boot_id_(absl::StrCat("coordinator-", index, "-boot")) {}
@@ -140,21 +141,6 @@ void SimCoordinator::ContinueProcess() {
   for (const auto& act : std::exchange(held_, {})) {
     if (life_ == life) act();
   }
-}
-
-void SimCoordinator::Settle(std::function<void()> act) {
-  if (!up_) return;
-  if (stopped_) {
-    held_.push_back(std::move(act));
-  } else {
-    act();
-  }
-}
-
-void SimCoordinator::Later(Nanos delay, std::function<void()> act) {
-  world_.timeline.After(delay, [this, life = life_, act = std::move(act)] {
-    if (life_ == life) Settle(act);
-  });
 }
 
 bool SimCoordinator::Push(Turns::Item item) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "coordinator/store/memory_leadership.h"
@@ -32,7 +33,7 @@ class SimCoordinator : public LoopListener {
   void StepWall(Nanos by) { clock_.StepWall(by); }
 
   // From the network; waits while the process is stopped.
-  void Hear(const ConnPtr& conn, const Up& message);
+  void Hear(const ConnPtr& conn, Up message);
   void ConnEnded(const ConnPtr& conn);
   // Of a client. `then` gets UNAVAILABLE if the inbox is full; it is not called if we die first.
   void Ask(Command command, std::function<void(const Outcome&)> then);
@@ -50,8 +51,22 @@ class SimCoordinator : public LoopListener {
   void RunToJudge(RunId run) override;
   void Committed(const State& state, Now now) override;
 
-  void Later(Nanos delay, std::function<void()> act);
-  void Settle(std::function<void()> act);
+  // Templates, as hardly any act is kept: made a std::function of, each would cost an allocation.
+  template <typename Act>
+  void Later(Nanos delay, Act act) {
+    timeline_.After(delay, [this, life = life_, act = std::move(act)]() mutable {
+      if (life_ == life) Settle(std::move(act));
+    });
+  }
+  template <typename Act>
+  void Settle(Act act) {
+    if (!up_) return;
+    if (stopped_) {
+      held_.emplace_back(std::move(act));
+    } else {
+      act();
+    }
+  }
   void TryLead();
   void Lead(uint64_t term);
   void Renew();
@@ -61,9 +76,13 @@ class SimCoordinator : public LoopListener {
   void WantTurn();
   void RunTurn();
   void WaitForDue();
-  void HearReport(const ConnPtr& conn, const std::shared_ptr<const v1::Report>& report);
-  void Answer(const ConnPtr& conn, const v1::Report& report, Nanos received,
-              const Outcome& outcome);
+  void HearReport(const ConnPtr& conn, std::shared_ptr<v1::Report> report);
+  // Of a Report, what its answer repeats.
+  struct Stamps {
+    uint64_t number = 0;
+    Nanos sent = 0, received = 0;
+  };
+  void Answer(const ConnPtr& conn, const Stamps& stamps, const Outcome& outcome);
   void SendReply(const ConnPtr& conn, std::shared_ptr<v1::SyncReply> reply);
   std::shared_ptr<v1::SyncReply> ReplyFor(NodeId node, const State& state) const;
   void Ingest();
@@ -71,6 +90,7 @@ class SimCoordinator : public LoopListener {
   void Judge(RunId run);
 
   World& world_;
+  Timeline& timeline_;
   const uint32_t index_;
   SimClock clock_;
   const std::string boot_id_;

@@ -9,14 +9,14 @@
 
 namespace rackmark::sim {
 
-void SimCoordinator::Hear(const ConnPtr& conn, const Up& message) {
-  Settle([this, conn, message] {
+void SimCoordinator::Hear(const ConnPtr& conn, Up message) {
+  Settle([this, conn, message = std::move(message)]() mutable {
     if (turns_ == nullptr) {
       return world_.network.CloseByCoordinator(conn, absl::UnavailableError("not the leader"));
     }
     if (!conn->broken) conns_[conn->id] = conn;
-    if (const auto* report = std::get_if<std::shared_ptr<const v1::Report>>(&message)) {
-      return HearReport(conn, *report);
+    if (auto* report = std::get_if<std::shared_ptr<v1::Report>>(&message)) {
+      return HearReport(conn, std::move(*report));
     }
     batches_.emplace_back(conn, std::get<std::shared_ptr<const v1::SampleBatch>>(message));
     // One transaction for what comes at about the same time.
@@ -24,25 +24,29 @@ void SimCoordinator::Hear(const ConnPtr& conn, const Up& message) {
   });
 }
 
-void SimCoordinator::HearReport(const ConnPtr& conn,
-                                const std::shared_ptr<const v1::Report>& report) {
-  const Nanos received = clock_.Monotonic();
+void SimCoordinator::HearReport(const ConnPtr& conn, std::shared_ptr<v1::Report> report) {
+  const Stamps stamps{report->report_number(), report->worker_send_ns(), clock_.Monotonic()};
   uint64_t& stream = streams_[conn->id];
   if (stream == 0) stream = ++last_stream_;
-  world_.trace.Line(world_.now(), Who::kCoordinator, index_, "report", conn->worker,
-                    report->report_number(), stream);
-  const bool posted = Post({CorePrincipal(), NodeReported{*report, stream}},
-                           [this, conn, report, received](const Outcome& outcome) {
-                             Answer(conn, *report, received, outcome);
-                           });
+  world_.trace.Line(world_.now(), Who::kCoordinator, index_, "report", conn->worker, stamps.number,
+                    stream);
+  // Only of one that comes twice there is another one on its way.
+  NodeReported heard{v1::Report(), stream};
+  if (report.use_count() == 1) {
+    heard.report = std::move(*report);
+  } else {
+    heard.report = *report;
+  }
+  const bool posted =
+      Post({CorePrincipal(), std::move(heard)},
+           [this, conn, stamps](const Outcome& outcome) { Answer(conn, stamps, outcome); });
   if (!posted) {
     world_.Count("inbox full");
     world_.network.CloseByCoordinator(conn, absl::ResourceExhaustedError("the inbox is full"));
   }
 }
 
-void SimCoordinator::Answer(const ConnPtr& conn, const v1::Report& report, Nanos received,
-                            const Outcome& outcome) {
+void SimCoordinator::Answer(const ConnPtr& conn, const Stamps& stamps, const Outcome& outcome) {
   if (!outcome.status.ok()) {
     world_.Count("report refused");
     return world_.network.CloseByCoordinator(conn, outcome.status);
@@ -58,9 +62,9 @@ void SimCoordinator::Answer(const ConnPtr& conn, const v1::Report& report, Nanos
   attached = conn;
   auto reply = ReplyFor(node, *outcome.state);
   version_sent_[conn->id] = DesiredOf(*outcome.state, node).version();
-  reply->set_answers_report(report.report_number());
-  reply->set_worker_send_ns(report.worker_send_ns());
-  reply->set_coordinator_receive_ns(received);
+  reply->set_answers_report(stamps.number);
+  reply->set_worker_send_ns(stamps.sent);
+  reply->set_coordinator_receive_ns(stamps.received);
   SendReply(conn, std::move(reply));
 }
 

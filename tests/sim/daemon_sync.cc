@@ -103,7 +103,7 @@ void SimDaemon::SendReport() {
   world_.Tell([&](Checker& checker) {
     checker.OnReported({machine_, report, session_.unanswered(), regular});
   });
-  world_.network.Send(sync_, Up(std::make_shared<const v1::Report>(std::move(report))));
+  world_.network.Send(sync_, Up(std::make_shared<v1::Report>(std::move(report))));
   last_fingerprint_ = std::move(fingerprint);
   reported_at_ = now;
   opened_ = false;

@@ -3,30 +3,13 @@
 #include <utility>
 
 #include "coordinator/core/decide.h"
+#include "tests/sim/plants.h"
 #include "tests/sim/world.h"
 
 namespace rackmark::sim {
 namespace {
 
 constexpr uint64_t kTrimPortion = 500;
-
-// What a planted bug makes of an event on its way down.
-void Spoil(Plant plant, const HardState& durable, v1::Event& event) {
-  if (plant == Plant::kCutGang && event.has_lease_placed()) {
-    auto* ranks = event.mutable_lease_placed()->mutable_placement()->mutable_ranks();
-    if (ranks->size() > 1) ranks->RemoveLast();
-  }
-  if (plant == Plant::kSkippedAttempt && event.has_run_preparing()) {
-    v1::RunPreparing& preparing = *event.mutable_run_preparing();
-    if (preparing.attempt() > 1) preparing.set_attempt(preparing.attempt() + 1);
-  }
-  if (plant != Plant::kInstantTwice || !event.has_job_submitted()) return;
-  v1::Job& job = *event.mutable_job_submitted()->mutable_job();
-  if (!job.has_scheduled()) return;
-  const auto schedule = durable.schedules.find(ScheduleId{job.scheduled().schedule_id()});
-  if (schedule == durable.schedules.end() || schedule->second.jobs.empty()) return;
-  job.mutable_scheduled()->set_instant_unix_ns(schedule->second.jobs.back().instant_unix_ns());
-}
 
 // What the log says has happened: for the figures, and so that a test sees that nothing was left
 // out.

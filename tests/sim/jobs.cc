@@ -1,7 +1,6 @@
 #include "tests/sim/jobs.h"
 
-#include <algorithm>
-
+#include "tests/sim/gangs.h"
 #include "tests/sim/world.h"
 
 namespace rackmark::sim {
@@ -9,38 +8,6 @@ namespace {
 
 uint32_t Pick(World& world, uint32_t min, uint32_t max) {
   return static_cast<uint32_t>(world.random.Between(min, max));
-}
-
-// On more than one NVLink domain it has equal shares of each: here, some of them whole.
-void DrawDomains(World& world, v1::Gang& gang) {
-  const Knobs& knobs = world.knobs;
-  gang.set_devices(Pick(world, 1, knobs.devices));
-  const uint32_t whole = knobs.workers / knobs.domain;
-  if (whole == 0 || !world.Chance(0.3)) return;
-  gang.set_devices(Pick(world, 1, std::min(whole, 3U)) * knobs.domain * knobs.devices);
-}
-
-void DrawAnywhere(World& world, v1::Gang& gang) {
-  const Knobs& knobs = world.knobs;
-  const uint32_t all = knobs.workers * knobs.devices;
-  gang.set_devices(Pick(world, 1, std::min(all, world.Chance(0.2) ? 64U : 6U)));
-  if (!world.Chance(0.3)) return;
-  const uint32_t nodes = Pick(world, 1, std::min(knobs.workers, 8U));
-  gang.set_per_node(Pick(world, 1, knobs.devices));
-  gang.set_devices(nodes * gang.per_node());
-}
-
-void DrawGang(World& world, v1::Gang& gang) {
-  const Knobs& knobs = world.knobs;
-  gang.set_kind(knobs.gpus ? v1::DEVICE_KIND_GPU : v1::DEVICE_KIND_CPU);
-  const bool domains = knobs.gpus && knobs.domain > 0;
-  domains ? DrawDomains(world, gang) : DrawAnywhere(world, gang);
-  if (!world.Chance(0.3)) return;
-  gang.set_within(static_cast<v1::Within>(Pick(world, v1::WITHIN_NODE, v1::WITHIN_CLUSTER)));
-  // What does not fit an island of that kind waits for ever.
-  const bool whole = !gang.has_per_node() || gang.per_node() == gang.devices();
-  const bool fits = gang.within() == v1::WITHIN_NODE && gang.devices() <= knobs.devices && whole;
-  gang.set_preferred(!fits && gang.within() != v1::WITHIN_CLUSTER);
 }
 
 void DrawLimits(World& world, v1::Limits& limits) {
@@ -97,7 +64,7 @@ v1::Suite DrawSuite(World& world, const std::string& name) {
   v1::Expectation& expect = *suite.mutable_expect();
   expect.set_node_count(world.knobs.workers);
   expect.set_devices_per_node(world.knobs.devices);
-  expect.set_alike(true);
+  expect.set_alike(world.knobs.models == 1);
   expect.set_wait_ns(world.Between(0, 60) * kSecond);
   return suite;
 }

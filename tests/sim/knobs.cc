@@ -1,6 +1,5 @@
 #include "tests/sim/knobs.h"
 
-#include "absl/strings/str_cat.h"
 #include "common/random.h"
 
 namespace rackmark::sim {
@@ -89,8 +88,15 @@ void DrawFaults(Drawer& draw, Knobs& knobs) {
   knobs.wall_steps = draw.Sometimes(0.3, 20, 300);
 }
 
-std::string Mean(const char* name, const std::optional<Nanos>& mean) {
-  return mean ? absl::StrCat(" ", name, "=", *mean / kSecond, "s") : "";
+// After all others, so that these are what they were before.
+void DrawPlaces(Drawer& draw, Knobs& knobs) {
+  const bool lone = draw.Chance(0.4);
+  const uint32_t count = draw.Between(1, 3);
+  if (lone && knobs.domain > 0 && knobs.workers > count) knobs.lone = count;
+  knobs.models = draw.Chance(0.2) ? 2 : 1;
+  knobs.rows = draw.Chance(0.3) ? draw.Between(1, 3) : 0;
+  knobs.picky = draw.Share(0.4, 0.4);
+  knobs.exclusive = draw.Share(0.4, 0.3);
 }
 
 }  // namespace
@@ -103,28 +109,8 @@ Knobs DrawKnobs(uint64_t seed) {
   DrawWork(draw, knobs);
   DrawNetwork(draw, knobs);
   DrawFaults(draw, knobs);
+  DrawPlaces(draw, knobs);
   return knobs;
-}
-
-std::string Describe(const Knobs& k) {
-  std::string line = absl::StrCat(
-      "seed=", k.seed, " workers=", k.workers, " devices=", k.devices, " racks=", k.racks,
-      " gpus=", k.gpus, " domain=", k.domain, " coordinators=", k.coordinators,
-      " faults_for=", k.faults_for / kSecond, "s jobs=", k.jobs, " suites=", k.suites,
-      " schedules=", k.schedules, " cancel=", k.cancel, " operators=", k.operators);
-  absl::StrAppend(&line, " delay=", k.delay_min / kMicrosecond, "..", k.delay_max / kMicrosecond,
-                  "us loss=", k.loss, " copies=", k.copies, " reorder=", k.reorder);
-  line += Mean("breaks", k.breaks) + Mean("partitions", k.partitions);
-  line += Mean("daemon_kills", k.daemon_kills) + Mean("daemon_stops", k.daemon_stops);
-  line += Mean("reboots", k.reboots) + Mean("rank_kills", k.rank_kills);
-  line += Mean("rank_stops", k.rank_stops) + Mean("rank_hangs", k.rank_hangs);
-  line += Mean("sick_devices", k.sick_devices);
-  absl::StrAppend(&line, " rank_fails=", k.rank_fails);
-  line += Mean("coordinator_kills", k.coordinator_kills);
-  line += Mean("coordinator_stops", k.coordinator_stops);
-  absl::StrAppend(&line, " append_fails=", k.append_fails, " slow_disk=", k.slow_disk,
-                  " drift=", k.drift_ppm, "ppm snapshot_events=", k.snapshot_events);
-  return line + Mean("wall_steps", k.wall_steps);
 }
 
 }  // namespace rackmark::sim

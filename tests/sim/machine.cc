@@ -8,7 +8,7 @@
 namespace rackmark::sim {
 namespace {
 
-SimClock MakeClock(World& world, uint32_t index) {
+SimClock MachineClock(World& world, uint32_t index) {
   const int64_t drift_max = world.knobs.drift_ppm;
   const int64_t drift = world.Between(0, 2 * drift_max) - drift_max;
   const Nanos base = world.Between(kSecond, 100'000 * kSecond);
@@ -19,7 +19,10 @@ SimClock MakeClock(World& world, uint32_t index) {
 }  // namespace
 
 Machine::Machine(World* world, uint32_t index)
-    : world_(*world), index_(index), clock_(MakeClock(*world, index)) {
+    : world_(*world),
+      timeline_(world->timeline),
+      index_(index),
+      clock_(MachineClock(*world, index)) {
   MakeInfo();
 }
 
@@ -30,17 +33,21 @@ void Machine::MakeInfo() {
   info_.set_name(absl::StrCat("node-", index_));
   info_.set_boot_id(absl::StrCat(info_.name(), "-boot-", ++boots_));
   info_.set_host_id(info_.name());
-  if (knobs.racks > 0) info_.set_rack(absl::StrCat("rack-", index_ % knobs.racks));
+  // An NVLink domain is in one rack.
+  const bool lone = knobs.domain == 0 || index_ + knobs.lone >= knobs.workers;
+  const uint32_t domain = lone || !knobs.gpus ? index_ : index_ / knobs.domain;
+  if (knobs.racks > 0) info_.set_rack(absl::StrCat("rack-", domain % knobs.racks));
+  if (knobs.rows > 0) (*info_.mutable_labels())["row"] = absl::StrCat(index_ % knobs.rows);
   info_.clear_devices();
   for (uint32_t i = 0; i < knobs.devices; ++i) {
     v1::Device& device = *info_.add_devices();
     device.set_index(i);
     device.set_kind(knobs.gpus ? v1::DEVICE_KIND_GPU : v1::DEVICE_KIND_CPU);
     if (!knobs.gpus) continue;
-    device.set_model("Simulated GPU");
+    device.set_model(absl::StrCat("Simulated GPU M", index_ % knobs.models));
     device.set_serial(absl::StrCat("S", index_, "-", i));
     device.set_slot(absl::StrCat(i));
-    if (knobs.domain > 0) device.set_nvlink_domain(absl::StrCat("d.", index_ / knobs.domain));
+    if (!lone) device.set_nvlink_domain(absl::StrCat("d.", domain));
   }
 }
 
@@ -118,25 +125,9 @@ void Machine::SetSick(uint32_t device, bool sick) {
   Settle([this] { daemon_->LookAgain(); });
 }
 
-// What happens to the daemon: not if it is gone, and not yet while it is stopped.
-void Machine::Settle(std::function<void()> act) {
-  if (!up()) return;
-  if (stopped_) {
-    held_.push_back(std::move(act));
-  } else {
-    act();
-  }
-}
-
-void Machine::Later(Nanos at, std::function<void()> act) {
-  world_.timeline.At(at, [this, life = life_, act = std::move(act)] {
-    if (life_ == life) Settle(act);
-  });
-}
-
-void Machine::Hear(const ConnPtr& conn, const Down& message) {
+void Machine::Hear(const ConnPtr& conn, Down message) {
   if (conn->daemon_life != life_) return;
-  Settle([this, conn, message] { daemon_->Hear(conn, message); });
+  Settle([this, conn, message = std::move(message)] { daemon_->Hear(conn, message); });
 }
 
 void Machine::ConnEnded(const ConnPtr& conn, const absl::Status& why) {

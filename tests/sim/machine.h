@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/sim/network.h"
@@ -36,7 +37,7 @@ class Machine {
   void SetSick(uint32_t device, bool sick);
 
   // From the network and from ranks; waits while the daemon is stopped.
-  void Hear(const ConnPtr& conn, const Down& message);
+  void Hear(const ConnPtr& conn, Down message);
   void ConnEnded(const ConnPtr& conn, const absl::Status& why);
   void Hear(const RankProcess& rank, RankFrame frame, Nanos at);
   void Exited(RankProcess* rank, Nanos at);
@@ -47,7 +48,12 @@ class Machine {
   int Start(const StartRank& start, Nanos dead_man);
   RankProcess* Find(int pid);
   // Runs then, unless this daemon is gone; later, if it is stopped then.
-  void Later(Nanos at, std::function<void()> act);
+  template <typename Act>
+  void Later(Nanos at, Act act) {
+    timeline_.At(at, [this, life = life_, act = std::move(act)]() mutable {
+      if (life_ == life) Settle(std::move(act));
+    });
+  }
 
   const std::map<int, std::unique_ptr<RankProcess>>& ranks() const { return ranks_; }
   const SimClock& clock() const { return clock_; }
@@ -63,9 +69,20 @@ class Machine {
  private:
   void MakeInfo();
   void EndDaemon();
-  void Settle(std::function<void()> act);
+  // What happens to the daemon: not if it is gone, and not yet while it is stopped. A template, as
+  // hardly any is kept: made a std::function of, each would cost an allocation.
+  template <typename Act>
+  void Settle(Act act) {
+    if (!up()) return;
+    if (stopped_) {
+      held_.emplace_back(std::move(act));
+    } else {
+      act();
+    }
+  }
 
   World& world_;
+  Timeline& timeline_;
   const uint32_t index_;
   SimClock clock_;
   v1::NodeInfo info_;

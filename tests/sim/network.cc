@@ -60,10 +60,11 @@ void Network::Carry(const ConnPtr& conn, Message message, Nanos& last) {
     Nanos at = world_.now() + Delay();
     if (!faulty || !knobs.reorder || conn->samples) at = std::max(at, last + 1);
     last = std::max(last, at);
-    world_.timeline.At(at, [this, conn, message, survives] {
+    Message one = i + 1 == copies ? std::move(message) : message;
+    world_.timeline.At(at, [this, conn, one = std::move(one), survives]() mutable {
       if (conn->broken && !survives) return;
       if (IsCut(conn->worker)) return conn->samples ? Break(conn) : void();
-      Arrive(conn, message);
+      Arrive(conn, std::move(one));
     });
   }
 }
@@ -76,18 +77,20 @@ void Network::Send(const ConnPtr& conn, Down message) {
   Carry(conn, std::move(message), conn->last_down);
 }
 
-void Network::Arrive(const ConnPtr& conn, const Up& message) {
+void Network::Arrive(const ConnPtr& conn, Up message) {
   SimCoordinator& coordinator = *world_.coordinators[conn->coordinator];
-  if (coordinator.life() == conn->coordinator_life) return coordinator.Hear(conn, message);
+  if (coordinator.life() == conn->coordinator_life) {
+    return coordinator.Hear(conn, std::move(message));
+  }
   CloseByCoordinator(conn, absl::UnavailableError("connection reset"));
 }
 
-void Network::Arrive(const ConnPtr& conn, const Down& message) {
+void Network::Arrive(const ConnPtr& conn, Down message) {
   if (world_.knobs.plant == Plant::kOldEpoch) {
     const auto* reply = std::get_if<Reply_>(&message);
     if (reply != nullptr) reply->reply->mutable_identity()->set_epoch(world_.durable.epoch);
   }
-  world_.machines[conn->worker]->Hear(conn, message);
+  world_.machines[conn->worker]->Hear(conn, std::move(message));
 }
 
 // A cut tells nobody; then it takes the pings until it is noticed.

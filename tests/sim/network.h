@@ -29,7 +29,8 @@ struct Conn {
 };
 using ConnPtr = std::shared_ptr<Conn>;
 
-using Up = std::variant<std::shared_ptr<const v1::Report>, std::shared_ptr<const v1::SampleBatch>>;
+// Nobody changes what another one may still get: a Report that comes twice is in both.
+using Up = std::variant<std::shared_ptr<v1::Report>, std::shared_ptr<const v1::SampleBatch>>;
 
 struct Reply_ {
   std::shared_ptr<v1::SyncReply> reply;
@@ -57,8 +58,8 @@ class Network {
  private:
   template <typename Message>
   void Carry(const ConnPtr& conn, Message message, Nanos& last);
-  void Arrive(const ConnPtr& conn, const Up& message);
-  void Arrive(const ConnPtr& conn, const Down& message);
+  void Arrive(const ConnPtr& conn, Up message);
+  void Arrive(const ConnPtr& conn, Down message);
   void TellWorker(const ConnPtr& conn, absl::Status why);
   void TellCoordinator(const ConnPtr& conn);
   Nanos NoticeAfter(uint32_t worker);

@@ -39,6 +39,20 @@ void Gangs::Leave(RankProcess* rank) {
   for (const auto& [index, member] : gang.members) member->PeerIsGone();
 }
 
+// What the process itself does: not while it is stopped, and not any more when it hangs.
+template <typename Act>
+void RankProcess::Later(Nanos min, Nanos max, Act act) {
+  world_.timeline.After(world_.Between(min, max),
+                        [this, exists = exists_, act = std::move(act)]() mutable {
+                          if (!*exists || !alive_ || hung_) return;
+                          if (stopped_) {
+                            held_.emplace_back(std::move(act));
+                          } else {
+                            act();
+                          }
+                        });
+}
+
 RankProcess::RankProcess(World* world, Machine* on, const StartRank& start, Nanos dead_man)
     : ref(start.ref),
       generation(start.generation),
@@ -53,18 +67,6 @@ RankProcess::RankProcess(World* world, Machine* on, const StartRank& start, Nano
 }
 
 Nanos RankProcess::Clock() const { return machine.clock().Monotonic(); }
-
-// What the process itself does: not while it is stopped, and not any more when it hangs.
-void RankProcess::Later(Nanos min, Nanos max, std::function<void()> act) {
-  world_.timeline.After(world_.Between(min, max), [this, exists = exists_, act = std::move(act)] {
-    if (!*exists || !alive_ || hung_) return;
-    if (stopped_) {
-      held_.push_back(act);
-    } else {
-      act();
-    }
-  });
-}
 
 void RankProcess::Send(RankFrame frame) {
   said_at_ = std::max(said_at_ + 1, world_.now() + world_.Between(20, 500) * kMicrosecond);

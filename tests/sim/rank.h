@@ -98,7 +98,8 @@ class RankProcess {
 
  private:
   Nanos Clock() const;
-  void Later(Nanos min, Nanos max, std::function<void()> act);
+  template <typename Act>
+  void Later(Nanos min, Nanos max, Act act);
   void Say(v1::RankPhase phase, std::optional<v1::Failure> failure = std::nullopt);
   void Send(RankFrame frame);
   void Advance();

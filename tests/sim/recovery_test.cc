@@ -12,7 +12,7 @@
 #include "coordinator/snapshot.h"
 #include "gtest/gtest.h"
 #include "tests/scenarios/fake_worker.h"
-#include "tests/sim/simulation.h"
+#include "tests/sim/args.h"
 
 namespace rackmark::sim {
 namespace {
@@ -151,10 +151,15 @@ bool IsTorn(const HardState& hard) {
   return false;
 }
 
+// What comes after a prefix is this test's own: nothing in it is of chance.
+constexpr const char* kAgain = "\nreplay: sim_recovery_test --gtest_filter=Recovery.Prefixes*";
+
 TEST(Recovery, PrefixesOfAnHourComeToTheirEnd) {
   std::vector<v1::Event> log;
-  const Result hour = Simulate(Script(3600 * kSecond), nullptr, &log);
-  ASSERT_FALSE(hour.violation) << hour.violation->checker << ": " << hour.violation->what;
+  const Knobs knobs = Script(3600 * kSecond);
+  ASSERT_TRUE(Replays(knobs)) << ReplayArgs(knobs);
+  const Result hour = Simulate(knobs, nullptr, &log);
+  ASSERT_FALSE(hour.violation) << Complaint(RACKMARK_SIM, knobs, *hour.violation);
   ASSERT_GT(log.size(), 500u);
   std::set<v1::Event::ChangeCase> kinds;
   State state;
@@ -168,9 +173,10 @@ TEST(Recovery, PrefixesOfAnHourComeToTheirEnd) {
     ASSERT_TRUE(snapshot.ParseFromString(bytes));
     const auto again = FromSnapshot(snapshot);
     ASSERT_TRUE(again.ok()) << again.status();
-    ASSERT_EQ(SnapshotBytes(*again), bytes) << "after event " << event.seq();
+    ASSERT_EQ(SnapshotBytes(*again), bytes) << "after event " << event.seq() << kAgain;
     Successor successor(*again, event.unix_ns());
-    ASSERT_TRUE(successor.ComesToItsEnd()) << "after event " << event.seq() << successor.Left();
+    ASSERT_TRUE(successor.ComesToItsEnd())
+        << "after event " << event.seq() << successor.Left() << kAgain;
   }
   // All but ClusterRestored, which no running cluster writes, are in an hour.
   for (const auto kind :
@@ -188,16 +194,16 @@ TEST(Recovery, WhicheverWriteFailsNothingIsLost) {
   knobs.jobs = 4;
   knobs.snapshot_events = 40;
   const Result whole = Simulate(knobs);
-  ASSERT_FALSE(whole.violation) << whole.violation->what;
+  ASSERT_FALSE(whole.violation) << Complaint(RACKMARK_SIM, knobs, *whole.violation);
   ASSERT_GT(whole.stats.writes, 60u);
   for (uint64_t write = 1; write <= whole.stats.writes; write += kEvery) {
     for (const bool lands : {false, true}) {
       knobs.fail_write = write;
       knobs.fail_lands = lands;
+      ASSERT_TRUE(Replays(knobs)) << ReplayArgs(knobs);
       const Result result = Simulate(knobs);
-      ASSERT_FALSE(result.violation) << "write " << write << ": " << result.violation->checker
-                                     << ": " << result.violation->what;
-      EXPECT_EQ(result.stats.happened.at("write failed"), 1u) << write;
+      ASSERT_FALSE(result.violation) << Complaint(RACKMARK_SIM, knobs, *result.violation);
+      EXPECT_EQ(result.stats.happened.at("write failed"), 1u) << ReplayArgs(knobs);
     }
   }
 }

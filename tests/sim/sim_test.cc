@@ -5,7 +5,7 @@
 #include "common/log.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/sim/simulation.h"
+#include "tests/sim/args.h"
 
 namespace rackmark::sim {
 namespace {
@@ -19,9 +19,7 @@ class Quiet : public testing::Environment {
 const auto* const kQuiet = testing::AddGlobalTestEnvironment(new Quiet);
 
 std::string Replay(const Knobs& knobs, const Violation& violation) {
-  return absl::StrCat("after ", FormatDuration(violation.at), ": ", violation.checker, ": ",
-                      violation.what, "\n", Describe(knobs), "\nreplay: ", RACKMARK_SIM, " --seed ",
-                      knobs.seed, " --trace");
+  return Complaint(RACKMARK_SIM, knobs, violation);
 }
 
 TEST(Sim, KeepsEveryLawOverManySeeds) {
@@ -107,16 +105,21 @@ Knobs Hard(uint64_t seed, Plant plant) {
   return knobs;
 }
 
-// The seed in which that checker sees the planted bug before all others do; 0 = none. A bug may
-// break other laws in other seeds, too.
-uint64_t CaughtBy(
-    std::string_view checker, Plant plant,
-    const std::function<void(Knobs&)>& more = [](Knobs&) {}) {
+using More = std::function<void(Knobs&)>;
+const More kNoMore = [](Knobs&) {};
+
+// The seed in which that checker sees the planted bug before all others do, and says this of it;
+// 0 = none. A bug may break other laws in other seeds, too.
+uint64_t CaughtBy(std::string_view checker, Plant plant, const More& more = kNoMore,
+                  const std::string& saying = "") {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     Knobs knobs = Hard(seed, plant);
     more(knobs);
     const Result result = Simulate(knobs);
-    if (result.violation && result.violation->checker == checker) return seed;
+    if (!result.violation || result.violation->checker != checker) continue;
+    if (result.violation->what.find(saying) == std::string::npos) continue;
+    EXPECT_TRUE(Replays(knobs)) << ReplayArgs(knobs);
+    return seed;
   }
   return 0;
 }
@@ -130,7 +133,64 @@ TEST(Planted, TwoLeasesOnADevice) {
             0u);
 }
 
-TEST(Planted, GangThatLacksARank) { EXPECT_NE(CaughtBy("gang", Plant::kCutGang), 0u); }
+TEST(Planted, GangThatLacksARank) {
+  EXPECT_NE(CaughtBy("gang", Plant::kCutGang, kNoMore, " devices"), 0u);
+}
+
+// GPUs in domains of two nodes, in racks, and two nodes that are in no domain.
+void Islands(Knobs& knobs) {
+  knobs.gpus = true;
+  knobs.workers = 10;
+  knobs.devices = 4;
+  knobs.domain = knobs.racks = knobs.lone = knobs.models = knobs.rows = 2;
+  knobs.jobs = 16;
+  knobs.picky = knobs.exclusive = 0;
+}
+
+TEST(Planted, UnequalSharesOfDomains) {
+  EXPECT_NE(CaughtBy("gang", Plant::kUnevenGang, Islands, "has unequal shares"), 0u);
+}
+
+TEST(Planted, DomainsMixedWithLoneNodes) {
+  EXPECT_NE(CaughtBy("gang", Plant::kMixedGang, Islands, "and on nodes that are in none"), 0u);
+}
+
+TEST(Planted, RankOutOfItsIsland) {
+  for (const char* saying : {"leaves its node", "leaves its NVLink domain", "leaves its rack"}) {
+    EXPECT_NE(CaughtBy("gang", Plant::kStrayRank, Islands, saying), 0u) << saying;
+  }
+}
+
+TEST(Planted, RankOnANodeThatWasNotAskedFor) {
+  const More more = [](Knobs& knobs) {
+    Islands(knobs);
+    knobs.picky = 1;
+  };
+  for (const char* saying : {"the model of", "the label row", "is not among the nodes"}) {
+    EXPECT_NE(CaughtBy("gang", Plant::kWrongNode, more, saying), 0u) << saying;
+  }
+}
+
+TEST(Planted, DomainThatSomebodyHasForHimself) {
+  const More more = [](Knobs& knobs) {
+    Islands(knobs);
+    knobs.exclusive = 0.5;
+  };
+  EXPECT_NE(CaughtBy("gang", Plant::kSharedExclusive, more, "shares domain"), 0u);
+}
+
+// Not by the log, but by the ranks that run.
+TEST(Planted, DomainWhereSomebodyElseStillRuns) {
+  const More more = [](Knobs& knobs) {
+    Islands(knobs);
+    knobs.workers = 4;
+    knobs.lone = 0;
+    knobs.jobs = 40;
+    knobs.exclusive = 0.5;
+    knobs.daemon_kills = 15 * kSecond;
+  };
+  EXPECT_NE(CaughtBy("gang", Plant::kForgottenRanks, more, "one of them has that for itself"), 0u);
+}
 
 TEST(Planted, MeasureBeforeAllHavePrepared) {
   EXPECT_NE(CaughtBy("gang", Plant::kEarlyMeasure), 0u);
@@ -170,13 +230,19 @@ TEST(Planted, PileOfReports) {
             0u);
 }
 
+void Schedules(Knobs& knobs) {
+  knobs.schedules = 2;
+  knobs.workers = 8;
+}
+
 TEST(Planted, InstantThatBeginsTwice) {
-  EXPECT_NE(CaughtBy("schedule", Plant::kInstantTwice,
-                     [](Knobs& knobs) {
-                       knobs.schedules = 2;
-                       knobs.workers = 8;
-                     }),
-            0u);
+  EXPECT_NE(CaughtBy("schedule", Plant::kInstantTwice, Schedules, " begins twice"), 0u);
+}
+
+TEST(Planted, InstantThatIsDecidedAfterALaterOne) {
+  for (const char* saying : {" is decided after ", " is the end of what is decided after "}) {
+    EXPECT_NE(CaughtBy("schedule", Plant::kInstantBack, Schedules, saying), 0u) << saying;
+  }
 }
 
 TEST(Planted, RanksThatNobodyEnds) { EXPECT_NE(CaughtBy("end", Plant::kKeptRanks), 0u); }
@@ -194,6 +260,7 @@ TEST(Sim, HoldsTenThousandWorkers) {
   knobs.devices = 1;
   knobs.faults_for = 20 * kSecond;
   knobs.schedules = knobs.suites = 0;
+  EXPECT_TRUE(Replays(knobs)) << ReplayArgs(knobs);
   const Result result = Simulate(knobs);
   if (result.violation) ADD_FAILURE() << Replay(knobs, *result.violation);
   EXPECT_GT(result.stats.messages, 2 * knobs.workers);

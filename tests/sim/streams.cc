@@ -60,6 +60,7 @@ void Streams::OnOver(const RankRef& ref, const RunKey& run) {
 
 std::vector<v1::StreamReport> Streams::Reports() const {
   std::vector<v1::StreamReport> reports;
+  reports.reserve(spool_.size());
   for (const auto& [key, stream] : spool_) {
     v1::StreamReport& report = reports.emplace_back();
     report.set_run_id(key.run);

@@ -7,7 +7,7 @@
 namespace rackmark::sim {
 namespace {
 
-constexpr size_t kUnansweredMax = 8;         // worker/daemon: a slow coordinator gets no pile
+constexpr size_t kUnansweredAtMost = 8;      // worker/daemon: a slow coordinator gets no pile
 constexpr size_t kRetiredMax = 16;           // incarnations of a node that are remembered
 constexpr size_t kReportBytesMax = 4 << 20;  // PROTOCOL 8
 constexpr uint64_t kUnackedMax = 100'000;    // chunks in one spool
@@ -18,7 +18,7 @@ class BoundsChecker : public Checker {
   std::string_view name() const override { return "bounds"; }
 
   void OnReported(const Reported& reported) override {
-    if (!reported.regular && reported.unanswered > kUnansweredMax) {
+    if (!reported.regular && reported.unanswered > kUnansweredAtMost) {
       Fail(absl::StrCat(reported.machine.info().name(), " sends a Report while ",
                         reported.unanswered - 1, " are unanswered"));
     }

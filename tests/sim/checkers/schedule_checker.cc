@@ -1,8 +1,6 @@
 // No instant of a schedule begins twice, over restarts and failovers too; and instants are decided
-// in their order.
+// and begin in their order, whatever is done to clocks.
 #include <map>
-#include <set>
-#include <utility>
 
 #include "tests/sim/checkers/checkers.h"
 #include "tests/sim/world.h"
@@ -18,8 +16,10 @@ class ScheduleChecker : public Checker {
   void Committed(const v1::Event& event, const HardState&) override {
     if (event.has_schedule_decided()) {
       const v1::ScheduleDecided& decided = event.schedule_decided();
+      const uint64_t id = decided.schedule_id();
+      InOrder(decided_, id, decided.decided_unix_ns(), "is the end of what is decided");
       if (decided.has_start_unix_ns()) {
-        Once(decided_, decided.schedule_id(), decided.start_unix_ns(), "is decided");
+        InOrder(started_, id, decided.start_unix_ns(), "is decided");
       }
     } else if (event.has_suite_submitted() && event.suite_submitted().suite().has_scheduled()) {
       Begins(event.suite_submitted().suite().scheduled());
@@ -30,18 +30,25 @@ class ScheduleChecker : public Checker {
   }
 
  private:
-  using Instants = std::set<std::pair<uint64_t, int64_t>>;
+  using Last = std::map<uint64_t, int64_t>;  // instant, by schedule
 
   void Begins(const v1::ScheduledPart& part) {
     world_.Count("schedule began a job");
-    Once(begun_, part.schedule_id(), part.instant_unix_ns(), "begins");
+    InOrder(begun_, part.schedule_id(), part.instant_unix_ns(), "begins");
   }
-  void Once(Instants& seen, uint64_t schedule, int64_t instant, std::string_view what) {
-    if (seen.emplace(schedule, instant).second) return;
-    Fail(absl::StrCat("instant ", instant, " of schedule ", schedule, " ", ToAbsl(what), " twice"));
+  // Later than the one before it, which says that it is another one, too.
+  void InOrder(Last& last, uint64_t schedule, int64_t instant, const char* what) {
+    const auto [before, first] = last.try_emplace(schedule, instant);
+    if (first) return;
+    if (instant <= before->second) {
+      Fail(absl::StrCat(
+          "instant ", instant, " of schedule ", schedule, " ", what,
+          instant == before->second ? " twice" : absl::StrCat(" after ", before->second)));
+    }
+    before->second = instant;
   }
 
-  Instants decided_, begun_;
+  Last decided_, started_, begun_;
 };
 
 }  // namespace
