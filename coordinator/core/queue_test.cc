@@ -180,17 +180,23 @@ TEST(Queue, ARunRemembersItsFirstFailureAndTheLastOnes) {
   core.Node("n1");
   core.Must(SubmitJob{Wide("often", 1, 0), "often"});
   HardState hard = core.hard();
+  hard.leases.at(LeaseId{1}).phase = v1::LEASE_PHASE_ACTIVE;
+  const auto next = [&](v1::Event event) {
+    event.set_format(1);
+    event.set_seq(hard.last_seq + 1);
+    Apply(hard, event);
+  };
   for (uint32_t i = 1; i <= 40; ++i) {
     v1::Event prepares;
     prepares.mutable_run_preparing()->set_run_id(1);
     prepares.mutable_run_preparing()->set_lease_id(1);
     prepares.mutable_run_preparing()->set_attempt(i);
-    Apply(hard, prepares);
+    next(prepares);
     v1::Event again;
     again.mutable_run_requeued()->set_run_id(1);
     again.mutable_run_requeued()->mutable_failure()->set_kind(v1::FAILURE_KIND_PREEMPTED);
     again.mutable_run_requeued()->mutable_failure()->set_detail(absl::StrCat("time ", i));
-    Apply(hard, again);
+    next(again);
   }
   const std::vector<v1::Failure>& earlier = hard.runs.at(RunId{1}).earlier;
   ASSERT_EQ(earlier.size(), 16u);
