@@ -318,6 +318,16 @@ TEST(Janitor, RunsAreLookedAtInBatchesAndReportsThatStayNotAtAll) {
   EXPECT_EQ(a.samples->asked, 4);  // the last one finds none
 }
 
+TEST(Janitor, TheFirstSweepIsAnIntervalAfterTheStart) {
+  AskedFixture a;
+  a.f.janitor.storage.sweep_interval = 3600 * kSecond;
+  Janitor janitor(a.f.janitor);
+  EXPECT_EQ(a.samples->answered.get_future().wait_for(std::chrono::milliseconds(50)),
+            std::future_status::timeout);
+  janitor.Stop();
+  EXPECT_EQ(a.samples->asked, 0);
+}
+
 TEST(Janitor, WhatCannotBeReadWaitsForTheNextSweep) {
   AskedFixture a;
   a.samples->unread = 2;

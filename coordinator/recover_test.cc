@@ -225,6 +225,25 @@ TEST(Recover, ALogThatEndsBeforeItsSnapshotIsLostAndSaysSo) {
   EXPECT_EQ(RecoverState(cut, state).code(), absl::StatusCode::kDataLoss);
 }
 
+// A start serves first: who is killed for the time that a large one takes would never serve.
+TEST(Recover, ASnapshotThatIsDueWaitsForTheFirstTurn) {
+  Recorder store;
+  {
+    Loop loop(OptionsFor(store, 1000));
+    ASSERT_TRUE(loop.Recover("boot", "boot/1").ok());
+    loop.Start();
+    EndOne(loop, "s");
+    loop.Stop();
+  }
+  Loop loop(OptionsFor(store, 1));
+  ASSERT_TRUE(loop.Recover("boot", "boot/2").ok());
+  EXPECT_EQ(store.snapshots, 0);
+  loop.Start();
+  EXPECT_TRUE(loop.ReadAndWait([](const State&, Now) {}).ok());
+  loop.Stop();
+  EXPECT_EQ(store.snapshots, 1);
+}
+
 TEST(Recover, AFailedSnapshotIsFatal) {
   Recorder store;
   store.fail_at = 2;
