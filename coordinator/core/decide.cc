@@ -128,9 +128,9 @@ void Join(const State& state, const v1::Report& report, const NodeState* known,
 absl::Status CheckSender(const State& state, const v1::Report& report, const NodeState* known) {
   const v1::Identity& sender = report.identity();
   if (!sender.cluster_id().empty() && sender.cluster_id() != state.hard.cluster_id) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "worker ", EscapeControl(report.node().name()), " belongs to cluster ",
-        EscapeControl(sender.cluster_id()), ", this is ", state.hard.cluster_id));
+    return absl::FailedPreconditionError(
+        absl::StrCat("worker ", EscapeControl(report.node().name()), " belongs to cluster ",
+                     EscapeControl(sender.cluster_id()), ", this is ", state.hard.cluster_id));
   }
   // Epochs of one cluster can be compared, and of none other: who names no cluster has heard
   // nobody.
