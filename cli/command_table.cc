@@ -46,7 +46,7 @@ const std::vector<Command>& Commands() {
        Thing::kNothing, 0, 0, commands::Nodes},
       {"jobs", "[flags]", "List jobs, newest first.", kRemote | kLimit, kLists, Thing::kNothing, 0,
        0, commands::Jobs},
-      {"runs", "[JOB] [flags]", "List the runs of a job, or of all, newest first.",
+      {"runs", "[JOB] [flags]", "List a job's runs in order, or the newest of all.",
        kRemote | kLimit, kLists, Thing::kJob, 0, 1, commands::Runs},
       {"suites", "[SUITE] [flags]", "List the newest suites, or show one: findings and jobs.",
        kRemote | kLimit, kLists, Thing::kText, 0, 1, commands::Suites},

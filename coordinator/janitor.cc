@@ -19,6 +19,7 @@ constexpr uint64_t kHistoryRowsPerStep = 1000;
 constexpr uint64_t kChunksPerStep = 64;  // 16 MiB at most
 constexpr uint64_t kBytesPerStep = 16 << 20;
 constexpr uint64_t kRunsPerStep = 1000;  // looked at by one query
+constexpr Nanos kFirstSweepAfter = 5 * kSecond;
 
 std::set<std::string> NeededArtifacts(const HardState& hard) {
   std::set<std::string> needed;
@@ -319,16 +320,17 @@ bool Janitor::GoOn() {
 }
 
 // False: stopped.
-bool Janitor::Wait() {
+bool Janitor::Wait(Nanos time) {
   std::unique_lock lock(mutex_);
-  return !stop_.wait_for(lock, std::chrono::nanoseconds(options_.storage.sweep_interval),
-                         [this] { return stopping_; });
+  return !stop_.wait_for(lock, std::chrono::nanoseconds(time), [this] { return stopping_; });
 }
 
 void Janitor::Run() {
   const std::function<bool()> go_on = [this] { return GoOn(); };
   Progress progress;
-  while (Wait()) {
+  // After a start the workers come first; but who only ever lives for a minute must sweep, too.
+  Nanos wait = std::min(options_.storage.sweep_interval, kFirstSweepAfter);
+  while (Wait(std::exchange(wait, options_.storage.sweep_interval))) {
     progress.unread.reset();
     const auto swept = Sweep(options_, go_on, progress);
     if (!swept.ok() && progress.unread) {

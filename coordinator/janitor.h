@@ -70,7 +70,7 @@ class Janitor {
  private:
   void Run();
   bool GoOn();
-  bool Wait();
+  bool Wait(Nanos time);
 
   const Options options_;
   std::mutex mutex_;

@@ -106,8 +106,11 @@ void Reporter::Run() {
       lock.unlock();
       report.done(Put(report));
     } else {
-      const RunId run = *to_judge_.begin();
-      to_judge_.erase(to_judge_.begin());
+      // Round and round: one that cannot be read now must not keep those after it waiting.
+      auto next = to_judge_.upper_bound(last_judged_);
+      if (next == to_judge_.end()) next = to_judge_.begin();
+      const RunId run = last_judged_ = *next;
+      to_judge_.erase(next);
       lock.unlock();
       Judge(run);
     }

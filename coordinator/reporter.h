@@ -78,6 +78,7 @@ class Reporter : public LoopListener {
   std::mutex mutex_;
   std::condition_variable ready_;
   bool stopping_ = false;
+  RunId last_judged_;
   std::set<RunId> to_judge_;
   std::deque<Report> reports_;
   std::thread thread_;

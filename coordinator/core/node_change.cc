@@ -71,9 +71,10 @@ bool ChangeStanding(const NodeState& node, const ChangeNode& command,
                     std::vector<v1::Event>& events) {
   const bool readmit = command.change == v1::NODE_CHANGE_READMIT;
   const v1::Standing standing = readmit ? v1::STANDING_GOOD : v1::STANDING_QUARANTINED;
-  const bool same =
-      node.standing == standing &&
-      (readmit ? node.offences.empty() : SaysSame(command.reason, node.standing_reason));
+  // What its own offences did is taken back with them; a person's word is not.
+  const bool by_hand =
+      node.was == v1::STANDING_UNKNOWN && SaysSame(command.reason, node.standing_reason);
+  const bool same = node.standing == standing && (readmit ? node.offences.empty() : by_hand);
   if (same) return false;
   v1::NodeStandingChanged* change = events.emplace_back().mutable_node_standing_changed();
   change->set_node_id(node.id.value);

@@ -23,6 +23,11 @@ void NoteNode(State& state, uint64_t node) {
   state.soft.suites_wanted = true;
 }
 
+// Who is lost already leaves nobody by that.
+void NoteSetAside(State& state, uint64_t node) {
+  if (state.hard.nodes.at(NodeId{node}).phase != v1::NODE_PHASE_LOST) NoteNode(state, node);
+}
+
 }  // namespace
 
 void BeginSuites(State& state, Nanos now) {
@@ -47,9 +52,9 @@ void TrackSuites(State& state, const v1::Event& event, Nanos now) {
     // What a suite waits for may be there now, or is no longer waited for.
     case Event::kNodeJoined: NoteNode(state, event.node_joined().node_id()); break;
     case Event::kNodeChanged: NoteNode(state, event.node_changed().node_id()); break;
-    case Event::kNodeCordoned: NoteNode(state, event.node_cordoned().node_id()); break;
+    case Event::kNodeCordoned: NoteSetAside(state, event.node_cordoned().node_id()); break;
     case Event::kNodeStandingChanged:
-      NoteNode(state, event.node_standing_changed().node_id());
+      NoteSetAside(state, event.node_standing_changed().node_id());
       break;
     case Event::kSuiteChecked:
       state.soft.suite_since.erase(SuiteId{event.suite_checked().suite_id()});

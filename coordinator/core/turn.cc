@@ -163,6 +163,7 @@ void ForgetNode(State& state, NodeId id) {
   soft.dirty_nodes.erase(id);
   soft.due_nodes.Set(id, std::nullopt);
   soft.planner.marked_nodes.insert(id);
+  AskBreakerAnew(state);  // it counted as one of those in quarantine
 }
 
 // Settle has looked at them, and those that still belong into quarantine are held by the breaker.
@@ -308,8 +309,7 @@ void TrackProgress(State& state, const v1::Report& before, const v1::Report& rep
   IndexJob(state, lease.job);
 }
 
-// Most Reports only say that the worker lives: those touch nothing but its silence. The Report goes
-// into State: thousands come each second, of hundreds of small parts.
+// Most only say that the worker lives, and touch nothing but its silence. Takes the Report away.
 void Absorb(State& state, NodeReported& command, NodeId node, Nanos now) {
   SoftNode& soft = state.soft.nodes[node];
   const v1::Report& report = command.report;

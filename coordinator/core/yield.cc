@@ -60,7 +60,9 @@ bool EmitDrain(const State& state, const LeaseState& lease, std::vector<v1::Even
     const NodeState& node = state.hard.nodes.at(id);
     if (!node.drain) continue;
     const Nanos wanted = node.drain_grace.value_or(SpecOf(state, lease).grace_ns());
-    if (end.has_value() && *end <= state.soft.now + wanted) continue;
+    // A grace that is over and was not acted upon binds no more: its lease was spared.
+    const bool spared = end.has_value() && *end <= state.soft.now && !IsWanted(state, lease);
+    if (end.has_value() && *end <= state.soft.now + wanted && !spared) continue;
     v1::LeaseYielding* change = events.emplace_back().mutable_lease_yielding();
     change->set_lease_id(lease.id.value);
     change->set_cause(v1::YIELD_CAUSE_DRAIN);

@@ -224,8 +224,10 @@ grpc::ServerUnaryReactor* ClientService::ListJobs(grpc::CallbackServerContext* c
     ASSIGN_OR_RETURN(const auto records, history.Jobs(limit));
     jobs->all += records.size();
     if (records.size() >= limit) {  // else these are all of them
-      ASSIGN_OR_RETURN(const History::Totals totals, history.Count());
-      jobs->all += totals.jobs - std::min<uint64_t>(totals.jobs, records.size());
+      // Without the count the list is as good.
+      if (const auto totals = history.Count(); totals.ok()) {
+        jobs->all += totals->jobs - std::min<uint64_t>(totals->jobs, records.size());
+      }
     }
     for (const v1::JobRecord& record : records) jobs->AddEnded(record.job_id(), ViewEnded(record));
     Fill(jobs->newest, limit, *reply->mutable_jobs());
@@ -260,8 +262,10 @@ grpc::ServerUnaryReactor* ClientService::ListNewestRuns(grpc::CallbackServerCont
     ASSIGN_OR_RETURN(const auto records, history.Runs(limit));
     runs->all += records.size();
     if (records.size() >= limit) {
-      ASSIGN_OR_RETURN(const History::Totals totals, history.Count());
-      runs->all += totals.runs - std::min<uint64_t>(totals.runs, records.size());
+      // Without the count the list is as good.
+      if (const auto totals = history.Count(); totals.ok()) {
+        runs->all += totals->runs - std::min<uint64_t>(totals->runs, records.size());
+      }
     }
     for (const v1::RunRecord& record : records) runs->AddEnded(record.run_id(), ViewEnded(record));
     Fill(runs->newest, limit, *reply->mutable_runs());
@@ -271,11 +275,16 @@ grpc::ServerUnaryReactor* ClientService::ListNewestRuns(grpc::CallbackServerCont
   return ReadBoth("ListRuns", context, request, reply, open, ended);
 }
 
-// All of one job's, in order, unless a limit is asked for.
+// All of one job's, in order; with a limit the newest of them.
 grpc::ServerUnaryReactor* ClientService::ListRunsOf(JobId job, grpc::CallbackServerContext* context,
                                                     const v1::ListRunsRequest* request,
                                                     v1::ListRunsReply* reply) {
   const uint32_t limit = request->limit() == 0 ? kListMax : LimitOf(request->limit());
+  const auto skipped = [reply, limit](size_t all) {
+    const size_t skip = all > limit ? all - limit : 0;
+    reply->set_left_out(static_cast<uint32_t>(skip));
+    return skip;
+  };
   auto add = [reply, limit, bytes = size_t{0}](v1::RunStatus status) mutable {
     if (reply->runs_size() >= static_cast<int>(limit) || IsFull(bytes)) {
       reply->set_left_out(reply->left_out() + 1);
@@ -284,22 +293,29 @@ grpc::ServerUnaryReactor* ClientService::ListRunsOf(JobId job, grpc::CallbackSer
     bytes += status.ByteSizeLong();
     *reply->add_runs() = std::move(status);
   };
-  const auto open = [job, add](const State& state, Now now) mutable -> absl::StatusOr<bool> {
+  const auto open = [job, add, skipped](const State& state,
+                                        Now now) mutable -> absl::StatusOr<bool> {
     const auto it = state.hard.jobs.find(job);
     if (it == state.hard.jobs.end() && !HasEnded(state.hard, job)) {
       return NoSuchJob(state.hard.cluster_id, job);
     }
     if (it == state.hard.jobs.end()) return true;
-    for (const RunId run : RunsOf(it->second)) add(ViewRun(state, run, now.monotonic));
+    const std::vector<RunId> runs = RunsOf(it->second);
+    for (size_t i = skipped(runs.size()); i < runs.size(); ++i) {
+      add(ViewRun(state, runs[i], now.monotonic));
+    }
     return false;
   };
-  const auto ended = [job, add, cluster_id = options_.identity.cluster_id()](
+  const auto ended = [job, add, skipped, cluster_id = options_.identity.cluster_id()](
                          History& history) mutable -> absl::Status {
     ASSIGN_OR_RETURN(const auto record, history.Job(job.value));
     if (!record) {
       return NoLongerKept(cluster_id, job);
     }
-    for (const v1::RunRecord& run : record->runs()) add(ViewEnded(run));
+    const int all = record->runs_size();
+    for (int i = static_cast<int>(skipped(static_cast<size_t>(all))); i < all; ++i) {
+      add(ViewEnded(record->runs(i)));
+    }
     return absl::OkStatus();
   };
   return ReadBoth("ListRuns", context, request, reply, open, ended);

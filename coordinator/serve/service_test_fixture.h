@@ -195,9 +195,15 @@ class FakeWorker {
   }
   v1::NodeInfo& node() { return *report_.mutable_node(); }
   // False at the end of the stream.
-  bool Receive() { return stream_->Read(&reply_); }
+  bool Receive() {
+    if (!stream_->Read(&reply_)) return false;
+    if (reply_.has_desired()) desired_ = reply_.desired();
+    return true;
+  }
   grpc::Status Finish() { return stream_->Finish(); }
   const v1::SyncReply& reply() const { return reply_; }
+  // The last one that came: an answer that says nothing of it means that one.
+  const v1::DesiredState& desired() const { return desired_; }
 
   // Reports, obeys, until `done` says so.
   void ObeyUntil(const std::function<bool()>& done) {
@@ -214,10 +220,10 @@ class FakeWorker {
   void Obey() {
     *report_.mutable_identity() =
         MakeIdentity(cluster_id_, reply_.identity().epoch(), report_.identity().incarnation());
-    report_.set_reflects_version(reply_.desired().version());
+    report_.set_reflects_version(desired_.version());
     report_.clear_leases();
     report_.mutable_devices(0)->set_lease_id(0);
-    for (const v1::DesiredLease& desired : reply_.desired().leases()) {
+    for (const v1::DesiredLease& desired : desired_.leases()) {
       report_.mutable_devices(0)->set_lease_id(desired.lease_id());
       v1::LeaseReport* lease = report_.add_leases();
       lease->set_lease_id(desired.lease_id());
@@ -277,6 +283,7 @@ class FakeWorker {
   std::unique_ptr<grpc::ClientReaderWriter<v1::Report, v1::SyncReply>> stream_;
   v1::Report report_;
   v1::SyncReply reply_;
+  v1::DesiredState desired_;
 };
 
 // Everything that a watcher sees until the job has ended; `began` is told of the first message, or

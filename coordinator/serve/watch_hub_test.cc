@@ -17,8 +17,8 @@ TEST(WatchHub, CommitsSoonAfterALookArePassedOverAndTheEndIsToldAtOnce) {
   FakeWorker worker(coordinator, "boot-n1/1");
   bool had_lease = false;
   worker.ObeyUntil([&] {
-    had_lease = had_lease || worker.reply().desired().leases_size() > 0;
-    return had_lease && worker.reply().desired().leases_size() == 0;
+    had_lease = had_lease || worker.desired().leases_size() > 0;
+    return had_lease && worker.desired().leases_size() == 0;
   });
   const auto seen = watched.get();
   ASSERT_EQ(seen.size(), 2U);

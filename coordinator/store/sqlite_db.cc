@@ -19,9 +19,17 @@ absl::Status SqlError(sqlite3* db, std::string_view path, std::string_view what)
   const int code = db == nullptr ? SQLITE_NOMEM : sqlite3_extended_errcode(db);
   const std::string text = absl::StrCat(ToAbsl(path), ": ", ToAbsl(what), ": ", sqlite3_errmsg(db),
                                         " (SQLite code ", code, ")");
+  // What could not be read now may be there the next time; what could not be written is another
+  // matter.
+  if (code == SQLITE_IOERR_READ || code == SQLITE_IOERR_SHORT_READ) {
+    return absl::UnavailableError(text);
+  }
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return absl::DataLossError(text);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_NOMEM: return absl::UnavailableError(text);
     case SQLITE_TOOBIG: return absl::OutOfRangeError(text);
     case SQLITE_FULL: return absl::ResourceExhaustedError(text);
     case SQLITE_CANTOPEN:
