@@ -18,18 +18,14 @@ CREATE TABLE chunk (
 );
 
 -- The payloads' bytes of each attempt that has chunks: to ask must not cost more the more there is.
--- Triggers keep it, in the transactions of the chunks, whoever changes them.
+-- Whoever puts chunks adds theirs in the same transaction, once for all; a trigger takes off what
+-- goes, whoever drops it.
 CREATE TABLE chunk_bytes (
   run     INTEGER NOT NULL,
   attempt INTEGER NOT NULL,
   bytes   INTEGER NOT NULL,
   PRIMARY KEY (run, attempt)
 ) WITHOUT ROWID;
-CREATE TRIGGER chunk_put AFTER INSERT ON chunk BEGIN
-  INSERT OR IGNORE INTO chunk_bytes (run, attempt, bytes) VALUES (new.run, new.attempt, 0);
-  UPDATE chunk_bytes SET bytes = bytes + length(new.payload)
-    WHERE run = new.run AND attempt = new.attempt;
-END;
 CREATE TRIGGER chunk_gone AFTER DELETE ON chunk BEGIN
   UPDATE chunk_bytes SET bytes = bytes - length(old.payload)
     WHERE run = old.run AND attempt = old.attempt;

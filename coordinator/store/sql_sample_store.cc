@@ -1,6 +1,7 @@
 #include "coordinator/store/sql_sample_store.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -10,11 +11,11 @@
 namespace rackmark {
 namespace {
 
-constexpr const char* kSampleMigrations[] = {kSamplesMigrate2};
+constexpr const char* kSampleMigrations[] = {kSamplesMigrate2, kSamplesMigrate3};
 // Samples may be many GiB; each chunk carries its own checksum, so that no page is checked here.
 // A chunk of a busy rank has 160 KiB: large pages take it in few writes.
 const Database::Kind kSamplesKind = {
-    "sample store", 0x524d4b53 /* RMKS */, 2, kSamplesSchema, kSampleMigrations, {}, 32 << 10};
+    "sample store", 0x524d4b53 /* RMKS */, 3, kSamplesSchema, kSampleMigrations, {}, 32 << 10};
 
 Statement& BindKey(Statement& statement, const StreamKey& key) {
   return statement.Bind(key.run)
@@ -70,14 +71,17 @@ absl::StatusOr<std::vector<StreamMark>> SqlSampleStore::DoPutChunks(
                                                  "(?, ?, ?, ?, ?, ?)"));
   RETURN_IF_ERROR(writer_->Execute("BEGIN IMMEDIATE"));
   std::set<StreamKey> touched;
+  std::map<std::pair<uint64_t, uint32_t>, uint64_t> grown;  // by run and attempt, in bytes
   std::string bytes;  // one buffer for all: a fresh one for each would be mapped and cleared
   for (const v1::Chunk& chunk : chunks) {
     const StreamKey key = KeyOf(chunk.header());
     bytes.resize(chunk.ByteSizeLong());
     chunk.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(bytes.data()));
     RETURN_IF_ERROR(BindKey(insert, key).Bind(chunk.header().seq()).BindBlob(bytes).Run());
+    if (writer_->Changes() > 0) grown[{key.run, key.attempt}] += bytes.size();
     touched.insert(key);
   }
+  for (const auto& [attempt, size] : grown) RETURN_IF_ERROR(Grow(attempt, size));
   std::vector<StreamMark> marks;
   for (const StreamKey& key : touched) {
     ASSIGN_OR_RETURN(const uint64_t seq, Advance(key));
@@ -86,6 +90,13 @@ absl::StatusOr<std::vector<StreamMark>> SqlSampleStore::DoPutChunks(
   RETURN_IF_ERROR(writer_->Execute("COMMIT"));
   RETURN_IF_ERROR(checkpointer_.AfterCommit());
   return marks;
+}
+
+absl::Status SqlSampleStore::Grow(std::pair<uint64_t, uint32_t> attempt, uint64_t bytes) {
+  ASSIGN_OR_RETURN(auto add, writer_->Prepare("INSERT INTO chunk_bytes (run, attempt, bytes) "
+                                              "VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = "
+                                              "bytes + excluded.bytes"));
+  return add.Bind(attempt.first).Bind(attempt.second).Bind(bytes).Run();
 }
 
 absl::StatusOr<uint64_t> SqlSampleStore::Advance(const StreamKey& key) {

@@ -24,6 +24,8 @@ class SqlSampleStore : public SampleStore {
       : writer_(std::move(writer)),
         reader_(std::move(reader)),
         checkpointer_(writer_.get(), std::move(copier), {}) {}
+  // An attempt has `bytes` more of chunks.
+  absl::Status Grow(std::pair<uint64_t, uint32_t> attempt, uint64_t bytes);
   // Moves the watermark over all chunks that follow without a gap.
   absl::StatusOr<uint64_t> Advance(const StreamKey& key);
   absl::Status AdoptChunks(const Wanted& wanted);

@@ -303,5 +303,37 @@ TEST(SqlStore, FirstFormatLoads) {
   EXPECT_EQ(*stores->samples->BytesOf(17, 2), 0U);
 }
 
+// In version 2 a trigger counted each chunk that was put.
+TEST(SqlStore, NoBytesAreCountedTwiceAfterVersion2) {
+  const std::string folder = NewFolder();
+  std::vector<v1::Chunk> chunks(2);
+  for (uint64_t i = 0; i < chunks.size(); ++i) {
+    v1::ChunkHeader& header = *chunks[i].mutable_header();
+    header.set_run(1);
+    header.set_attempt(1);
+    header.set_kind(v1::STREAM_KIND_RANK);
+    header.set_seq(i + 1);
+  }
+  const uint64_t one = chunks[0].ByteSizeLong();
+  ASSERT_TRUE(OpenSqlStores(folder).ok());
+  {
+    auto db = *Database::OpenAgain(folder + "/samples.db");
+    ASSERT_TRUE(db->Execute("CREATE TRIGGER chunk_put AFTER INSERT ON chunk BEGIN "
+                            "INSERT OR IGNORE INTO chunk_bytes VALUES (new.run, new.attempt, 0); "
+                            "UPDATE chunk_bytes SET bytes = bytes + length(new.payload) WHERE run "
+                            "= new.run AND attempt = new.attempt; END; PRAGMA user_version = 2; "
+                            "PRAGMA wal_checkpoint(TRUNCATE);")
+                    .ok());
+    auto put = *db->Prepare("INSERT INTO chunk VALUES (1, 1, ?, 0, 1, ?)");
+    put.Bind(uint64_t{v1::STREAM_KIND_RANK}).BindBlob(chunks[0].SerializeAsString());
+    ASSERT_TRUE(put.Run().ok());
+  }
+  auto stores = OpenSqlStores(folder);
+  ASSERT_TRUE(stores.ok()) << stores.status();
+  EXPECT_EQ(*stores->samples->BytesOf(1, 1), one);
+  ASSERT_TRUE(stores->samples->PutChunks(chunks).ok());
+  EXPECT_EQ(*stores->samples->BytesOf(1, 1), 2 * one);
+}
+
 }  // namespace
 }  // namespace rackmark
