@@ -12,4 +12,5 @@ find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 # Its config file names the target `gloo` without a namespace.
 find_package(Gloo REQUIRED)
+find_library(RACKMARK_JEMALLOC jemalloc REQUIRED)
 find_package(benchmark QUIET)
