@@ -11,6 +11,7 @@
 #include "common/ids.h"
 #include "common/time.h"
 #include "coordinator/core/ids.h"
+#include "coordinator/core/report_box.h"
 #include "rackmark/v1/client_api.pb.h"
 #include "rackmark/v1/cluster.pb.h"
 #include "rackmark/v1/job.pb.h"
@@ -58,7 +59,7 @@ struct CancelJob {
 // FAILED_PRECONDITION = foreign cluster; ALREADY_EXISTS = another worker took this node's name;
 // INVALID_ARGUMENT = an UNKNOWN enum or another hole. The shell ends the stream with the error.
 struct NodeReported {
-  v1::Report report;    // report_number grows on its stream
+  ReportBox report;     // report_number grows on its stream
   uint64_t stream = 0;  // shell's number of the Sync stream, 1.. growing
 };
 // Ignored if the node has since reported on another stream.

@@ -150,7 +150,7 @@ absl::Status CheckSender(const State& state, const v1::Report& report, const Nod
 }
 
 absl::StatusOr<Decision> On(const State& state, const NodeReported& command, Now) {
-  const v1::Report& report = command.report;
+  const v1::Report& report = *command.report;
   RETURN_IF_ERROR(ValidateReport(report));
   const auto id = state.hard.node_by_name.find(report.node().name());
   const NodeState* known =
@@ -225,7 +225,7 @@ bool IsStale(const State& state, NodeId node, const NodeReported& command) {
   const auto soft = state.soft.nodes.find(node);
   if (soft == state.soft.nodes.end() || !soft->second.reported) return false;
   if (command.stream != soft->second.stream) return command.stream < soft->second.stream;
-  return command.report.report_number() <= soft->second.report.report_number();
+  return command.report->report_number() <= soft->second.report->report_number();
 }
 
 absl::StatusOr<Decision> Decide(const State& state, const Command& command, Now now) {

@@ -17,14 +17,21 @@ class DueIndex {
   // Missing = nothing is due any more.
   void Set(Key key, std::optional<Nanos> at) {
     const auto known = at_.find(key);
-    if (known != at_.end()) {
-      if (known->second == at) return;
-      order_.erase({known->second, key});
-      at_.erase(known);
+    if (known == at_.end()) {
+      if (!at.has_value()) return;
+      at_.emplace(key, *at);
+      order_.emplace(*at, key);
+      return;
     }
-    if (!at.has_value()) return;
-    at_.emplace(key, *at);
-    order_.emplace(*at, key);
+    if (known->second == at) return;
+    auto entry = order_.extract({known->second, key});
+    if (!at.has_value()) {
+      at_.erase(known);
+      return;
+    }
+    known->second = *at;
+    entry.value().first = *at;
+    order_.insert(order_.end(), std::move(entry));  // what moves mostly becomes the last
   }
 
   // By key.

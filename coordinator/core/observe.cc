@@ -80,7 +80,7 @@ bool HasReadTheEnd(const State& state, const LeaseState& lease, NodeId node) {
 bool HoldsDevices(const State& state, const LeaseState& lease, NodeId node, bool any) {
   const SoftNode* soft = SoftOf(state, node);
   if (soft == nullptr) return false;
-  for (const v1::DeviceReport& device : soft->report.devices()) {
+  for (const v1::DeviceReport& device : soft->report->devices()) {
     if (device.lease_id() == lease.id.value && (any || device.healthy())) return true;
   }
   return false;
@@ -96,7 +96,7 @@ bool IsStored(const State& state, const v1::StreamReport& stream) {
 
 const v1::Report* ReportOf(const State& state, NodeId node) {
   const SoftNode* soft = SoftOf(state, node);
-  return soft != nullptr && soft->reported ? &soft->report : nullptr;
+  return soft != nullptr && soft->reported ? &*soft->report : nullptr;
 }
 
 const v1::RankReport* RankOf(const State& state, const LeaseState& lease,

@@ -117,7 +117,7 @@ TEST(Queue, AReportThatOnlyReflectsIsNoReasonToLook) {
   core.Node("n1");
   core.Must(SubmitJob{Wide("large", 500, 0), "large"});
   const uint32_t looks = core.state().soft.planner.vain_looks;
-  v1::Report report = core.state().soft.nodes.at(NodeId{1}).report;
+  v1::Report report = *core.state().soft.nodes.at(NodeId{1}).report;
   report.mutable_identity()->set_epoch(core.hard().epoch);
   for (uint64_t version = 1; version <= 5; ++version) {
     report.set_report_number(100 + version);

@@ -19,6 +19,7 @@
 #include "coordinator/core/due.h"
 #include "coordinator/core/ids.h"
 #include "coordinator/core/planner.h"
+#include "coordinator/core/report_box.h"
 #include "coordinator/schedule/schedule.h"
 #include "rackmark/v1/cluster.pb.h"
 #include "rackmark/v1/event.pb.h"
@@ -173,7 +174,7 @@ struct SoftNode {
   Nanos last_report = 0;  // meaningful if reported
   uint64_t stream = 0;    // the shell's number of the Sync stream that it came on
   uint64_t reflects = 0;  // desired version that the last Report reflects; 0 = none of ours
-  v1::Report report;      // the last one
+  ReportBox report;       // the last one
   std::optional<v1::ClockOffset> clock;
   Nanos clock_measured_at = 0;
   v1::DesiredState desired;  // with its version: what this worker is to be told

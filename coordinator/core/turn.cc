@@ -280,10 +280,11 @@ std::string CardsOf(const v1::Report& report, LeaseId lease) {
   return cards;
 }
 
-// After the Report of one of its nodes came.
-void TrackBystanders(State& state, LeaseId id, Nanos now) {
+// After this node's Report. The whole gang is looked at only to see that no bystander is left.
+void TrackBystanders(State& state, LeaseId id, NodeId node, Nanos now) {
   const LeaseState& lease = state.hard.leases.at(id);
   for (const v1::RankPlace& place : lease.placement.ranks()) {
+    if (place.node_id() != node.value && !state.soft.bystander_since.contains(id)) continue;
     const v1::RankReport* rank = RankOf(state, lease, place);
     if (rank == nullptr || !IsBystander(*rank)) continue;
     state.soft.bystander_since.try_emplace(id, now);
@@ -312,19 +313,19 @@ void TrackProgress(State& state, const v1::Report& before, const v1::Report& rep
 // Most only say that the worker lives, and touch nothing but its silence. Takes the Report away.
 void Absorb(State& state, NodeReported& command, NodeId node, Nanos now) {
   SoftNode& soft = state.soft.nodes[node];
-  const v1::Report& report = command.report;
+  const v1::Report& report = *command.report;
   // A version of another epoch's desired state says nothing about ours.
   const uint64_t reflects =
       report.identity().epoch() == state.hard.epoch ? report.reflects_version() : 0;
   const bool moved =
-      !soft.reported || soft.reflects != reflects || !SameDevices(soft.report, report);
+      !soft.reported || soft.reflects != reflects || !SameDevices(*soft.report, report);
   if (moved) state.soft.planner.marked_nodes.insert(node);
-  const bool worked = moved || !SameWork(soft.report, report);
+  const bool worked = moved || !SameWork(*soft.report, report);
   const std::set<LeaseId>& leases = state.hard.nodes.at(node).leases;
   for (LeaseId id : leases) {
-    TrackProgress(state, soft.report, report, id, now);
+    TrackProgress(state, *soft.report, report, id, now);
     const bool connecting = state.hard.leases.at(id).phase == v1::LEASE_PHASE_RENDEZVOUS;
-    if (connecting && CardsOf(soft.report, id) != CardsOf(report, id)) MarkLease(state, id);
+    if (connecting && CardsOf(*soft.report, id) != CardsOf(report, id)) MarkLease(state, id);
   }
   AbsorbClock(state.soft, report, now, soft);
   if (moved) NoteDevices(state, node, report);
@@ -332,11 +333,11 @@ void Absorb(State& state, NodeReported& command, NodeId node, Nanos now) {
   soft.last_report = now;
   soft.stream = command.stream;
   soft.reflects = reflects;
-  soft.report.Swap(&command.report);
+  std::swap(soft.report, command.report);
   IndexNode(state, node);
   for (LeaseId id : leases) {
     if (!worked) break;
-    TrackBystanders(state, id, now);
+    TrackBystanders(state, id, node, now);
     state.soft.touched.insert(state.hard.leases.at(id).job);
   }
 }
@@ -474,9 +475,7 @@ absl::StatusOr<TurnResult> Turn(State& state, Command command, Now now) {
   ApplyAll(state, std::move(decision->events), now.monotonic, result);
   if (auto* reported = std::get_if<NodeReported>(&command.body)) {
     const NodeId node = std::get<Heard>(result.reply).node;
-    if (joined || !IsStale(state, node, *reported)) {
-      Absorb(state, *reported, node, now.monotonic);
-    }
+    if (joined || !IsStale(state, node, *reported)) Absorb(state, *reported, node, now.monotonic);
   }
   if (const auto* stored = std::get_if<StreamsStored>(&command.body)) Absorb(state, *stored);
   TouchDue(state);

@@ -26,7 +26,7 @@ class SyncStream final
   void Begin() {
     KeepAlive();
     if (refused_.ok()) {
-      StartRead(&report_);
+      StartRead(&report_.Fresh());
     } else {
       End(ToGrpc(refused_));
     }
@@ -44,7 +44,7 @@ class SyncStream final
     const Nanos received = service_->options_.clock->Monotonic();
     if (const absl::Status status = Check(); !status.ok()) return End(ToGrpc(status));
     auto self = std::static_pointer_cast<SyncStream>(shared_from_this());
-    Asked asked = {report_.report_number(), report_.worker_send_ns(), received};
+    Asked asked = {report_->report_number(), report_->worker_send_ns(), received};
     // A Report has hundreds of small parts, and thousands come each second: it is moved, not
     // copied.
     Command command = {principal_, NodeReported{std::move(report_), number_}};
@@ -63,20 +63,21 @@ class SyncStream final
   };
 
   absl::Status Check() const {
-    RETURN_IF_ERROR(service_->options_.gate->CheckIdentity(report_.identity()));
-    return CheckNodeName(certificate_names_, report_.node().name());
+    RETURN_IF_ERROR(service_->options_.gate->CheckIdentity(report_->identity()));
+    return CheckNodeName(certificate_names_, report_->node().name());
   }
 
   // On the loop's thread, after the commit.
   void Answer(const Outcome& outcome, const Asked& asked) {
     if (!outcome.status.ok()) return End(ToGrpc(outcome.status));
     const NodeId node = std::get<Heard>(outcome.reply).node;
+    bool attached = false;
     {
       std::lock_guard lock(node_mutex_);
-      node_ = node;
+      attached = std::exchange(node_, node) == node;
     }
     auto self = std::static_pointer_cast<SyncStream>(shared_from_this());
-    if (!service_->Attach(node, self)) {
+    if (!attached && !service_->Attach(node, self)) {
       return End(ToGrpc(absl::AbortedError("a newer Sync stream of this worker has taken over")));
     }
     v1::SyncReply reply = service_->ReplyFor(node, *outcome.state);
@@ -85,7 +86,7 @@ class SyncStream final
     reply.set_worker_send_ns(asked.worker_send_ns);
     reply.set_coordinator_receive_ns(asked.received);
     Send(std::move(reply));
-    StartRead(&report_);
+    StartRead(&report_.Fresh());
   }
 
   // A push that overtakes an answer still answers.
@@ -112,7 +113,7 @@ class SyncStream final
   absl::Status refused_;
   v1::Principal principal_;
   std::vector<std::string> certificate_names_;  // none without mTLS; a token does not replace them
-  v1::Report report_;
+  ReportBox report_;
   uint64_t version_sent_ = 0;
   std::mutex node_mutex_;
   NodeId node_;

@@ -89,7 +89,7 @@ class Core {
  private:
   void Report(uint64_t stream, const std::string& bytes) {
     NodeReported command;
-    if (!command.report.ParseFromString(bytes)) return;
+    if (!command.report.Fresh().ParseFromString(bytes)) return;
     command.stream = stream;
     Do({{}, std::move(command)});
   }

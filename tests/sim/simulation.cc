@@ -66,7 +66,7 @@ bool IsOver(const World& world) {
       const auto soft = state->soft.nodes.find(id);
       if (soft == state->soft.nodes.end() || !soft->second.reported) return false;
       if (node.phase != v1::NODE_PHASE_UP) return false;
-      for (const v1::DeviceReport& device : soft->second.report.devices()) {
+      for (const v1::DeviceReport& device : soft->second.report->devices()) {
         if (device.lease_id() != 0 || !device.healthy()) return false;
       }
     }
