@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -224,6 +225,37 @@ TEST(BoundedQueueTest, RefusesAndCountsAtItsBound) {
   EXPECT_FALSE(queue.TryPush(4));
   EXPECT_THAT(queue.PopUpTo(9, 0), ElementsAre(2));
   EXPECT_TRUE(queue.PopUpTo(9, kSecond).empty());
+}
+
+// An hour is never waited for here: who gathers is woken by each of these.
+TEST(BoundedQueueTest, GathersPatientItemsUntilSomethingIsUrgentOrThereAreEnough) {
+  constexpr Nanos kHour = 3600 * kSecond;
+  BoundedQueue<int> queue(9);
+  EXPECT_TRUE(queue.TryPush(1, true));
+  EXPECT_TRUE(queue.TryPush(2));
+  EXPECT_THAT(queue.PopUpTo(9, 0, kHour), ElementsAre(1, 2));
+  for (int i = 3; i <= 5; ++i) EXPECT_TRUE(queue.TryPush(int{i}, true));
+  EXPECT_THAT(queue.PopUpTo(2, 0, kHour), ElementsAre(3, 4));
+  EXPECT_THAT(queue.PopUpTo(9, 0), ElementsAre(5));
+  EXPECT_TRUE(queue.PopUpTo(9, 0, kHour).empty());
+  EXPECT_TRUE(queue.TryPush(6, true));
+  EXPECT_THAT(queue.PopUpTo(9, 0, 1), ElementsAre(6));
+
+  const auto popped = [&](size_t max) {
+    return std::async(std::launch::async,
+                      [&queue, max] { return queue.PopUpTo(max, kHour, kHour); });
+  };
+  auto some = popped(3);
+  for (int i = 7; i <= 9; ++i) EXPECT_TRUE(queue.TryPush(int{i}, true));
+  EXPECT_THAT(some.get(), ElementsAre(7, 8, 9));
+  auto urgent = popped(9);
+  EXPECT_TRUE(queue.TryPush(10, true));
+  EXPECT_TRUE(queue.TryPush(11));
+  EXPECT_THAT(urgent.get(), ElementsAre(10, 11));
+  auto last = popped(9);
+  EXPECT_TRUE(queue.TryPush(12, true));
+  queue.Close();
+  EXPECT_THAT(last.get(), ElementsAre(12));
 }
 
 TEST(SegmentName, NothingElseIsOurs) {

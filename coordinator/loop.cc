@@ -36,8 +36,8 @@ void Loop::Stop() {
   }
 }
 
-absl::Status Loop::Push(Turns::Item item) {
-  if (inbox_.TryPush(std::move(item))) return absl::OkStatus();
+absl::Status Loop::Push(Turns::Item item, bool patient) {
+  if (inbox_.TryPush(std::move(item), patient)) return absl::OkStatus();
   if (inbox_.closed()) return absl::UnavailableError("the coordinator is stopping");
   const uint64_t refused = inbox_.refused();
   if ((refused & (refused - 1)) == 0) {
@@ -48,10 +48,11 @@ absl::Status Loop::Push(Turns::Item item) {
 }
 
 absl::Status Loop::Post(Command command, Then then) {
-  return Push({std::move(command), std::move(then)});
+  const bool report = std::holds_alternative<NodeReported>(command.body);
+  return Push({std::move(command), std::move(then)}, report);
 }
 
-absl::Status Loop::Read(Then then) { return Push({std::monostate(), std::move(then)}); }
+absl::Status Loop::Read(Then then) { return Push({std::monostate(), std::move(then)}, false); }
 
 absl::Status Loop::ReadAndWait(const std::function<void(const State&, Now)>& read) {
   std::promise<absl::Status> done;
@@ -63,11 +64,27 @@ absl::Status Loop::ReadAndWait(const std::function<void(const State&, Now)>& rea
   return answer.get();
 }
 
+Nanos Loop::Gather(size_t items) {
+  const Nanos now = options_.clock->Monotonic();
+  if (now - second_began_ >= kSecond) {
+    const bool quiet = now - second_began_ >= 2 * kSecond;
+    last_second_ = quiet ? 0 : this_second_;
+    this_second_ = 0;
+    second_began_ = now;
+  }
+  this_second_ += items;
+  return last_second_ >= options_.gather_from ? options_.gather : 0;
+}
+
 void Loop::Run() {
   turns_.Begin();
+  Nanos gather = 0;
   while (!inbox_.closed()) {
     const Nanos wait = turns_.NextDue() - options_.clock->Monotonic();
-    const absl::Status ran = turns_.Run(inbox_.PopUpTo(kTurnItemsMax, std::max<Nanos>(wait, 0)));
+    std::vector<Turns::Item> items =
+        inbox_.PopUpTo(kTurnItemsMax, std::max<Nanos>(wait, 0), gather);
+    gather = Gather(items.size());
+    const absl::Status ran = turns_.Run(std::move(items));
     if (ran.ok()) continue;
     options_.fatal(ran);
     return;

@@ -26,6 +26,11 @@ class Loop {
     // As in Turns::Options.
     uint64_t snapshot_events = 10'000;
     uint64_t snapshot_bytes = 64 << 20;
+    // Reports may wait so long for others, to be decided and answered in one turn, once this many
+    // things come in a second: in a large fleet the threads' waking and waiting costs more than
+    // the turns. Nothing else waits.
+    Nanos gather = 4 * kMillisecond;
+    uint64_t gather_from = 500;
     // The disk's state is unknown, or another coordinator leads: must end the process.
     std::function<void(const absl::Status&)> fatal;
     // As in Turns::Options.
@@ -60,11 +65,16 @@ class Loop {
 
  private:
   void Run();
-  absl::Status Push(Turns::Item item);
+  absl::Status Push(Turns::Item item, bool patient);
+  // How long the next turn's Reports may wait, after one that took `items`.
+  Nanos Gather(size_t items);
 
   const Options options_;
   BoundedQueue<Turns::Item> inbox_;
   Turns turns_;
+  Nanos second_began_ = 0;    // the loop's thread
+  uint64_t this_second_ = 0;  // items
+  uint64_t last_second_ = 0;
   std::string cluster_id_;
   uint64_t epoch_ = 0;
   std::thread thread_;

@@ -1,4 +1,4 @@
-// What a coordinator does turn by turn (PROTOCOL 3): takes up to 256 commands and reads, lets the
+// What a coordinator does turn by turn (PROTOCOL 3): takes up to 64 commands and reads, lets the
 // core decide each, appends all events in one transaction, and only then releases replies, reads,
 // desired states and judging work: nobody hears of what is not on disk. Owns State. Knows no thread
 // and no clock but the one it is given, so that the loop's thread and the simulator drive the same
@@ -58,7 +58,8 @@ class Turns {
     std::variant<Command, std::monostate> what;  // monostate: a read
     Then then;
   };
-  static constexpr size_t kItemsMax = 256;
+  // More would share a commit, but nobody hears of the first before the last is decided.
+  static constexpr size_t kItemsMax = 64;
 
   explicit Turns(Options options);
   Turns(const Turns&) = delete;
