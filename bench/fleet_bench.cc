@@ -46,7 +46,7 @@ struct Figures {
   double late_p99_ms = 0, answer_p50_ms = 0, answer_p99_ms = 0;
   double cpu = 0, client_cpu = 0, rss_mib = 0, peak_mib = 0;
   uint64_t survivors = 0;
-  double loss_first_ms = 0, loss_last_ms = 0;
+  double loss_first_ms = 0, loss_last_ms = 0, loss_sent_ms = 0;
   double load = 0;  // 1-minute load average at the end of the window
 };
 
@@ -153,16 +153,18 @@ absl::Status LoseRack(Fleet& fleet, Figures& figures) {
   if (all_told()) return absl::InternalError("survivors were told before the rack was lost");
   // Their threads stamp what they hear; this one only looks whether all have.
   RETURN_IF_ERROR(Annotate(fleet.PumpUntil(all_told, kPatience), "the survivors' news"));
-  Nanos first_due = INT64_MAX, last_due = 0, last_told = 0;
+  Nanos first_due = INT64_MAX, last_due = 0, last_told = 0, last_sent = 0;
   for (uint64_t i = first; i < end; ++i) {
     first_due = std::min(first_due, fleet.worker(i).Look().received + kLostAfter);
     last_due = std::max(last_due, fleet.worker(i).Look().received + kLostAfter);
   }
   for (const auto& [i, version] : survivors) {
     last_told = std::max(last_told, fleet.worker(i).Look().changed);
+    last_sent = std::max(last_sent, fleet.worker(i).Look().sent);
   }
   figures.loss_first_ms = Ms(last_told - first_due);
   figures.loss_last_ms = Ms(last_told - last_due);
+  figures.loss_sent_ms = Ms(last_sent - first_due);
   return absl::OkStatus();
 }
 
@@ -247,8 +249,8 @@ void Print(const Figures& f) {
       100 * f.client_cpu);
   std::printf(
       "  rack lost: %lu survivors told %.1f ms after the first node was due, %.1f ms after the "
-      "last\n",
-      f.survivors, f.loss_first_ms, f.loss_last_ms);
+      "last; the last was sent its news after %.1f ms\n",
+      f.survivors, f.loss_first_ms, f.loss_last_ms, f.loss_sent_ms);
 }
 
 void PrintJson(const Figures& f) {
@@ -257,10 +259,11 @@ void PrintJson(const Figures& f) {
       "\"sent_per_s\":%.1f,\"answered_per_s\":%.1f,\"report_bytes\":%.0f,\"late_p99_ms\":%.2f,"
       "\"answer_p50_ms\":%.3f,\"answer_p99_ms\":%.3f,\"cpu_cores\":%.4f,"
       "\"client_cpu_cores\":%.4f,\"rss_mib\":%.1f,\"peak_mib\":%.1f,\"survivors\":%lu,"
-      "\"loss_after_first_ms\":%.2f,\"loss_after_last_ms\":%.2f,\"load\":%.2f}\n",
+      "\"loss_after_first_ms\":%.2f,\"loss_after_last_ms\":%.2f,\"loss_sent_ms\":%.2f,\"load\":%."
+      "2f}\n",
       f.nodes, f.tls ? "true" : "false", f.ramp_s, f.submit_s, f.asked, f.sent, f.answered,
       f.report_bytes, f.late_p99_ms, f.answer_p50_ms, f.answer_p99_ms, f.cpu, f.client_cpu,
-      f.rss_mib, f.peak_mib, f.survivors, f.loss_first_ms, f.loss_last_ms, f.load);
+      f.rss_mib, f.peak_mib, f.survivors, f.loss_first_ms, f.loss_last_ms, f.loss_sent_ms, f.load);
 }
 
 void PrintGrowth(const Figures& from, const Figures& to) {

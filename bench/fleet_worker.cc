@@ -138,6 +138,7 @@ void FleetWorker::Take(Nanos now) {
   if (desired_.leases_size() > 0) view_.lease = desired_.leases(0).lease_id();
   view_.version = desired_.version();
   view_.changed = now;
+  view_.sent = reply_.coordinator_send_ns();
 }
 
 void FleetWorker::OnReadDone(bool ok) {

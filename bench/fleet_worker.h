@@ -38,6 +38,7 @@ class FleetWorker final : public grpc::ClientBidiReactor<v1::Report, v1::SyncRep
     uint64_t lease = 0;  // the first one; 0 = none
     uint64_t version = 0;
     Nanos changed = 0;   // when the version was first heard here
+    Nanos sent = 0;      // when the coordinator sent it, by its stamp: one machine, one clock
     Nanos received = 0;  // when the coordinator had the last answered Report
     uint64_t answered = 0;
   };

@@ -5,7 +5,8 @@
 //
 // "heard" is a Report without news, "freed" one by which devices come back (the queue is looked at,
 // and what fits is placed), "submit" and "cancel" are people, "tick" is time alone. Where a Report
-// places several gangs, the turn is all of them.
+// places several gangs, the turn is all of them. Then, with all nodes in gangs of 100, a rack falls
+// silent: "lost" is the turn that says so, "told" the next Report of each node that it tells.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,14 +44,16 @@ double ResidentMb() {
 
 class Bench {
  public:
-  Bench(uint64_t nodes, uint64_t queue) : random_(7, 0), nodes_(nodes) {
+  Bench(uint64_t nodes, uint64_t queue, uint64_t gang_nodes = 0) : random_(7, 0), nodes_(nodes) {
     for (Nanos* silence : {&state_.config.suspect_after, &state_.config.lost_after}) {
       *silence = 24 * 3600 * kSecond;
     }
     Do("", TakeLeadership{"c0ffee00", "coordinator/1", "boot"});
     for (uint64_t i = 0; i < nodes; ++i) Report("", i);
     uint64_t devices = 0;
+    gang_nodes_ = gang_nodes;
     while (devices < 8 * nodes) devices += Submit("");
+    gang_nodes_ = 0;
     for (uint64_t i = 0; i < queue; ++i) Submit(i < queue / 2 ? "" : "submit");
   }
 
@@ -75,6 +79,26 @@ class Bench {
     }
   }
 
+  // All others go on reporting until then.
+  void LoseRack() {
+    const auto all_report = [&](uint64_t from) {
+      for (uint64_t i = from; i < nodes_; ++i) Report("", i);
+    };
+    state_.config = CoreConfig();
+    all_report(0);
+    const auto wait =
+        [&](int seconds) {  // at once it would look like a coordinator that stood still
+          for (; seconds > 0; --seconds, now_ += kSecond) Do("", Tick{});
+        };
+    wait(9);
+    all_report(kRack);
+    wait(6);
+    const std::set<NodeId> told = Do("lost", Tick{});
+    for (const NodeId node : told) {
+      if (node.value > kRack) Report("told", node.value - 1);
+    }
+  }
+
   void Print() const {
     std::printf("%6zu nodes, %5zu leases, %6zu waiting, %6.0f MB\n", state_.hard.nodes.size(),
                 state_.hard.leases.size(), state_.soft.planner.queue.size(), ResidentMb());
@@ -86,8 +110,11 @@ class Bench {
   }
 
  private:
+  static constexpr uint64_t kRack = 18;  // nodes
+
+  // The nodes that are to be told.
   template <typename Body>
-  void Do(const std::string& what, Body body) {
+  std::set<NodeId> Do(const std::string& what, Body body) {
     Command command;
     command.by.set_name(owner_);
     command.body = std::move(body);
@@ -98,6 +125,7 @@ class Bench {
     const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
     RACKMARK_CHECK(result.ok());
     if (!what.empty()) took_[what].push_back(ms);
+    return result->push;
   }
 
   void Report(const std::string& what, uint64_t index) {
@@ -108,7 +136,7 @@ class Bench {
     v1::NodeInfo& node = *report.mutable_node();
     node.set_name("n" + std::to_string(index + 1));
     node.set_boot_id("boot-" + node.name());
-    node.set_rack("rack" + std::to_string(index / 18));
+    node.set_rack("rack" + std::to_string(index / kRack));
     const v1::DesiredState& desired = DesiredOf(state_, NodeId{index + 1});
     report.set_reflects_version(desired.version());
     std::map<uint32_t, uint64_t> used;
@@ -142,11 +170,13 @@ class Bench {
     v1::Job job;
     job.set_name("job");
     v1::JobSpec& spec = *job.mutable_spec();
-    const uint32_t devices = kSizes[random_.Between(0, std::size(kSizes) - 1)];
+    uint32_t devices = kSizes[random_.Between(0, std::size(kSizes) - 1)];
+    if (gang_nodes_ > 0) devices = static_cast<uint32_t>(8 * gang_nodes_);
     spec.mutable_gang()->set_devices(devices);
     spec.mutable_gang()->set_kind(v1::DEVICE_KIND_GPU);
     if (devices > 8) spec.mutable_gang()->set_per_node(8);
-    if (random_.Between(1, 2) == 1) spec.mutable_gang()->set_within(v1::WITHIN_RACK);
+    if (gang_nodes_ == 0 && random_.Between(1, 2) == 1)
+      spec.mutable_gang()->set_within(v1::WITHIN_RACK);
     spec.set_priority(static_cast<int32_t>(random_.Between(0, 2)));
     spec.set_preemptible(random_.Between(1, 4) == 1);
     v1::Limits& limits = *spec.mutable_limits();
@@ -163,6 +193,7 @@ class Bench {
 
   Random random_;
   const uint64_t nodes_;
+  uint64_t gang_nodes_ = 0;  // of what is submitted; 0 = of all sizes
   State state_;
   std::string owner_ = "bench";
   Nanos now_ = 1000 * kSecond;
@@ -191,6 +222,10 @@ int main(int argc, char** argv) {
     rackmark::Bench bench(nodes, queue);
     bench.Run(ends);
     bench.Print();
+    if (nodes < 200) continue;
+    rackmark::Bench gangs(nodes, queue, 100);
+    gangs.LoseRack();
+    gangs.Print();
   }
   return 0;
 }
