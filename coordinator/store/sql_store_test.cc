@@ -325,7 +325,8 @@ TEST(SqlStore, NoBytesAreCountedTwiceAfterVersion2) {
                             "PRAGMA wal_checkpoint(TRUNCATE);")
                     .ok());
     auto put = *db->Prepare("INSERT INTO chunk VALUES (1, 1, ?, 0, 1, ?)");
-    put.Bind(uint64_t{v1::STREAM_KIND_RANK}).BindBlob(chunks[0].SerializeAsString());
+    const std::string payload = chunks[0].SerializeAsString();  // bound, not copied
+    put.Bind(uint64_t{v1::STREAM_KIND_RANK}).BindBlob(payload);
     ASSERT_TRUE(put.Run().ok());
   }
   auto stores = OpenSqlStores(folder);
