@@ -10,9 +10,6 @@ constexpr int kMessageBytesMax = 4 << 20;       // one gRPC message, both ways
 constexpr int kStreamsPerConnectionMax = 100;   // HTTP/2 streams
 constexpr size_t kServerMemoryMax = 2UL << 30;  // gRPC's buffers of all connections
 constexpr int kMetadataBytesMax = 16 << 10;
-// What a sender may have on the way in one stream. Fixed: to measure what the line holds gRPC would
-// ping after every message, which cost a coordinator of thousands of workers a fifth of its time.
-constexpr int kStreamWindowBytes = 1 << 20;
 constexpr int kKeepaliveTimeMs = 10'000;    // ping an idle connection this often ...
 constexpr int kKeepaliveTimeoutMs = 5'000;  // ... and drop it this long after an unanswered one
 // Where another coordinator may lead meanwhile: as often as a listener (half of the above) allows.
