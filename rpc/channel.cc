@@ -54,7 +54,7 @@ grpc::ChannelArguments Arguments(Pings pings) {
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1500);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   // A ping after every answer, to measure what the line holds: nothing large comes this way but
-  // artifacts, a message at a time. The other way samples come, and a listener goes on measuring.
+  // files, a piece at a time.
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   // A proxy of the environment must never see a cluster's control plane.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

@@ -54,16 +54,19 @@ absl::StatusOr<std::shared_ptr<Coordinators>> Coordinators::Create(std::vector<E
   RACKMARK_CHECK(!endpoints.empty());
   RETURN_IF_ERROR(CheckTokenSafety(endpoints, security));
   std::shared_ptr<Coordinators> all(new Coordinators(std::move(endpoints), std::move(security)));
-  ASSIGN_OR_RETURN(all->way_.channel, all->DialAt(0));
-  all->way_.number = 1;
-  all->way_.address = all->endpoints_[0].ToString();
+  ASSIGN_OR_RETURN(all->way_, all->DialAt(0, 1));
   return all;
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Coordinators::DialAt(size_t index) const {
+absl::StatusOr<Coordinators::Way> Coordinators::DialAt(size_t index, uint64_t number) const {
   Pings pings;
   if (several()) pings = {kHastyKeepaliveTimeMs, kHastyKeepaliveTimeoutMs};
-  return Dial(endpoints_[index], security_, pings);
+  Way way;
+  way.number = number;
+  way.address = endpoints_[index].ToString();
+  ASSIGN_OR_RETURN(way.channel, Dial(endpoints_[index], security_, pings));
+  ASSIGN_OR_RETURN(way.bulk, Dial(endpoints_[index], security_, pings));
+  return way;
 }
 
 Coordinators::Way Coordinators::Ask() const {
@@ -90,14 +93,14 @@ bool Coordinators::MoveOn(const Way& way, const absl::Status& why) {
   std::lock_guard lock(mutex_);
   if (way.number != way_.number) return true;  // somebody else has moved on from there
   const size_t next = NextAfter(why);
-  auto channel = DialAt(next);
-  if (!channel.ok()) {  // a file of credentials is being replaced, or is gone
+  auto dialled = DialAt(next, way_.number + 1);
+  if (!dialled.ok()) {  // a file of credentials is being replaced, or is gone
     Log(LogLevel::kWarning,
-        absl::StrCat("asking ", endpoints_[next].ToString(), ": ", channel.status().message()));
+        absl::StrCat("asking ", endpoints_[next].ToString(), ": ", dialled.status().message()));
     return false;
   }
   index_ = next;
-  way_ = {way_.number + 1, endpoints_[next].ToString(), *std::move(channel)};
+  way_ = *std::move(dialled);
   ++failed_;
   return failed_ % endpoints_.size() != 0;
 }

@@ -24,11 +24,13 @@ constexpr size_t kCoordinatorsMax = 16;
 
 class Coordinators {
  public:
-  // One way to one of them. `number` grows with each MoveOn.
+  // One way to one of them. `number` grows with each MoveOn. Two connections, each made by its
+  // first call: a window of HTTP/2 that is full of samples must not hold up what is short.
   struct Way {
     uint64_t number = 0;
     std::string address;
     std::shared_ptr<grpc::Channel> channel;
+    std::shared_ptr<grpc::Channel> bulk;  // samples, and files for workers
   };
 
   // From ParseEndpoints. Does not wait for a connection. PERMISSION_DENIED if a token would travel
@@ -51,7 +53,7 @@ class Coordinators {
  private:
   Coordinators(std::vector<Endpoint> endpoints, Security security)
       : endpoints_(std::move(endpoints)), security_(std::move(security)) {}
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> DialAt(size_t index) const;
+  absl::StatusOr<Way> DialAt(size_t index, uint64_t number) const;
   size_t NextAfter(const absl::Status& why) const;
 
   const std::vector<Endpoint> endpoints_;

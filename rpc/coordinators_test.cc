@@ -4,6 +4,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -20,10 +21,18 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::shared_ptr<Coordinators> Of(const std::string& text) {
+std::shared_ptr<Coordinators> Of(const std::string& text, const Security& security = {}) {
   auto endpoints = ParseEndpoints(text);
   EXPECT_TRUE(endpoints.ok()) << endpoints.status();
-  return *Coordinators::Create(*std::move(endpoints), {});
+  return *Coordinators::Create(*std::move(endpoints), security);
+}
+
+Security WithToken() {
+  Security security;
+  security.token_file = TestFolders::New("rm_token") + "/token";
+  std::ofstream(security.token_file) << "0123456789abcdef\n";
+  std::filesystem::permissions(security.token_file, std::filesystem::perms::owner_read);
+  return security;
 }
 
 absl::Status Refusal(const std::string& leader) { return FromGrpc(NotLeaderStatus(leader)); }
@@ -67,10 +76,7 @@ TEST(ParseEndpoints, TakesSeveralAndRefusesWhatCannotBeMeant) {
 }
 
 TEST(Coordinators, ATokenDoesNotTravelInClearText) {
-  Security security;
-  security.token_file = TestFolders::New("rm_token") + "/token";
-  std::ofstream(security.token_file) << "0123456789abcdef\n";
-  std::filesystem::permissions(security.token_file, std::filesystem::perms::owner_read);
+  Security security = WithToken();
   const auto create = [&security](const std::string& text) {
     return Coordinators::Create(*ParseEndpoints(text), security).status();
   };
@@ -133,6 +139,10 @@ class Version : public v1::ClientService::CallbackService {
   grpc::ServerUnaryReactor* GetVersion(grpc::CallbackServerContext* context,
                                        const v1::GetVersionRequest*,
                                        v1::GetVersionReply*) override {
+    {
+      std::lock_guard lock(mutex_);
+      peers_.push_back(context->peer());
+    }
     auto* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
@@ -154,7 +164,31 @@ class Version : public v1::ClientService::CallbackService {
     };
     return new Two;
   }
+  std::vector<std::string> peers() {
+    std::lock_guard lock(mutex_);
+    return peers_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> peers_;  // of each GetVersion; guarded by mutex_
 };
+
+TEST(Coordinators, SamplesHaveAConnectionOfTheirOwn) {
+  Version service;
+  const Security security = WithToken();  // a port of this machine is open to all its users
+  auto listener = *Listener::Start({&service}, {Endpoint::Kind::kTcp, "127.0.0.1:0"}, security);
+  const Coordinators::Way way = Of(listener->address(), security)->Ask();
+  for (const auto& channel : {way.channel, way.channel, way.bulk}) {
+    grpc::ClientContext context;
+    v1::GetVersionReply version;
+    ASSERT_TRUE(v1::ClientService::NewStub(channel)->GetVersion(&context, {}, &version).ok());
+  }
+  const std::vector<std::string> peers = service.peers();
+  ASSERT_EQ(peers.size(), 3U);
+  EXPECT_EQ(peers[0], peers[1]);
+  EXPECT_NE(peers[0], peers[2]);
+}
 
 TEST(Listener, AsksBeforeEachMessageAndEachStatus) {
   Version service;

@@ -122,7 +122,7 @@ void ArtifactFetcher::Pump(const std::optional<std::string>& wanted, const v1::I
   if (moved && call_ != nullptr) return call_->Cancel();
   if (!wanted || closed_ || call_ != nullptr || (!moved && now < dial_at_)) return;
   way_ = coordinators_->Ask();
-  stub_ = v1::WorkerService::NewStub(way_.channel);
+  stub_ = v1::WorkerService::NewStub(way_.bulk);
   v1::GetArtifactRequest request;
   *request.mutable_identity() = identity;
   request.set_sha256(*wanted);

@@ -25,7 +25,7 @@ void Uplink::Dial() {
   handlers.done = [this](const absl::Status& status) { OnDone(status); };
   writing_ = false;
   way_ = coordinators_->Ask();
-  stub_ = v1::WorkerService::NewStub(way_.channel);
+  stub_ = v1::WorkerService::NewStub(way_.bulk);
   call_ = Call::Start(inbox_, std::move(handlers), [this](auto* context, auto* reactor) {
     stub_->async()->PushSamples(context, reactor);
   });
