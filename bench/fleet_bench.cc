@@ -137,17 +137,17 @@ absl::Status LoseRack(Fleet& fleet, Figures& figures) {
     return silent == FleetWorker::kNodesPerRack;
   };
   RETURN_IF_ERROR(Annotate(fleet.PumpUntil(all_silent, kPatience), "the rack's last Reports"));
-  std::vector<std::pair<uint64_t, uint64_t>> survivors;  // and the version that they know
+  std::vector<uint64_t> survivors;
   for (uint64_t i = 0; i < figures.nodes; ++i) {
-    const FleetWorker::View view = fleet.worker(i).Look();
     const bool lost = i >= first && i < end;
-    if (!lost && leases.count(view.lease) > 0) survivors.emplace_back(i, view.version);
+    if (lost || leases.count(fleet.worker(i).Look().lease) == 0) continue;
+    survivors.push_back(i);
+    fleet.worker(i).ExpectNews();
   }
   figures.survivors = survivors.size();
   const auto all_told = [&] {
-    return std::all_of(survivors.begin(), survivors.end(), [&](const auto& survivor) {
-      return fleet.worker(survivor.first).Look().version != survivor.second;
-    });
+    return std::all_of(survivors.begin(), survivors.end(),
+                       [&](uint64_t i) { return fleet.worker(i).Look().told != 0; });
   };
   fleet.PumpFor(kLostAfter - kSecond);
   if (all_told()) return absl::InternalError("survivors were told before the rack was lost");
@@ -158,8 +158,8 @@ absl::Status LoseRack(Fleet& fleet, Figures& figures) {
     first_due = std::min(first_due, fleet.worker(i).Look().received + kLostAfter);
     last_due = std::max(last_due, fleet.worker(i).Look().received + kLostAfter);
   }
-  for (const auto& [i, version] : survivors) {
-    last_told = std::max(last_told, fleet.worker(i).Look().changed);
+  for (const uint64_t i : survivors) {
+    last_told = std::max(last_told, fleet.worker(i).Look().told);
     last_sent = std::max(last_sent, fleet.worker(i).Look().sent);
   }
   figures.loss_first_ms = Ms(last_told - first_due);

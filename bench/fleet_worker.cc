@@ -78,6 +78,11 @@ FleetWorker::View FleetWorker::Look() const {
   return view_;
 }
 
+void FleetWorker::ExpectNews() {
+  std::lock_guard lock(mutex_);
+  view_.told = view_.sent = 0;
+}
+
 void FleetWorker::End() {
   {
     std::lock_guard lock(mutex_);
@@ -137,7 +142,8 @@ void FleetWorker::Take(Nanos now) {
   if (desired_.leases_size() > 0 && view_.lease == 0) ++counts_->holding;
   if (desired_.leases_size() > 0) view_.lease = desired_.leases(0).lease_id();
   view_.version = desired_.version();
-  view_.changed = now;
+  if (view_.told != 0) return;
+  view_.told = now;
   view_.sent = reply_.coordinator_send_ns();
 }
 

@@ -37,7 +37,8 @@ class FleetWorker final : public grpc::ClientBidiReactor<v1::Report, v1::SyncRep
   struct View {
     uint64_t lease = 0;  // the first one; 0 = none
     uint64_t version = 0;
-    Nanos changed = 0;   // when the version was first heard here
+    // Of the first version after ExpectNews, 0 before it came.
+    Nanos told = 0;      // when it was heard here
     Nanos sent = 0;      // when the coordinator sent it, by its stamp: one machine, one clock
     Nanos received = 0;  // when the coordinator had the last answered Report
     uint64_t answered = 0;
@@ -50,6 +51,7 @@ class FleetWorker final : public grpc::ClientBidiReactor<v1::Report, v1::SyncRep
   // Says nothing more, also not when it is told something; its connection stays.
   void FallSilent();
   View Look() const;
+  void ExpectNews();
   // Ends the stream; `over` counts it later.
   void End();
 

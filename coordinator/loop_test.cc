@@ -228,7 +228,6 @@ TEST(Loop, AfterStopEverythingIsUnavailable) {
   EXPECT_EQ(f.loop->Read([](const Outcome&) {}).code(), absl::StatusCode::kUnavailable);
 }
 
-// Any worker may say so: its word ends its own stream, and the database says whether it is true.
 // For as long as the test's hour, unless something comes that waits for nobody.
 TEST(Loop, ReportsOfALargeFleetWaitForOthersAndNothingElseDoes) {
   Loop::Options options;
@@ -259,6 +258,7 @@ TEST(Loop, ReportsOfALargeFleetWaitForOthersAndNothingElseDoes) {
   EXPECT_EQ(f.store.appends(), before + 1);
 }
 
+// Any worker may say so: its word ends its own stream, and the database says whether it is true.
 TEST(Loop, AReportFromAFutureEpochIsRefusedAndEndsNobodyElse) {
   Fixture f;
   f.loop->Start();

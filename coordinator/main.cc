@@ -33,6 +33,11 @@
 #include "rpc/limits.h"
 #include "rpc/listener.h"
 
+// For jemalloc, at its start: pages go back to the kernel in a thread of its own, not in whichever
+// thread frees. The loop was seen 15 ms at it while a lost rack's news waited.
+extern const char* malloc_conf;
+const char* malloc_conf = "background_thread:true";
+
 namespace rackmark {
 namespace {
 

@@ -100,11 +100,19 @@ absl::Status Turns::Commit(const Effects& effects, Now now) {
 
 absl::Status Turns::Run(std::vector<Item> items) {
   RACKMARK_CHECK(items.size() <= kItemsMax);
-  const Now now = ReadClock();
+  Now now = ReadClock();
   Effects effects;
   if (items.empty() || NextDue() <= now.monotonic) {
     // A tick cannot be refused: it asks for nothing.
     RACKMARK_CHECK(Decide({CorePrincipal(), Tick{}}, now, effects).ok());
+  }
+  // A rack that is lost: its gangs' other nodes do not wait until as many Reports are decided.
+  if (!effects.push.empty() && !items.empty()) {
+    RETURN_IF_ERROR(Commit(effects, now));
+    std::vector<Item> nobody;
+    std::vector<Outcome> nothing;
+    Release(nobody, nothing, std::exchange(effects, {}));
+    now = ReadClock();
   }
   std::vector<Outcome> outcomes = DecideAll(items, now, effects);
   RETURN_IF_ERROR(Commit(effects, now));

@@ -1,8 +1,9 @@
 // What a coordinator does turn by turn (PROTOCOL 3): takes up to 64 commands and reads, lets the
 // core decide each, appends all events in one transaction, and only then releases replies, reads,
-// desired states and judging work: nobody hears of what is not on disk. Owns State. Knows no thread
-// and no clock but the one it is given, so that the loop's thread and the simulator drive the same
-// code. One thread.
+// desired states and judging work: nobody hears of what is not on disk. What is due by time alone
+// is told before the commands of the same turn are decided, if nodes must hear of it. Owns State.
+// Knows no thread and no clock but the one it is given, so that the loop's thread and the simulator
+// drive the same code. One thread.
 #pragma once
 
 #include <functional>

@@ -205,7 +205,9 @@ bool SameWork(const v1::Report& a, const v1::Report& b) {
 
 std::set<NodeId> NodesOf(const v1::Placement& placement) {
   std::set<NodeId> nodes;
-  for (const v1::RankPlace& place : placement.ranks()) nodes.insert(NodeId{place.node_id()});
+  for (const v1::RankPlace& place : placement.ranks()) {
+    nodes.insert(nodes.end(), NodeId{place.node_id()});  // ranks are in the order of their nodes
+  }
   return nodes;
 }
 

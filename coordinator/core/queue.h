@@ -27,8 +27,8 @@ QueueLook LookAtQueue(const State& state);
 
 // So many looks may be in vain within so long a time; then the next one waits for the end of it.
 // When ten thousand workers come back at once, each of them might have room for somebody.
-constexpr uint32_t kVainLooksMax = 32;
-constexpr Nanos kVainLooksWithin = 100 * kMillisecond;
+constexpr uint32_t kVainLooksMax = 12;
+constexpr Nanos kVainLooksWithin = 40 * kMillisecond;
 bool MayLook(Planner& planner, Nanos now);
 
 // Jobs that wait before this one, in order; missing if it does not wait.

@@ -1,5 +1,7 @@
 // Settle: what follows from State alone. Each open job takes at most one step per wave, and each
 // step is a group of events that stands by itself, so that Turn may apply a wave and ask again.
+#include <algorithm>
+
 #include "coordinator/core/blame.h"
 #include "coordinator/core/budget.h"
 #include "coordinator/core/decide.h"
@@ -41,11 +43,11 @@ bool EndReleased(const State& state, const JobState& job, Nanos now, Events& eve
   const size_t before = events.size();
   for (LeaseId id : job.leases) {
     const LeaseState& lease = state.hard.leases.at(id);
-    bool freed = lease.phase == v1::LEASE_PHASE_RELEASING;
-    for (NodeId node : NodesOf(lease.placement)) {
-      freed =
-          freed && (HasFreed(state, lease, node, now) || HasLostDevices(state, lease, node, now));
-    }
+    if (lease.phase != v1::LEASE_PHASE_RELEASING) continue;
+    const std::set<NodeId> nodes = NodesOf(lease.placement);
+    const bool freed = std::all_of(nodes.begin(), nodes.end(), [&](NodeId node) {
+      return HasFreed(state, lease, node, now) || HasLostDevices(state, lease, node, now);
+    });
     if (!freed) continue;
     v1::LeaseEnded* change = events.emplace_back().mutable_lease_ended();
     change->set_lease_id(id.value);
