@@ -10,7 +10,6 @@
 // fails: from when the first, and the last, of them counts as lost to when the last survivor that
 // shares a gang with one of them has been told.
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -295,17 +294,14 @@ int Main(int argc, char** argv) {
   if (options.programs.empty()) options.programs = *folder;
   if (words.empty()) words = {"100", "1000", "10000"};
   options.seed = static_cast<uint64_t>(seed);
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;  // the coordinator inherits it
-  setrlimit(RLIMIT_NOFILE, &files);
+  const uint64_t files = RaiseFileLimit();
   for (const bool with_tls : {false, true}) {
     if (with_tls ? plain : tls) continue;
     std::optional<Figures> first;
     for (const std::string& word : words) {
       options.nodes = std::strtoull(word.c_str(), nullptr, 10);
       options.tls = with_tls;
-      if (options.nodes < 2 * FleetWorker::kNodesPerRack || options.nodes + 64 > files.rlim_cur) {
+      if (options.nodes < 2 * FleetWorker::kNodesPerRack || options.nodes + 64 > files) {
         std::fprintf(stderr, "fleet_bench: %s workers are too few, or more than ulimit -n lets\n",
                      word.c_str());
         return kExitUsage;

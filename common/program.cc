@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
+#include <utility>
 
 #include "common/exit_codes.h"
 #include "common/text.h"
@@ -319,6 +321,13 @@ void ResetSignalsInChild() {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   signal(SIGPIPE, SIG_DFL);
+}
+
+uint64_t RaiseFileLimit() {
+  rlimit files{};
+  RACKMARK_CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
+  const rlim_t before = std::exchange(files.rlim_cur, files.rlim_max);
+  return setrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : before;
 }
 
 absl::StatusOr<std::string> ProgramFolder() {

@@ -104,6 +104,10 @@ void ResetSignalsInChild();
 // Folder of /proc/self/exe: where the other programs of this build lie.
 absl::StatusOr<std::string> ProgramFolder();
 
+// As many open files as this process may have, instead of the 1024 that it begins with nearly
+// everywhere: a connection is a file. Returns how many; children inherit it.
+uint64_t RaiseFileLimit();
+
 // An exclusive lock on <folder>/lock, held until destruction or death. Creates the folder (0700).
 class FolderLock {
  public:

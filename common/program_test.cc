@@ -2,6 +2,7 @@
 #include "common/program.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -143,6 +144,19 @@ TEST(ProgramFolder, HoldsThisTest) {
   const auto folder = ProgramFolder();
   ASSERT_TRUE(folder.ok());
   EXPECT_EQ(access((*folder + "/common_test").c_str(), X_OK), 0);
+}
+
+TEST(RaiseFileLimit, GoesAsFarAsItMay) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = 64;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  EXPECT_EQ(RaiseFileLimit(), before.rlim_max);
+  rlimit after{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &after), 0);
+  EXPECT_EQ(after.rlim_cur, before.rlim_max);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST(Flags, ARepeatedFlagGathers) {

@@ -349,6 +349,8 @@ int Main(int argc, char** argv) {
   if (parsed.options.backup_to || parsed.options.restore_from) {
     return RunBackupCommand(parsed.options);
   }
+  const uint64_t files = RaiseFileLimit();
+  Log(LogLevel::kInfo, absl::StrCat("at most ", files, " open files; a worker needs two"));
   std::signal(SIGPIPE, SIG_IGN);  // NOLINT: --ready-fd and sockets report EPIPE instead
   auto stop = StopSignal::Install(parsed.options.lifeline_fd);
   if (!stop.ok()) {

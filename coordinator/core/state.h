@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "common/ids.h"
 #include "common/time.h"
 #include "coordinator/core/config.h"
@@ -153,13 +154,13 @@ struct HardState {
   uint64_t last_seq = 0;
   uint64_t last_node = 0, last_job = 0, last_run = 0, last_lease = 0;
   std::map<NodeId, NodeState> nodes;
-  std::map<std::string, NodeId> node_by_name;
-  std::map<JobId, JobState> jobs;             // not ended
-  uint64_t open_bytes = 0;                    // of these
-  std::map<std::string, JobId> submissions;   // of these, and of ended_submissions
-  std::deque<std::string> ended_submissions;  // oldest first
-  std::map<RunId, RunState> runs;             // of `jobs`
-  std::map<LeaseId, LeaseState> leases;       // not ENDED
+  absl::btree_map<std::string, NodeId> node_by_name;  // looked into at each Report
+  std::map<JobId, JobState> jobs;                     // not ended
+  uint64_t open_bytes = 0;                            // of these
+  std::map<std::string, JobId> submissions;           // of these, and of ended_submissions
+  std::deque<std::string> ended_submissions;          // oldest first
+  std::map<RunId, RunState> runs;                     // of `jobs`
+  std::map<LeaseId, LeaseState> leases;               // not ENDED
   uint64_t last_suite = 0, last_schedule = 0;
   std::map<SuiteId, SuiteState> suites;
   std::map<std::string, SuiteId> suite_submissions;  // of these
